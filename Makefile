@@ -1,0 +1,50 @@
+# Every target prepares what it needs. Cargo is always called with the same profile and targets, so that RocksDB and the
+# Wasm engine are compiled once for all of them (about 15 minutes on two cores, the first time).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
+DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
+
+.PHONY: help demo test lint guests bench crash build
+
+help: ## this list
+	@echo "Millstream. Targets:"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
+
+build: ## the binary, tests, benches and the demo
+	@$(SETUP); echo "building (about 15 minutes the first time on two cores, seconds later)"
+	@$(SETUP); cargo build --all-targets
+
+demo: ## recommendations on MovieLens-100K, live; the server stays up until Ctrl-C (DEMO_EXIT=1 ends at once)
+	@$(DEMO_SETUP); echo "building (about 15 minutes the first time on two cores, seconds later)"; \
+	cargo build --all-targets; exec $(TARGET_DIR)/debug/examples/demo
+
+test: ## all tests
+	@$(SETUP); cargo build --all-targets; cargo test --lib --bins --tests --examples
+
+lint: ## formatting, lints, documentation, prebuilt guests
+	cargo fmt --all --check
+	@$(SETUP); cargo clippy --all-targets -- -D warnings; \
+	cargo doc --no-deps --lib 2>&1 | tee $(TARGET_DIR)/doc.log; ! grep -q '^warning' $(TARGET_DIR)/doc.log
+	guest-examples/build.sh --check
+
+guests: ## rebuild the guest examples and their prebuilt copies
+	guest-examples/build.sh
+
+bench: ## the figures of docs/BENCHMARKS.md (release build: about 10 minutes more)
+	@$(SETUP); cargo build --all-targets; \
+	lib=$$(ls -dt "$$PWD"/$(TARGET_DIR)/debug/build/librocksdb-sys-*/out "$(TARGET_DIR)"/debug/build/librocksdb-sys-*/out 2>/dev/null \
+		| while read -r d; do [ -f "$$d/librocksdb.a" ] && { echo "$$d"; break; }; done || true); \
+	[ -z "$$lib" ] || export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$lib"; \
+	cargo bench --benches
+
+crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS), and the order of fsync and answers where strace is there
+	@$(SETUP); cargo build --all-targets; \
+	$(TARGET_DIR)/debug/examples/crash --server $(TARGET_DIR)/debug/millstream --rounds $${CRASH_ROUNDS:-50}; \
+	if command -v strace >/dev/null; then \
+		$(TARGET_DIR)/debug/examples/crash --server $(TARGET_DIR)/debug/millstream --sync fsync; \
+	else echo "strace is not installed: the order of fsync and answers is not checked"; fi

@@ -1,0 +1,34 @@
+//! What `wit-bindgen` makes of `wit/millstream.wit`: one module per form this SDK exports. Must hold no logic; the
+//! conversions stand in `runtime`.
+
+#![allow(unsafe_code, missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
+
+/// The packed form of a transform.
+pub mod packed {
+    wit_bindgen::generate!({
+        path: "wit/millstream.wit",
+        world: "packed-transform",
+        pub_export_macro: true,
+        export_macro_name: "export_packed_transform",
+        default_bindings_module: "millstream_sdk::bindings::packed",
+    });
+
+    pub use exports::millstream::functions::transform_packed::{
+        Action, EntryOut, PackedIn as Batch, PackedOut as Outcome,
+    };
+    pub use millstream::functions::types::Error;
+}
+
+/// The processor, and the host's log, configuration and state as the SDK uses them in both forms.
+pub mod list {
+    wit_bindgen::generate!({
+        path: "wit/millstream.wit",
+        world: "stateful-processor",
+        pub_export_macro: true,
+        export_macro_name: "export_stateful_processor",
+        default_bindings_module: "millstream_sdk::bindings::list",
+        ownership: Borrowing { duplicate_if_necessary: false },
+    });
+
+    pub use millstream::functions::types::{Content, Error, Header, Input, Output};
+}

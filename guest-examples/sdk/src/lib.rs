@@ -1,0 +1,114 @@
+//! Write code for Millstream as plain Rust functions.
+//!
+//! A *transform* judges one record at a time, inline, before it is stored:
+//!
+//! ```
+//! use millstream_sdk::{Output, Record, Verdict, transform};
+//!
+//! transform!(upper);
+//!
+//! fn upper(record: &Record<'_>) -> Verdict {
+//!     match record.value() {
+//!         None => Verdict::Keep,
+//!         Some(b"") => Verdict::Reject("the value is empty".into()),
+//!         Some(value) => Verdict::Emit(Output::new().value(value.to_ascii_uppercase())),
+//!     }
+//! }
+//! ```
+//!
+//! A *processor* turns batches of records into state and outputs, topic to topic: see [`Processor`] and [`processor!`].
+//!
+//! The same code compiles natively, where configuration, log and state are kept in memory: see [`testing`]. For the
+//! server, build with `cargo build --release --target wasm32-unknown-unknown` and upload the `.wasm` as it is.
+//!
+//! The contract behind it is `wit/millstream.wit`. Unsafe code stands only in what `wit-bindgen` generates.
+
+pub mod config;
+pub mod log;
+mod model;
+mod packed;
+mod runtime;
+pub mod state;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub mod bindings;
+
+pub use model::{Content, Fault, Header, Input, IntoVerdict, Output, Processor, Verdict};
+pub use packed::{Headers, Record};
+
+/// What the macros expand to; not for use by hand.
+#[doc(hidden)]
+pub mod __rt {
+    pub use crate::runtime::{accept_processor, accept_transform, no_settings};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::runtime::{open_processor, open_transform, process_list, process_packed};
+}
+
+/// Exports a function as this module's transform.
+///
+/// `transform!(judge)` takes a `fn judge(record: &Record<'_>) -> Verdict`. `transform!(judge, open = prepare)` calls
+/// `fn prepare() -> Result<T, String>` once per instance, before the first record, and hands what it returned to each
+/// call: `fn judge(prepared: &mut T, record: &Record<'_>) -> Verdict`. Both may also return `Result<Verdict, Fault>`.
+/// Once per crate.
+#[macro_export]
+macro_rules! transform {
+    ($judge:path) => {
+        $crate::transform!(@export $crate::__rt::no_settings, |_: &mut (), record: &$crate::Record<'_>| {
+            $crate::IntoVerdict::into_verdict($judge(record))
+        });
+    };
+    ($judge:path, open = $open:path) => {
+        $crate::transform!(@export $open, |prepared: &mut _, record: &$crate::Record<'_>| {
+            $crate::IntoVerdict::into_verdict($judge(prepared, record))
+        });
+    };
+    (@export $open:path, $judge:expr) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::packed as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::transform_packed::Guest for Exported {
+                fn open() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::__rt::open_transform($open, $judge)
+                }
+                fn process(batch: glue::Batch) -> ::core::result::Result<glue::Outcome, glue::Error> {
+                    $crate::__rt::process_packed(batch)
+                }
+            }
+            glue::export_packed_transform!(Exported with_types_in glue);
+        };
+        // Natively nothing is exported, but the types are checked and the function counts as used.
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_transform($open, $judge);
+    };
+}
+
+/// Exports a type that implements [`Processor`] as this module's processor. Once per crate.
+#[macro_export]
+macro_rules! processor {
+    ($processor:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::list as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::processor::Guest for Exported {
+                fn open() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::__rt::open_processor::<$processor>()
+                }
+                fn process(
+                    batch: ::std::vec::Vec<glue::Input>,
+                ) -> ::core::result::Result<::std::vec::Vec<glue::Output>, glue::Error> {
+                    $crate::__rt::process_list(batch)
+                }
+            }
+    glue::export_stateful_processor!(Exported with_types_in glue);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_processor::<$processor>();
+    };
+}

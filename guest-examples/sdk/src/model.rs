@@ -1,0 +1,236 @@
+//! The words of the contract in Rust: inputs, outputs, verdicts, faults. Plain data, the same natively and in Wasm;
+//! must know nothing of how it crosses the border (`packed`, `runtime`). The meaning of every field is that of
+//! `wit/millstream.wit`.
+
+/// A header of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// its name; names may repeat
+    pub name: String,
+    /// none: a header without a value
+    pub value: Option<Vec<u8>>,
+}
+
+/// A record as a processor receives it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Input {
+    /// index of the topic in [`crate::config::inputs`]
+    pub topic: u32,
+    /// its partition
+    pub partition: u32,
+    /// its offset; inline: the index in the batch
+    pub offset: u64,
+    /// none: a record without a key
+    pub key: Option<Vec<u8>>,
+    /// none: a tombstone
+    pub value: Option<Vec<u8>>,
+    /// milliseconds since 1970-01-01T00:00Z
+    pub timestamp: i64,
+    /// in their order, duplicates kept
+    pub headers: Vec<Header>,
+}
+
+/// A key or a value of an output.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Content {
+    /// as the source record has it; null when the output has no source
+    #[default]
+    Source,
+    /// null; as a value, a tombstone
+    Null,
+    /// these bytes
+    Bytes(Vec<u8>),
+}
+
+/// A record to write. What is not set stays as the source record has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Output {
+    /// processors: index of the input it came from; transforms: set by the SDK
+    pub source: Option<u32>,
+    /// one of [`crate::config::outputs`]; none: the default output (inline: the topic itself)
+    pub topic: Option<String>,
+    /// its key
+    pub key: Content,
+    /// its value
+    pub value: Content,
+    /// none: the source's; without a source, that of the batch's last input
+    pub timestamp: Option<i64>,
+    /// none: the source's
+    pub headers: Option<Vec<Header>>,
+}
+
+/// What a transform says of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// pass it on untouched; nothing is copied
+    Keep,
+    /// forget it
+    Drop,
+    /// put this in its place
+    Emit(Output),
+    /// put these in its place, in this order; none is the same as `Drop`
+    EmitAll(Vec<Output>),
+    /// refuse it, with a reason for its producer
+    Reject(String),
+}
+
+/// Something went wrong, as opposed to a verdict. It follows the deployment's `on_error` (inline: `on_fault`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// try the whole batch again later
+    Retry(String),
+    /// the whole batch can never succeed
+    Fatal(String),
+    /// only the input with this index is bad
+    At(u32, String),
+}
+
+/// What a transform's function may return.
+pub trait IntoVerdict {
+    /// The verdict, or the fault in its place.
+    ///
+    /// # Errors
+    /// The fault that the function returned.
+    fn into_verdict(self) -> Result<Verdict, Fault>;
+}
+
+/// Code with state, topic to topic. Export it with [`processor!`](crate::processor).
+///
+/// ```
+/// use millstream_sdk::{Fault, Input, Output, Processor, processor, state::Store};
+///
+/// struct Counter { counts: Store }
+/// processor!(Counter);
+///
+/// impl Processor for Counter {
+///     fn open() -> Result<Self, String> {
+///         Ok(Self { counts: Store::open("counts") })
+///     }
+///
+///     fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+///         let n = self.counts.get(b"all").map_or(0, |n| n[0]);
+///         self.counts.put(b"all", &[n.wrapping_add(batch.len() as u8)]);
+///         Ok(Vec::new())
+///     }
+/// }
+/// ```
+pub trait Processor: Sized {
+    /// Once per instance, before the first batch: read the configuration, open stores.
+    ///
+    /// # Errors
+    /// A sentence for whoever deployed it; the deployment does not start.
+    fn open() -> Result<Self, String>;
+
+    /// Called with at least one input, in offset order within each partition. Outputs are written in the order given
+    /// and commit together with all changes of state, or not at all. The instance is dropped whenever a batch was not
+    /// committed, so fields of `self` may cache state but never run ahead of it.
+    ///
+    /// # Errors
+    /// A fault; nothing of this batch is committed.
+    fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault>;
+}
+
+// === impl Output ===
+
+impl Output {
+    /// An output that is in everything as its source.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the input it came from (processors; an index into the batch).
+    #[must_use]
+    pub fn source(mut self, index: usize) -> Self {
+        self.source = Some(index as u32);
+        self
+    }
+
+    /// Sends it to one of [`crate::config::outputs`] instead of the default output.
+    #[must_use]
+    pub fn topic(mut self, name: impl Into<String>) -> Self {
+        self.topic = Some(name.into());
+        self
+    }
+
+    /// Sets the key.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.key = Content::Bytes(key.into());
+        self
+    }
+
+    /// Takes the key away.
+    #[must_use]
+    pub fn null_key(mut self) -> Self {
+        self.key = Content::Null;
+        self
+    }
+
+    /// Sets the value.
+    #[must_use]
+    pub fn value(mut self, value: impl Into<Vec<u8>>) -> Self {
+        self.value = Content::Bytes(value.into());
+        self
+    }
+
+    /// Makes it a tombstone.
+    #[must_use]
+    pub fn tombstone(mut self) -> Self {
+        self.value = Content::Null;
+        self
+    }
+
+    /// Sets the timestamp, in milliseconds since 1970-01-01T00:00Z.
+    #[must_use]
+    pub fn timestamp(mut self, millis: i64) -> Self {
+        self.timestamp = Some(millis);
+        self
+    }
+
+    /// Adds a header. The first call replaces the headers of the source.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        let header = Header { name: name.into(), value: Some(value.into()) };
+        self.headers.get_or_insert_default().push(header);
+        self
+    }
+
+    /// Replaces all headers; an empty list takes them away.
+    #[must_use]
+    pub fn headers(mut self, headers: Vec<Header>) -> Self {
+        self.headers = Some(headers);
+        self
+    }
+}
+
+// === impl Input ===
+
+impl Input {
+    /// The value of the first header with this name; none when there is no such header or it has no value.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|header| header.name == name)?.value.as_deref()
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// Only the input with this index is bad.
+    pub fn at(index: usize, why: impl Into<String>) -> Self {
+        Self::At(index as u32, why.into())
+    }
+}
+
+// === impl IntoVerdict ===
+
+impl IntoVerdict for Verdict {
+    fn into_verdict(self) -> Result<Verdict, Fault> {
+        Ok(self)
+    }
+}
+
+impl IntoVerdict for Result<Verdict, Fault> {
+    fn into_verdict(self) -> Result<Verdict, Fault> {
+        self
+    }
+}

@@ -1,0 +1,151 @@
+//! Between the generated bindings and the user's code: keeps the opened transform or processor of this instance and
+//! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
+//! never nest, so thread locals with `RefCell` are enough.
+
+use crate::model::{Fault, Processor, Verdict};
+use crate::packed::Record;
+
+/// The `open` of a transform that needs no preparation.
+///
+/// # Errors
+/// Never.
+pub fn no_settings() -> Result<(), String> {
+    Ok(())
+}
+
+/// Takes what `open_transform` takes, for its types.
+pub fn accept_transform<T: 'static>(
+    _open: fn() -> Result<T, String>,
+    _judge: fn(&mut T, &Record<'_>) -> Result<Verdict, Fault>,
+) {
+}
+
+/// Takes what `open_processor` takes, for its type.
+pub fn accept_processor<P: Processor + 'static>() {}
+
+#[cfg(target_arch = "wasm32")]
+pub use wasm::{open_processor, open_transform, process_list, process_packed};
+
+#[cfg(target_arch = "wasm32")]
+mod wasm {
+    use std::cell::RefCell;
+
+    use super::{Fault, Processor, Record, Verdict};
+    use crate::bindings::{list, packed as packed_glue};
+    use crate::model::{Content, Header, Input, Output};
+    use crate::{config, log, packed};
+
+    type PackedAnswer = Result<packed_glue::Outcome, packed_glue::Error>;
+    type Transform = Box<dyn FnMut(&packed_glue::Batch) -> Result<packed_glue::Outcome, Fault>>;
+    type List = Box<dyn FnMut(&[Input]) -> Result<Vec<Output>, Fault>>;
+
+    thread_local! {
+        static TRANSFORM: RefCell<Option<Transform>> = const { RefCell::new(None) };
+        static PROCESSOR: RefCell<Option<List>> = const { RefCell::new(None) };
+    }
+
+    const NOT_OPENED: &str = "`process` was called before `open` succeeded";
+
+    /// A trap alone says only `unreachable`: the message goes to the log first.
+    fn log_panics() {
+        std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
+    }
+
+    /// Prepares the transform of this instance.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_transform<T: 'static>(
+        open: fn() -> Result<T, String>,
+        judge: fn(&mut T, &Record<'_>) -> Result<Verdict, Fault>,
+    ) -> Result<(), String> {
+        log_panics();
+        let mut prepared = open()?;
+        let outputs = config::outputs();
+        let transform = move |batch: &packed_glue::Batch| {
+            let mut judge = |record: &Record<'_>| judge(&mut prepared, record);
+            let (entries, data) = packed::run(&batch.entries, &batch.data, &outputs, &mut judge)?;
+            Ok(packed_glue::Outcome { entries, data })
+        };
+        TRANSFORM.set(Some(Box::new(transform)));
+        Ok(())
+    }
+
+    /// One packed batch through the transform.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn process_packed(batch: packed_glue::Batch) -> PackedAnswer {
+        TRANSFORM.with_borrow_mut(|transform| {
+            let Some(transform) = transform else { return Err(packed_glue::Error::Fatal(NOT_OPENED.into())) };
+            transform(&batch).map_err(|fault| match fault {
+                Fault::Retry(why) => packed_glue::Error::Retry(why),
+                Fault::Fatal(why) => packed_glue::Error::Fatal(why),
+                Fault::At(index, why) => packed_glue::Error::At((index, why)),
+            })
+        })
+    }
+
+    /// Opens the processor of this instance.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_processor<P: Processor + 'static>() -> Result<(), String> {
+        log_panics();
+        let mut processor = P::open()?;
+        PROCESSOR.set(Some(Box::new(move |batch: &[Input]| processor.process(batch))));
+        Ok(())
+    }
+
+    /// One batch through the processor.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn process_list(batch: Vec<list::Input>) -> Result<Vec<list::Output>, list::Error> {
+        PROCESSOR.with_borrow_mut(|processor| {
+            let Some(processor) = processor else { return Err(list::Error::Fatal(NOT_OPENED.into())) };
+            let batch: Vec<Input> = batch.into_iter().map(Input::from).collect();
+            match processor(&batch) {
+                Ok(outputs) => Ok(outputs.into_iter().map(list::Output::from).collect()),
+                Err(Fault::Retry(why)) => Err(list::Error::Retry(why)),
+                Err(Fault::Fatal(why)) => Err(list::Error::Fatal(why)),
+                Err(Fault::At(index, why)) => Err(list::Error::At((index, why))),
+            }
+        })
+    }
+
+    impl From<list::Input> for Input {
+        fn from(input: list::Input) -> Self {
+            let list::Input { topic, partition, offset, message } = input;
+            let headers = message.headers.into_iter();
+            Self {
+                topic,
+                partition,
+                offset,
+                key: message.key,
+                value: message.value,
+                timestamp: message.timestamp,
+                headers: headers.map(|list::Header { name, value }| Header { name, value }).collect(),
+            }
+        }
+    }
+
+    impl From<Output> for list::Output {
+        fn from(output: Output) -> Self {
+            let content = |content| match content {
+                Content::Source => list::Content::Source,
+                Content::Null => list::Content::Null,
+                Content::Bytes(bytes) => list::Content::Bytes(bytes),
+            };
+            let header = |Header { name, value }| list::Header { name, value };
+            Self {
+                source: output.source,
+                topic: output.topic,
+                key: content(output.key),
+                value: content(output.value),
+                timestamp: output.timestamp,
+                headers: output.headers.map(|headers| headers.into_iter().map(header).collect()),
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! For native tests: a host in memory. Each thread has its own, so tests do not disturb each other.
+//!
+//! ```
+//! use millstream_sdk::{Record, Verdict, testing};
+//!
+//! fn no_tombstones(record: &Record<'_>) -> Verdict {
+//!     if record.value().is_none() { Verdict::Drop } else { Verdict::Keep }
+//! }
+//!
+//! assert_eq!(testing::judge(no_tombstones, testing::input("x")), Verdict::Keep);
+//! ```
+
+use std::collections::BTreeMap;
+
+use crate::log::Level;
+use crate::model::{Fault, Input, IntoVerdict, Verdict};
+use crate::packed::{self, Record};
+
+/// What the code sees of this thread's host.
+#[derive(Default)]
+struct Host {
+    params: BTreeMap<String, String>,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    lines: Vec<(Level, String)>,
+    stores: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+    calls: usize,
+}
+
+thread_local! {
+    static HOST: std::cell::RefCell<Host> = std::cell::RefCell::default();
+}
+
+fn with<R>(f: impl FnOnce(&mut Host) -> R) -> R {
+    HOST.with_borrow_mut(f)
+}
+
+/// Forgets parameters, topics, log and state.
+pub fn reset() {
+    with(|host| *host = Host::default());
+}
+
+/// Sets a parameter of the deployment.
+pub fn set_param(name: &str, value: &str) {
+    with(|host| host.params.insert(name.to_owned(), value.to_owned()));
+}
+
+/// Names the input topics.
+pub fn set_inputs(names: &[&str]) {
+    with(|host| host.inputs = names.iter().map(|&name| name.to_owned()).collect());
+}
+
+/// Names the outputs.
+pub fn set_outputs(names: &[&str]) {
+    with(|host| host.outputs = names.iter().map(|&name| name.to_owned()).collect());
+}
+
+/// The lines logged so far, oldest first.
+pub fn log_lines() -> Vec<(Level, String)> {
+    with(|host| host.lines.clone())
+}
+
+/// The entries of a store; empty when it does not exist.
+pub fn store(name: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    with(|host| host.stores.get(name).cloned().unwrap_or_default())
+}
+
+/// Calls of state functions so far, whatever the number of keys in each.
+pub fn state_calls() -> usize {
+    with(|host| host.calls)
+}
+
+/// An input with this value and nothing else.
+pub fn input(value: impl Into<Vec<u8>>) -> Input {
+    Input { value: Some(value.into()), ..Input::default() }
+}
+
+/// An input with this key and value.
+pub fn keyed(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Input {
+    Input { key: Some(key.into()), ..input(value) }
+}
+
+/// Runs a transform's function over a batch, through the packed form and back.
+///
+/// # Errors
+/// The fault that ended it.
+///
+/// # Panics
+/// When the packed answer is one that the server would refuse.
+pub fn judge_all<R: IntoVerdict>(
+    mut judge: impl FnMut(&Record<'_>) -> R,
+    inputs: &[Input],
+) -> Result<Vec<Verdict>, Fault> {
+    let outputs = crate::config::outputs();
+    let (entries, data) = packed::pack(inputs);
+    let mut judge = |record: &Record<'_>| judge(record).into_verdict();
+    let (entries, data) = packed::run(&entries, &data, &outputs, &mut judge)?;
+    Ok(packed::unpack(inputs.len(), &entries, &data, &outputs).expect("the server takes this answer"))
+}
+
+/// Runs a transform's function over one input.
+///
+/// # Panics
+/// When it returns a fault.
+pub fn judge<R: IntoVerdict>(judge: impl FnMut(&Record<'_>) -> R, input: Input) -> Verdict {
+    let verdicts = judge_all(judge, &[input]).unwrap_or_else(|fault| panic!("{fault:?}"));
+    verdicts.into_iter().next().expect("one input has one verdict")
+}
+
+/// Stands where the imports stand in Wasm, with the same shapes.
+pub(crate) mod host {
+    pub(crate) mod config {
+        use crate::testing::with;
+
+        pub(crate) fn get(name: &str) -> Option<String> {
+            with(|host| host.params.get(name).cloned())
+        }
+
+        pub(crate) fn inputs() -> Vec<String> {
+            with(|host| host.inputs.clone())
+        }
+
+        pub(crate) fn outputs() -> Vec<String> {
+            with(|host| host.outputs.clone())
+        }
+    }
+
+    pub(crate) mod log {
+        pub(crate) use crate::log::Level;
+        use crate::testing::with;
+
+        pub(crate) fn write(level: Level, text: &str) {
+            with(|host| host.lines.push((level, text.to_owned())));
+        }
+    }
+
+    pub(crate) mod state {
+        use std::collections::BTreeMap;
+
+        use crate::testing::with;
+
+        type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+        #[derive(Debug)]
+        pub(crate) struct Store {
+            name: String,
+        }
+
+        impl Store {
+            pub(crate) fn new(name: &str) -> Self {
+                let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+                assert!(
+                    (1..=64).contains(&name.len()) && name.bytes().all(allowed),
+                    "`{name}` names no store"
+                );
+                Self { name: name.to_owned() }
+            }
+
+            fn entries<R>(&self, f: impl FnOnce(&mut Entries) -> R) -> R {
+                with(|host| {
+                    host.calls += 1;
+                    f(host.stores.entry(self.name.clone()).or_default())
+                })
+            }
+
+            pub(crate) fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+                self.entries(|entries| entries.get(key).cloned())
+            }
+
+            pub(crate) fn put(&self, key: &[u8], value: &[u8]) {
+                self.entries(|entries| entries.insert(key.to_vec(), value.to_vec()));
+            }
+
+            pub(crate) fn delete(&self, key: &[u8]) {
+                self.entries(|entries| entries.remove(key));
+            }
+
+            pub(crate) fn get_many(&self, keys: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
+                self.entries(|entries| keys.iter().map(|&key| entries.get(key).cloned()).collect())
+            }
+
+            pub(crate) fn put_many(&self, changes: &[(&[u8], Option<&[u8]>)]) {
+                self.entries(|entries| {
+                    for &(key, value) in changes {
+                        match value {
+                            Some(value) => entries.insert(key.to_vec(), value.to_vec()),
+                            None => entries.remove(key),
+                        };
+                    }
+                });
+            }
+
+            pub(crate) fn scan(
+                &self,
+                start: &[u8],
+                end: Option<&[u8]>,
+                limit: u32,
+            ) -> Vec<(Vec<u8>, Vec<u8>)> {
+                self.entries(|entries| {
+                    let reached = |key: &[u8]| end.is_some_and(|end| key >= end);
+                    let from = entries.range(start.to_vec()..).take_while(|(key, _)| !reached(key));
+                    from.take(limit as usize).map(|(key, value)| (key.clone(), value.clone())).collect()
+                })
+            }
+        }
+    }
+}

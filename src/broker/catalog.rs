@@ -1,0 +1,342 @@
+//! The topics in use: by name, with their logs, lanes and transforms. Changes are made one at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use super::inline::Chain;
+use super::lane::Lanes;
+use super::{Broker, TopicError};
+use crate::model::limits::{PARTITIONS_MAX, TOPICS_MAX};
+use crate::model::topic::{Topic, TopicConfig};
+use crate::model::{DeploymentName, Partition, TopicId, TopicName, suggest};
+use crate::runtime::clock::Clock;
+use crate::storage::{self, Log, Storage};
+
+/// A topic to be created.
+#[derive(Debug, Clone)]
+pub struct NewTopic {
+    /// not internal, unless the server itself creates it
+    pub name: TopicName,
+    /// 1 to [`PARTITIONS_MAX`]
+    pub partitions: u32,
+    /// what differs from the defaults
+    pub config: TopicConfig,
+}
+
+/// A change of a topic.
+#[derive(Debug, Clone, Default)]
+pub struct TopicChange {
+    /// name → value, or `None` for the default
+    pub config: BTreeMap<String, Option<String>>,
+    /// the new number; not less than now
+    pub partitions: Option<u32>,
+    /// refuse unless the topic has this revision
+    pub if_revision: Option<u64>,
+    /// check everything, change nothing
+    pub dry_run: bool,
+}
+
+/// A topic as it is now. A change makes a new one; lanes, transforms and logs are shared between them.
+pub struct TopicHandle {
+    /// name, id, partitions, settings
+    pub topic: Topic,
+    logs: Vec<Arc<Log>>,
+    shared: Arc<Shared>,
+}
+
+/// What outlives a change of settings.
+#[derive(Default)]
+struct Shared {
+    lanes: Lanes,
+    chain: ArcSwapOption<Chain>,
+    sticky: AtomicU32,
+}
+
+/// How a deployment uses a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// reads it, and keeps state under its partitions
+    StatefulInput,
+    /// reads it
+    Input,
+    /// writes to it
+    Output,
+}
+
+pub(super) struct Catalog {
+    topics: ArcSwap<HashMap<TopicName, Arc<TopicHandle>>>,
+    uses: RwLock<BTreeMap<DeploymentName, Vec<(TopicName, Use)>>>,
+    changes: tokio::sync::Mutex<()>,
+    clock: Clock,
+}
+
+// === impl TopicHandle ===
+
+impl TopicHandle {
+    /// Its name.
+    pub fn name(&self) -> &TopicName {
+        &self.topic.name
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> TopicId {
+        self.topic.id
+    }
+
+    /// The logs, one a partition.
+    pub fn logs(&self) -> &[Arc<Log>] {
+        &self.logs
+    }
+
+    /// The log of a partition.
+    pub fn log(&self, partition: Partition) -> Option<&Arc<Log>> {
+        self.logs.get(partition as usize)
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.shared.lanes
+    }
+
+    /// The transforms that run on produce.
+    pub fn chain(&self) -> Option<Arc<Chain>> {
+        self.shared.chain.load_full()
+    }
+
+    /// Replaces the transforms that run on produce.
+    pub fn set_chain(&self, chain: Option<Chain>) {
+        self.shared.chain.store(chain.map(Arc::new));
+    }
+
+    /// The partition for the keyless records of one request; the next request gets the next one.
+    pub(super) fn sticky_partition(&self) -> Partition {
+        self.shared.sticky.fetch_add(1, Ordering::Relaxed) % self.topic.partitions.max(1)
+    }
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    pub(super) fn open(storage: &Storage, clock: Clock) -> Self {
+        let handle = |topic: Topic| {
+            let logs = storage.logs(topic.id);
+            (topic.name.clone(), Arc::new(TopicHandle { topic, logs, shared: Arc::default() }))
+        };
+        Self {
+            topics: ArcSwap::from_pointee(storage.topics().into_iter().map(handle).collect()),
+            uses: RwLock::default(),
+            changes: tokio::sync::Mutex::default(),
+            clock,
+        }
+    }
+
+    fn find(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
+        let topics = self.topics.load();
+        if let Some(handle) = topics.get(name) {
+            return Ok(handle.clone());
+        }
+        let visible = topics.keys().filter(|n| !n.is_internal()).map(TopicName::as_str);
+        Err(TopicError::Unknown { name: name.to_owned(), suggestion: suggest(name, visible) })
+    }
+
+    fn replace(&self, name: &TopicName, handle: Option<Arc<TopicHandle>>) {
+        let mut topics = HashMap::clone(&self.topics.load());
+        match handle {
+            Some(handle) => topics.insert(name.clone(), handle),
+            None => topics.remove(name),
+        };
+        self.topics.store(Arc::new(topics));
+    }
+
+    fn users(&self, topic: &TopicName, wanted: impl Fn(Use) -> bool) -> Vec<DeploymentName> {
+        let uses = self.uses.read();
+        let of =
+            |list: &Vec<(TopicName, Use)>| list.iter().any(|(name, usage)| name == topic && wanted(*usage));
+        uses.iter().filter(|(_, list)| of(list)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+// === impl Broker: topics ===
+
+impl Broker {
+    /// The topic of this name.
+    ///
+    /// # Errors
+    /// `Unknown`, with the nearest name.
+    pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
+        self.0.catalog.find(name)
+    }
+
+    /// All topics in name order, internal ones included.
+    pub fn topics(&self) -> Vec<Arc<TopicHandle>> {
+        let mut topics: Vec<_> = self.0.catalog.topics.load().values().cloned().collect();
+        topics.sort_by(|a, b| a.name().cmp(b.name()));
+        topics
+    }
+
+    /// The topic of this identity.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<TopicHandle>> {
+        self.0.catalog.topics.load().values().find(|t| t.id() == id).cloned()
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// `Exists`, `Internal`, `Partitions`, `TooMany`, `Storage`.
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
+        if new.name.is_internal() {
+            return Err(TopicError::Internal(new.name));
+        }
+        self.create(new).await
+    }
+
+    /// Creates a topic of the server's own (`__…`), or takes it as it is.
+    pub(crate) async fn ensure_internal(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
+        match self.create(new.clone()).await {
+            Err(TopicError::Exists { .. }) => self.topic(new.name.as_str()),
+            other => other,
+        }
+    }
+
+    /// Creates a topic, or takes it when it is exactly as asked for. The flag says whether it was created.
+    ///
+    /// # Errors
+    /// `Exists` with the difference, and those of [`Broker::create_topic`].
+    pub async fn ensure_topic(&self, new: NewTopic) -> Result<(Arc<TopicHandle>, bool), TopicError> {
+        match self.create_topic(new.clone()).await {
+            Err(TopicError::Exists { name, .. }) => {
+                let handle = self.topic(name.as_str())?;
+                let have = &handle.topic;
+                let difference = if have.partitions != new.partitions {
+                    Some(format!("it has {} partitions, asked for {}", have.partitions, new.partitions))
+                } else if have.config != new.config {
+                    let text = |c: &TopicConfig| serde_json::to_string(c).unwrap_or_default();
+                    Some(format!("its config is {}, asked for {}", text(&have.config), text(&new.config)))
+                } else {
+                    return Ok((handle, false));
+                };
+                Err(TopicError::Exists { name, difference })
+            }
+            created => Ok((created?, true)),
+        }
+    }
+
+    async fn create(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
+        let catalog = &self.0.catalog;
+        let name = new.name.clone();
+        check_partitions(&name, new.partitions, 1)?;
+        let _one = catalog.changes.lock().await;
+        if catalog.topics.load().contains_key(&name) {
+            return Err(TopicError::Exists { name, difference: None });
+        }
+        if catalog.topics.load().len() >= TOPICS_MAX {
+            return Err(TopicError::TooMany { limit: TOPICS_MAX });
+        }
+        let topic = Topic {
+            name: new.name,
+            id: TopicId(Uuid::new_v4()),
+            partitions: new.partitions,
+            config: new.config,
+            revision: 1,
+            created_ms: catalog.clock.now_ms(),
+        };
+        let logs = self.0.storage.create_topic(topic.clone()).await.map_err(|e| failed(&name, e))?;
+        let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::default() });
+        catalog.replace(&name, Some(handle.clone()));
+        Ok(handle)
+    }
+
+    /// Changes settings or adds partitions; a dry run gives the topic as it would be.
+    ///
+    /// # Errors
+    /// `Unknown`, `Config`, `Partitions`, `StatefulInput`, `Revision`, `Storage`.
+    pub async fn alter_topic(&self, name: &str, change: TopicChange) -> Result<Topic, TopicError> {
+        let catalog = &self.0.catalog;
+        let _one = catalog.changes.lock().await;
+        let old = catalog.find(name)?;
+        let name = old.name().clone();
+        let mut topic = old.topic.clone();
+        if let Some(expected) = change.if_revision.filter(|r| *r != topic.revision) {
+            return Err(TopicError::Revision { name, expected, actual: topic.revision });
+        }
+        for (key, value) in &change.config {
+            match value {
+                Some(value) => topic.config.set(key, value)?,
+                None => topic.config.unset(key)?,
+            }
+        }
+        if let Some(partitions) = change.partitions {
+            check_partitions(&name, partitions, topic.partitions)?;
+            let by = catalog.users(&name, |usage| usage == Use::StatefulInput);
+            if partitions > topic.partitions && !by.is_empty() {
+                return Err(TopicError::StatefulInput { name, by });
+            }
+            topic.partitions = partitions;
+        }
+        if topic == old.topic {
+            return Ok(topic);
+        }
+        topic.revision += 1;
+        if change.dry_run {
+            return Ok(topic);
+        }
+        let logs = self.0.storage.update_topic(topic.clone()).await.map_err(|e| failed(&name, e))?;
+        let handle = TopicHandle { topic: topic.clone(), logs, shared: old.shared.clone() };
+        catalog.replace(&name, Some(Arc::new(handle)));
+        Ok(topic)
+    }
+
+    /// Deletes a topic with its records. `force` ignores the deployments that use it; their tasks will stop.
+    ///
+    /// # Errors
+    /// `Unknown`, `Internal`, `InUse`, `Storage`.
+    pub async fn delete_topic(&self, name: &str, force: bool) -> Result<(), TopicError> {
+        let catalog = &self.0.catalog;
+        let _one = catalog.changes.lock().await;
+        let handle = catalog.find(name)?;
+        let name = handle.name().clone();
+        if name.is_internal() {
+            return Err(TopicError::Internal(name));
+        }
+        let by = catalog.users(&name, |_| true);
+        if !by.is_empty() && !force {
+            return Err(TopicError::InUse { name, by });
+        }
+        catalog.replace(&name, None);
+        let deleted = self.0.storage.delete_topic(handle.id()).await;
+        if deleted.is_err() {
+            catalog.replace(&name, Some(handle.clone()));
+        }
+        deleted.map_err(|e| failed(&name, e))
+    }
+
+    /// Says which topics a deployment uses, so that they are not deleted or widened under it.
+    pub fn attach(&self, deployment: &DeploymentName, topics: Vec<(TopicName, Use)>) {
+        self.0.catalog.uses.write().insert(deployment.clone(), topics);
+    }
+
+    /// The deployment uses nothing any more.
+    pub fn detach(&self, deployment: &DeploymentName) {
+        self.0.catalog.uses.write().remove(deployment);
+    }
+
+    /// The deployments that use a topic, in name order.
+    pub fn attachments(&self, topic: &TopicName) -> Vec<DeploymentName> {
+        self.0.catalog.users(topic, |_| true)
+    }
+}
+
+fn check_partitions(name: &TopicName, asked: u32, least: u32) -> Result<(), TopicError> {
+    if (least..=PARTITIONS_MAX).contains(&asked) {
+        return Ok(());
+    }
+    Err(TopicError::Partitions { name: name.clone(), asked, least, most: PARTITIONS_MAX })
+}
+
+fn failed(name: &TopicName, source: storage::Error) -> TopicError {
+    TopicError::Storage { name: name.clone(), source }
+}

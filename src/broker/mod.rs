@@ -1,0 +1,94 @@
+//! Floor 5: topics in use. Creates and alters them, produces into them through their inline transforms, reads from them.
+//! Knows nothing of HTTP statuses or Kafka error codes: the doors translate its errors.
+
+pub mod admission;
+pub mod catalog;
+pub mod dead_letter;
+pub mod error;
+pub mod idempotency;
+pub mod inline;
+mod lane;
+pub mod output;
+pub mod produce;
+pub mod read;
+
+use std::sync::Arc;
+
+use crate::runtime::clock::Clock;
+use crate::runtime::tasks::GuestHandle;
+use crate::storage::Storage;
+
+pub use catalog::{NewTopic, TopicChange, TopicHandle};
+pub use error::{ProduceError, ReadError, TopicError};
+pub use produce::{
+    IdempotencyKey, OnRejected, ProduceRecord, ProduceReply, ProduceRequest, Produced, RecordFate,
+};
+pub use read::{Cursor, OffsetSpec, Page, ReadLimits};
+
+/// Handle of the broker; cheap to clone.
+#[derive(Clone)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    storage: Storage,
+    clock: Clock,
+    guests: GuestHandle,
+    catalog: catalog::Catalog,
+    admission: admission::Admission,
+    idempotency: idempotency::Idempotency,
+}
+
+impl Broker {
+    /// Takes the topics of an opened storage into use.
+    ///
+    /// # Errors
+    /// When the table of idempotency keys cannot be read.
+    pub fn open(
+        storage: Storage,
+        guests: GuestHandle,
+        clock: Clock,
+    ) -> Result<Self, crate::storage::ReadError> {
+        let idempotency = idempotency::Idempotency::load(&storage, &clock)?;
+        Ok(Self(Arc::new(Inner {
+            catalog: catalog::Catalog::open(&storage, clock.clone()),
+            admission: admission::Admission::new(storage.admission_bytes()),
+            idempotency,
+            storage,
+            clock,
+            guests,
+        })))
+    }
+
+    /// The storage below.
+    pub fn storage(&self) -> &Storage {
+        &self.0.storage
+    }
+
+    /// The clock that stamps records.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Where guests run.
+    pub fn guests(&self) -> &GuestHandle {
+        &self.0.guests
+    }
+
+    /// Forgets idempotency keys older than 24 hours. To be called now and then.
+    ///
+    /// # Errors
+    /// When the commit that deletes their rows is refused; they are tried again next time.
+    pub async fn expire_idempotency_keys(&self) -> Result<usize, crate::storage::CommitError> {
+        let mut commit = crate::storage::Commit::new();
+        let expired = self.0.idempotency.expire(self.0.clock.now_ms(), &mut commit);
+        if expired > 0 {
+            self.0.storage.commit(commit).await?;
+        }
+        Ok(expired)
+    }
+
+    /// Bytes of produce requests under way, and their bound.
+    pub fn admission(&self) -> &admission::Admission {
+        &self.0.admission
+    }
+}

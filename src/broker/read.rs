@@ -1,0 +1,246 @@
+//! Reading records: pages of one partition, pages of all partitions merged, positions from times.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Broker, ReadError, TopicHandle};
+use crate::model::batch::{BatchError, RecordBatch};
+use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
+use crate::model::{Offset, Partition, Record, TimestampMs};
+use crate::storage::{self, Log};
+
+/// Bounds of one read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// at most so many
+    pub records: usize,
+    /// stop after so many bytes of records; one record at least
+    pub bytes: usize,
+    /// when there is nothing, wait so long for the first record
+    pub wait: Duration,
+}
+
+/// Records of one partition.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// in offset order
+    pub records: Vec<(Offset, Record)>,
+    /// where the next read begins
+    pub next_offset: Offset,
+    /// the first offset that is not yet acknowledged
+    pub high_watermark: Offset,
+    /// the oldest kept
+    pub log_start_offset: Offset,
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetSpec {
+    /// the oldest kept
+    Earliest,
+    /// the first unwritten
+    Latest,
+    /// exactly here
+    Offset(Offset),
+    /// so many before the end
+    Back(u64),
+    /// the first record at or after this time; the end when there is none
+    Timestamp(TimestampMs),
+}
+
+/// The next offset of every partition; partitions beyond its end begin at their log start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cursor(pub Vec<Offset>);
+
+impl Broker {
+    /// Reads a page; waits at most `limits.wait` for the first record.
+    ///
+    /// # Errors
+    /// `UnknownPartition`, `OutOfRange`, `Storage`.
+    pub async fn read(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        from: Offset,
+        limits: ReadLimits,
+    ) -> Result<Page, ReadError> {
+        let log = partition_log(topic, partition)?;
+        check_range(topic, log, from)?;
+        if log.tail() <= from && !limits.wait.is_zero() {
+            // Running out of time is an empty page, not an error.
+            let _ = tokio::time::timeout(limits.wait, log.wait_past(from)).await;
+        }
+        let mut page = Page {
+            records: Vec::new(),
+            next_offset: from,
+            high_watermark: log.tail(),
+            log_start_offset: log.start(),
+        };
+        let mut bytes = 0;
+        while page.records.len() < limits.records && bytes < limits.bytes && page.next_offset < log.tail() {
+            let batches = self.batches(topic, log, page.next_offset, limits.bytes - bytes).await?;
+            if batches.is_empty() {
+                break;
+            }
+            for batch in batches {
+                let full =
+                    take(&batch, &mut page, &mut bytes, limits).map_err(|e| damaged(topic, log, &e))?;
+                if full {
+                    return Ok(page);
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// Reads from all partitions, the records merged by timestamp, then partition. Moves the cursor past what it gives.
+    ///
+    /// # Errors
+    /// `OutOfRange` when the cursor points below a log start, `Storage`.
+    pub async fn read_all(
+        &self,
+        topic: &TopicHandle,
+        cursor: &mut Cursor,
+        limits: ReadLimits,
+    ) -> Result<Vec<(Partition, Offset, Record)>, ReadError> {
+        for (index, log) in topic.logs().iter().enumerate() {
+            if cursor.0.len() <= index {
+                cursor.0.push(log.start());
+            }
+            check_range(topic, log, cursor.0[index])?;
+        }
+        if !limits.wait.is_zero() && topic.logs().iter().zip(&cursor.0).all(|(log, at)| log.tail() <= *at) {
+            let waits = topic.logs().iter().zip(&cursor.0).map(|(log, at)| Box::pin(log.wait_past(*at)));
+            let _ = tokio::time::timeout(limits.wait, futures_util::future::select_all(waits)).await;
+        }
+        let once = ReadLimits { wait: Duration::ZERO, ..limits };
+        let mut pages = Vec::with_capacity(topic.logs().len());
+        for (index, log) in topic.logs().iter().enumerate() {
+            let page = self.read(topic, log.partition(), cursor.0[index], once).await?;
+            cursor.0[index] = cursor.0[index].max(if page.records.is_empty() { page.next_offset } else { 0 });
+            pages.push((log.partition(), page.records.into_iter().peekable()));
+        }
+        Ok(merge(pages, cursor, once))
+    }
+
+    /// The offset that a position means now.
+    ///
+    /// # Errors
+    /// `UnknownPartition`, `Storage`.
+    pub async fn resolve_offset(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        at: OffsetSpec,
+    ) -> Result<Offset, ReadError> {
+        let log = partition_log(topic, partition)?;
+        Ok(match at {
+            OffsetSpec::Earliest => log.start(),
+            OffsetSpec::Latest => log.tail(),
+            OffsetSpec::Offset(offset) => offset,
+            OffsetSpec::Back(count) => log.tail().saturating_sub(count).max(log.start()),
+            OffsetSpec::Timestamp(ms) => {
+                let found =
+                    self.storage().offset_for_time(log, ms).await.map_err(|e| unreadable(topic, log, e))?;
+                found.unwrap_or_else(|| log.tail())
+            }
+        })
+    }
+
+    /// Whole batches from the one that holds `from`; see [`storage::Storage::read`].
+    pub(crate) async fn batches(
+        &self,
+        topic: &TopicHandle,
+        log: &Arc<Log>,
+        from: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<RecordBatch>, ReadError> {
+        self.storage().read(log, from, bytes_max).await.map_err(|e| unreadable(topic, log, e))
+    }
+}
+
+fn partition_log(topic: &TopicHandle, partition: Partition) -> Result<&Arc<Log>, ReadError> {
+    topic.log(partition).ok_or_else(|| ReadError::UnknownPartition {
+        topic: topic.name().clone(),
+        partition,
+        partitions: topic.topic.partitions,
+    })
+}
+
+fn check_range(topic: &TopicHandle, log: &Log, asked: Offset) -> Result<(), ReadError> {
+    let (start, tail) = (log.start(), log.tail());
+    if (start..=tail).contains(&asked) {
+        return Ok(());
+    }
+    Err(ReadError::OutOfRange { topic: topic.name().clone(), partition: log.partition(), asked, start, tail })
+}
+
+fn unreadable(topic: &TopicHandle, log: &Log, source: storage::ReadError) -> ReadError {
+    match source {
+        storage::ReadError::OutOfRange { asked, start, tail } => ReadError::OutOfRange {
+            topic: topic.name().clone(),
+            partition: log.partition(),
+            asked,
+            start,
+            tail,
+        },
+        source => ReadError::Storage { topic: topic.name().clone(), partition: log.partition(), source },
+    }
+}
+
+fn damaged(topic: &TopicHandle, log: &Log, error: &BatchError) -> ReadError {
+    unreadable(topic, log, storage::ReadError::Damaged(error.to_string()))
+}
+
+/// Adds the batch's records from `page.next_offset` on; true when the page is full.
+fn take(
+    batch: &RecordBatch,
+    page: &mut Page,
+    bytes: &mut usize,
+    limits: ReadLimits,
+) -> Result<bool, BatchError> {
+    let header = *batch.header();
+    if !header.control {
+        let payload = batch.payload(BATCH_UNCOMPRESSED_MAX)?;
+        for record in payload.records() {
+            let record = record?;
+            let offset = header.base_offset + Offset::from(record.offset_delta);
+            if offset < page.next_offset {
+                continue;
+            }
+            if page.records.len() >= limits.records || (*bytes >= limits.bytes && !page.records.is_empty()) {
+                return Ok(true);
+            }
+            let record = record.to_owned_in(payload.bytes());
+            *bytes += record.size();
+            page.next_offset = offset + 1;
+            page.records.push((offset, record));
+        }
+    }
+    page.next_offset = page.next_offset.max(header.next_offset());
+    Ok(false)
+}
+
+type Pages = Vec<(Partition, std::iter::Peekable<std::vec::IntoIter<(Offset, Record)>>)>;
+
+/// Takes the earliest record of any page until a limit is reached.
+fn merge(mut pages: Pages, cursor: &mut Cursor, limits: ReadLimits) -> Vec<(Partition, Offset, Record)> {
+    let mut merged = Vec::new();
+    let mut bytes = 0;
+    while merged.len() < limits.records && (bytes < limits.bytes || merged.is_empty()) {
+        let earliest = pages
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, (_, page))| page.peek().map(|(_, record)| (record.timestamp, index)))
+            .min();
+        let Some((_, index)) = earliest else { break };
+        let Some((partition, page)) = pages.get_mut(index) else { break };
+        let Some((offset, record)) = page.next() else { break };
+        bytes += record.size();
+        if let Some(at) = cursor.0.get_mut(*partition as usize) {
+            *at = offset + 1;
+        }
+        merged.push((*partition, offset, record));
+    }
+    merged
+}

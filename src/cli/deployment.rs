@@ -1,0 +1,317 @@
+//! `millstream deployment`, also `dep`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::client::Call;
+use super::failure::Failure;
+use super::output::{Column, Format, at, count, plain, render_fields, render_table, size};
+use super::position::Position;
+use super::session::Session;
+use super::template::date;
+use crate::runtime::clock::Clock;
+
+/// A stream without an end has no time-out; this is as good as none.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// Deployments: list, describe, logs, pause, resume, restart, rewind, delete
+#[derive(Args)]
+pub(super) struct Deployment {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// All deployments
+    List,
+    /// Spec and state of a deployment, task by task
+    Describe { name: String },
+    /// What its code logs
+    Logs {
+        name: String,
+        /// Wait for more
+        #[arg(short, long)]
+        follow: bool,
+        /// Since a time such as -15m or 2026-11-22T12:40:00Z
+        #[arg(long, allow_hyphen_values = true)]
+        since: Option<String>,
+        /// Only this level and above
+        #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]
+        level: Option<String>,
+        /// Only lines with this text
+        #[arg(long)]
+        contains: Option<String>,
+        /// The last so many lines
+        #[arg(short = 'n', long)]
+        limit: Option<u32>,
+    },
+    /// Stand still; positions and state are kept
+    Pause { name: String },
+    /// Go on
+    Resume { name: String },
+    /// Fresh instances; failed tasks try again
+    Restart {
+        name: String,
+        /// Leave running tasks alone
+        #[arg(long)]
+        only_failed: bool,
+    },
+    /// Move the positions
+    Rewind {
+        name: String,
+        /// earliest, latest, a time such as -1h, or -N or +N records
+        #[arg(long, allow_hyphen_values = true)]
+        to: String,
+        /// What becomes of the state
+        #[arg(long, value_enum, default_value_t = Fate::Keep)]
+        state: Fate,
+        /// Show how many records would be read again
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete a deployment
+    Delete {
+        name: String,
+        /// What becomes of the state
+        #[arg(long, value_enum, default_value_t = Fate::Clear)]
+        state: Fate,
+    },
+}
+
+/// What becomes of the state.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Fate {
+    Keep,
+    Clear,
+}
+
+impl Fate {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Clear => "clear",
+        }
+    }
+}
+
+/// Of a list of deployments.
+pub(super) const COLUMNS: [Column; 8] = [
+    ("NAME", |d| at(d, "/name")),
+    ("KIND", |d| at(d, "/kind")),
+    ("STATE", |d| at(d, "/state")),
+    ("MODULE", |d| at(d, "/module")),
+    ("LAG", |d| count(d, "/totals/lag")),
+    ("IN", |d| count(d, "/totals/records_in")),
+    ("OUT", |d| count(d, "/totals/records_out")),
+    ("ERRORS", |d| count(d, "/totals/errors")),
+];
+
+const TASK_COLUMNS: [Column; 7] = [
+    ("TASK", |t| at(t, "/partition")),
+    ("STATE", |t| at(t, "/state")),
+    ("POSITIONS", positions),
+    ("LAG", |t| count(t, "/totals/lag")),
+    ("IN", |t| count(t, "/totals/records_in")),
+    ("MEMORY", |t| size(t, "/memory_bytes")),
+    ("LAST ERROR", |t| worst_error(t).unwrap_or_default()),
+];
+
+fn positions(task: &Value) -> String {
+    let positions = task.get("positions").and_then(Value::as_array).into_iter().flatten();
+    let one = |p: &Value| format!("{}:{}:{}", at(p, "/topic"), at(p, "/partition"), at(p, "/offset"));
+    positions.map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// The last error of a deployment or a task, with its record.
+pub(super) fn worst_error(view: &Value) -> Option<String> {
+    let error = view.get("last_error").filter(|e| !e.is_null())?;
+    let place = match at(error, "/topic") {
+        topic if topic.is_empty() => String::new(),
+        topic => format!(" at {topic}:{}:{}", at(error, "/partition"), at(error, "/offset")),
+    };
+    Some(format!("{}{place}: {}", at(error, "/code"), at(error, "/message")))
+}
+
+pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failure> {
+    match args.command {
+        Command::List => {
+            let deployments = session.client.items(|| Call::get(&["v1", "deployments"]), None).await?;
+            session.out.list(&deployments, &COLUMNS)
+        }
+        Command::Describe { name } => {
+            let view = session.client.json(Call::get(&["v1", "deployments", &name])).await?;
+            session.out.one(&view, describe)
+        }
+        Command::Logs { name, follow, since, level, contains, limit } => {
+            let call = Call::get(&["v1", "deployments", &name, "logs"])
+                .query_some("since", since)
+                .query_some("level", level)
+                .query_some("contains", contains)
+                .query_some("limit", limit)
+                .query_if("follow", follow)
+                .header("accept", "application/x-ndjson");
+            logs(session, if follow { call.takes(FOR_EVER) } else { call }).await
+        }
+        Command::Pause { name } => {
+            act(session, Call::post(&["v1", "deployments", &name, "pause"]), &name).await
+        }
+        Command::Resume { name } => {
+            act(session, Call::post(&["v1", "deployments", &name, "resume"]), &name).await
+        }
+        Command::Restart { name, only_failed } => {
+            let call =
+                Call::post(&["v1", "deployments", &name, "restart"]).query_if("only_failed", only_failed);
+            act(session, call, &name).await
+        }
+        Command::Rewind { name, to, state, dry_run } => rewind(session, &name, &to, state, dry_run).await,
+        Command::Delete { name, state } => {
+            let fate = if state == Fate::Keep { "its state is kept" } else { "with its state" };
+            session.confirm(&format!("delete deployment `{name}` ({fate})"))?;
+            session
+                .client
+                .bytes(Call::delete(&["v1", "deployments", &name]).query("state", state.as_str()))
+                .await?;
+            session.out.hint(format!("deployment `{name}` is deleted"));
+            Ok(())
+        }
+    }
+}
+
+/// A verb whose answer is the deployment.
+async fn act(session: &Session, call: Call, name: &str) -> Result<(), Failure> {
+    let view = session.client.json(call).await?;
+    session.out.done(&view, &format!("deployment `{name}` is {}", at(&view, "/state")))
+}
+
+async fn rewind(session: &Session, name: &str, to: &str, state: Fate, dry_run: bool) -> Result<(), Failure> {
+    let target =
+        rewind_target(to, Clock::system().now_ms()).map_err(|e| Failure::Usage(format!("--to {to}: {e}")))?;
+    if state == Fate::Clear && !dry_run {
+        session.confirm(&format!("rewind deployment `{name}` and drop its state"))?;
+    }
+    let body = json!({"to": target, "state": state.as_str()});
+    let call = Call::post(&["v1", "deployments", name, "rewind"]).query_if("dry_run", dry_run).json(&body);
+    let plan = session.client.json(call).await?;
+    let verb = if dry_run { "would be" } else { "is" };
+    let records = match plan.get("replayed").and_then(Value::as_i64).unwrap_or_default() {
+        n if n >= 0 => format!("{n} records are read again"),
+        n => format!("{} records are passed over", n.unsigned_abs()),
+    };
+    if dry_run && session.out.format.is_none() {
+        return session.out.text(&format!("deployment `{name}` {verb} rewound; {records}\n"));
+    }
+    session.out.done(&plan, &format!("deployment `{name}` {verb} rewound; {records}"))
+}
+
+/// The `to` of a rewind request.
+fn rewind_target(text: &str, now_ms: i64) -> Result<Value, String> {
+    if let Some(forward) = text.strip_prefix('+') {
+        return forward.parse::<i64>().map(|n| json!({"shift_by": n})).map_err(|e| e.to_string());
+    }
+    let position = Position::parse(text)?;
+    Ok(match position {
+        Position::Earliest => json!("earliest"),
+        Position::Latest => json!("latest"),
+        Position::Last(records) => json!({"shift_by": i64::try_from(records).map_or(i64::MIN, |n| -n)}),
+        Position::Time(_) => json!({"timestamp": position.time_ms(now_ms)}),
+        Position::Offset(_) => {
+            return Err("an offset has no topic and partition; use a time or -N".to_owned());
+        }
+    })
+}
+
+/// Shows log lines as they come.
+async fn logs(session: &Session, call: Call) -> Result<(), Failure> {
+    let human = match session.out.format {
+        None => session.out.stdout_is_terminal,
+        Some(Format::Table) => true,
+        Some(_) => false,
+    };
+    let mut response = session.client.send(call).await?;
+    let mut pending: Vec<u8> = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| session.client.failure(&e))? {
+        pending.extend_from_slice(&chunk);
+        let Some(end) = pending.iter().rposition(|b| *b == b'\n') else { continue };
+        let rest = pending.split_off(end + 1);
+        let lines = std::mem::replace(&mut pending, rest);
+        show_lines(session, &lines, human)?;
+    }
+    show_lines(session, &pending, human)
+}
+
+fn show_lines(session: &Session, lines: &[u8], human: bool) -> Result<(), Failure> {
+    let mut out = Vec::new();
+    for line in lines.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()) {
+        match serde_json::from_slice::<Value>(line) {
+            Ok(entry) if human => out.extend_from_slice(log_line(&entry).as_bytes()),
+            _ => out.extend_from_slice(line),
+        }
+        out.push(b'\n');
+    }
+    session.out.bytes(&out)
+}
+
+fn log_line(entry: &Value) -> String {
+    let time =
+        entry.get("timestamp").and_then(Value::as_i64).map(date).unwrap_or_else(|| at(entry, "/timestamp"));
+    let level = at(entry, "/level").to_uppercase();
+    let task = format!("{}/{}", at(entry, "/deployment"), at(entry, "/partition"));
+    format!("{time} {level:5} {task}  {}", at(entry, "/text"))
+}
+
+fn describe(view: &Value) -> String {
+    let totals = view.get("totals").and_then(Value::as_object).into_iter().flatten();
+    let totals =
+        totals.filter(|(_, n)| n.as_u64() != Some(0)).map(|(name, n)| format!("{name} {}", plain(n)));
+    let fields = [
+        ("name", at(view, "/name")),
+        ("kind", at(view, "/kind")),
+        ("state", at(view, "/state")),
+        ("module", at(view, "/module")),
+        ("digest", at(view, "/digest")),
+        ("revision", at(view, "/revision")),
+        ("inputs", at(view, "/spec/input/topics")),
+        ("output", at(view, "/spec/output/default")),
+        ("params", at(view, "/spec/params")),
+        ("totals", totals.collect::<Vec<_>>().join(", ")),
+        ("last error", worst_error(view).unwrap_or_default()),
+    ];
+    let tasks = view.get("tasks").and_then(Value::as_array).cloned().unwrap_or_default();
+    let tasks =
+        if tasks.is_empty() { String::new() } else { format!("\n{}", render_table(&tasks, &TASK_COLUMNS)) };
+    let frames = view.pointer("/last_error/backtrace").and_then(Value::as_array).into_iter().flatten();
+    let frames: String = frames.map(|f| format!("    {}\n", plain(f))).collect();
+    format!("{}{frames}{tasks}", render_fields(&fields))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rewind_goes_to_ends_times_and_records_back_or_forward() {
+        assert_eq!(rewind_target("earliest", 0), Ok(json!("earliest")));
+        assert_eq!(rewind_target("-1h", 7_200_000), Ok(json!({"timestamp": 3_600_000})));
+        assert_eq!(rewind_target("-100", 0), Ok(json!({"shift_by": -100})));
+        assert_eq!(rewind_target("+100", 0), Ok(json!({"shift_by": 100})));
+        assert!(rewind_target("42", 0).is_err());
+        assert!(rewind_target("whenever", 0).is_err());
+    }
+
+    #[test]
+    fn an_error_names_its_record() {
+        let view = json!({"last_error": {"code": "trap", "message": "unreachable", "topic": "t", "partition": 0,
+            "offset": 7}});
+        assert_eq!(worst_error(&view).as_deref(), Some("trap at t:0:7: unreachable"));
+        assert_eq!(worst_error(&json!({})), None);
+    }
+
+    #[test]
+    fn log_lines_are_readable() {
+        let entry = json!({"timestamp": 0, "level": "warn", "deployment": "d", "partition": 0, "text": "hm"});
+        assert_eq!(log_line(&entry), "1970-01-01T00:00:00.000Z WARN  d/0  hm");
+    }
+}

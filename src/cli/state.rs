@@ -1,0 +1,166 @@
+//! `millstream state`: what processors keep.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::client::Call;
+use super::consume::Encoding;
+use super::failure::Failure;
+use super::output::{Column, Format, at, first, size};
+use super::session::Session;
+use crate::model::duration::{format_duration, parse_duration};
+use crate::model::limits::{SCAN_ENTRIES_MAX, WAIT_MAX};
+
+/// What processors keep: stores, get, scan
+#[derive(Args)]
+pub(super) struct State {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The stores of a deployment
+    Stores { deployment: String },
+    /// The value of a key
+    Get {
+        deployment: String,
+        store: String,
+        key: String,
+        /// The key is base64 of its bytes
+        #[arg(long)]
+        key_base64: bool,
+        /// How the value is shown
+        #[arg(long, value_enum)]
+        format: Option<Encoding>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Entries in key order
+    Scan {
+        deployment: String,
+        store: String,
+        /// Only keys that begin so
+        #[arg(long)]
+        prefix: Option<String>,
+        /// From this key
+        #[arg(long)]
+        from: Option<String>,
+        /// Up to this key, not included
+        #[arg(long)]
+        to: Option<String>,
+        /// Last key first
+        #[arg(long)]
+        reverse: bool,
+        /// At most so many entries
+        #[arg(short = 'n', long, default_value_t = 100)]
+        limit: usize,
+        /// How values are shown
+        #[arg(long, value_enum)]
+        format: Option<Encoding>,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Whose state, and how fresh.
+#[derive(Args)]
+struct At {
+    /// The task [default: the one that the key belongs to; all for a scan]
+    #[arg(short, long)]
+    partition: Option<u32>,
+    /// Only after this record is processed: TOPIC:PARTITION:OFFSET, as produce answered
+    #[arg(long, value_name = "POSITION")]
+    after: Option<String>,
+    /// How long to wait for that
+    #[arg(long, default_value = "5s", value_parser = parse_duration)]
+    wait: std::time::Duration,
+}
+
+impl At {
+    fn apply(&self, call: Call) -> Call {
+        let call = call.query_some("partition", self.partition);
+        match &self.after {
+            Some(position) => {
+                let wait = self.wait.min(WAIT_MAX);
+                call.query("after", position).query("wait", format_duration(wait)).takes(wait)
+            }
+            None => call,
+        }
+    }
+}
+
+const STORE_COLUMNS: [Column; 3] = [
+    ("STORE", |s| at(s, "/name")),
+    ("KEYS", |s| first(s, &["/keys", "/keys_estimate"])),
+    ("BYTES", |s| size(s, "/bytes")),
+];
+
+const ENTRY_COLUMNS: [Column; 3] = [
+    ("TASK", |e| at(e, "/partition")),
+    ("KEY", |e| first(e, &["/key", "/key_base64"])),
+    ("VALUE", |e| first(e, &["/value", "/value_base64"])),
+];
+
+pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
+    match args.command {
+        Command::Stores { deployment } => {
+            let call = || Call::get(&["v1", "deployments", &deployment, "stores"]);
+            let stores = session.client.items(call, None).await?;
+            session.out.list(&stores, &STORE_COLUMNS)
+        }
+        Command::Get { deployment, store, key, key_base64, format, at } => {
+            let mut path = vec!["v1", "deployments", &deployment, "stores", &store, "keys"];
+            let call = if key_base64 {
+                Call::get(&path).query("key_base64", key.as_str())
+            } else {
+                path.push(&key);
+                Call::get(&path)
+            };
+            let call = at.apply(call).query_some("format", format.map(Encoding::as_str));
+            get(session, call, &key).await
+        }
+        Command::Scan { deployment, store, prefix, from, to, reverse, limit, format, at } => {
+            let page = limit.clamp(1, SCAN_ENTRIES_MAX).to_string();
+            let call = || {
+                let call = Call::get(&["v1", "deployments", &deployment, "stores", &store, "entries"])
+                    .query_some("prefix", prefix.as_ref())
+                    .query_some("from", from.as_ref())
+                    .query_some("to", to.as_ref())
+                    .query_if("reverse", reverse)
+                    .query("limit", page.as_str())
+                    .query_some("format", format.map(Encoding::as_str));
+                at.apply(call)
+            };
+            let entries = session.client.items(call, Some(limit)).await?;
+            session.out.list(&entries, &ENTRY_COLUMNS)
+        }
+    }
+}
+
+/// The value as it is; with `-o`, an object that says how fresh it is.
+async fn get(session: &Session, call: Call, key: &str) -> Result<(), Failure> {
+    let response = session.client.send(call).await?;
+    let position =
+        response.headers().get("x-state-position").and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let body = response.bytes().await.map_err(|e| session.client.failure(&e))?;
+
+    match &session.out.format {
+        None | Some(Format::Raw) => {
+            session.out.bytes(&body)?;
+            if session.out.stdout_is_terminal && !body.ends_with(b"\n") {
+                session.out.text("\n")?;
+            }
+            if let Some(position) = position.filter(|_| session.verbose) {
+                session.out.hint(format!("as of {position}"));
+            }
+            Ok(())
+        }
+        Some(_) => {
+            let text = || Value::from(String::from_utf8_lossy(&body).into_owned());
+            let value = serde_json::from_slice(&body).unwrap_or_else(|_| text());
+            let answer = json!({"key": key, "value": value, "position": position});
+            session.out.one(&answer, |a| format!("{}\n", at(a, "/value")))
+        }
+    }
+}

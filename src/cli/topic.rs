@@ -1,0 +1,210 @@
+//! `millstream topic`.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::client::Call;
+use super::failure::Failure;
+use super::output::{Column, at, count, plain, render_fields, render_table, size, thousands};
+use super::session::Session;
+
+/// Topics: create, list, describe, alter, delete
+#[derive(Args)]
+pub(super) struct Topic {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a topic
+    Create {
+        /// 1 to 249 of a-z A-Z 0-9 . _ -
+        name: String,
+        /// Partitions; records of a key stay in one [default: 1]
+        #[arg(short, long)]
+        partitions: Option<u32>,
+        /// A setting under Kafka's name, such as retention.ms=86400000; may be repeated
+        #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = pair)]
+        config: Vec<(String, String)>,
+        /// Succeed when it is there already with these settings
+        #[arg(long)]
+        if_not_exists: bool,
+    },
+    /// All topics
+    List {
+        /// Only names that begin so
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Internal topics too
+        #[arg(long)]
+        internal: bool,
+    },
+    /// Partitions, settings, deployments of a topic
+    Describe { name: String },
+    /// Change settings, add partitions
+    Alter {
+        name: String,
+        /// KEY=VALUE; may be repeated
+        #[arg(short, long = "config", value_name = "KEY=VALUE", value_parser = pair)]
+        config: Vec<(String, String)>,
+        /// Return a setting to its default; may be repeated
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+        /// The new number of partitions; it can only grow
+        #[arg(short, long)]
+        partitions: Option<u32>,
+        /// Only check
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete topics with their records
+    Delete {
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Even while a deployment uses it
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// `KEY=VALUE`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}`, expected KEY=VALUE"))?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+const COLUMNS: [Column; 5] = [
+    ("NAME", |t| at(t, "/name")),
+    ("PARTITIONS", partitions),
+    ("RECORDS", |t| count(t, "/records")),
+    ("BYTES", |t| size(t, "/bytes")),
+    ("DEPLOYMENTS", |t| at(t, "/deployments")),
+];
+
+const PARTITION_COLUMNS: [Column; 5] = [
+    ("PARTITION", |p| at(p, "/partition")),
+    ("START", |p| at(p, "/log_start_offset")),
+    ("END", |p| at(p, "/high_watermark")),
+    ("RECORDS", |p| {
+        let number = |pointer| p.pointer(pointer).and_then(Value::as_u64);
+        let both = number("/high_watermark").zip(number("/log_start_offset"));
+        both.map(|(end, start)| thousands(end.saturating_sub(start))).unwrap_or_default()
+    }),
+    ("BYTES", |p| size(p, "/bytes")),
+];
+
+/// A number, or the length of the list that `describe` gives.
+fn partitions(topic: &Value) -> String {
+    match topic.get("partitions") {
+        Some(Value::Array(list)) => list.len().to_string(),
+        Some(other) => plain(other),
+        None => String::new(),
+    }
+}
+
+pub(super) async fn run(session: &Session, args: Topic) -> Result<(), Failure> {
+    match args.command {
+        Command::Create { name, partitions, config, if_not_exists } => {
+            let mut body = changes(&config, &[], partitions);
+            let call = if if_not_exists {
+                Call::put(&["v1", "topics", &name])
+            } else {
+                body["name"] = json!(name);
+                Call::post(&["v1", "topics"])
+            };
+            let topic = session.client.json(call.json(&body)).await?;
+            session.out.done(&topic, &format!("topic `{name}` is there"))
+        }
+        Command::List { prefix, internal } => {
+            let call = || {
+                Call::get(&["v1", "topics"])
+                    .query_some("prefix", prefix.as_ref())
+                    .query_if("internal", internal)
+            };
+            let topics = session.client.items(call, None).await?;
+            session.out.list(&topics, &COLUMNS)
+        }
+        Command::Describe { name } => {
+            let topic = session.client.json(Call::get(&["v1", "topics", &name])).await?;
+            session.out.one(&topic, describe)
+        }
+        Command::Alter { name, config, unset, partitions, dry_run } => {
+            if config.is_empty() && unset.is_empty() && partitions.is_none() {
+                return Err(Failure::Usage(
+                    "nothing to alter; give --config, --unset or --partitions".into(),
+                ));
+            }
+            let call = Call::patch(&["v1", "topics", &name]).query_if("dry_run", dry_run);
+            let topic = session.client.json(call.json(&changes(&config, &unset, partitions))).await?;
+            let line = if dry_run { "would be altered" } else { "is altered" };
+            session.out.done(&topic, &format!("topic `{name}` {line}"))
+        }
+        Command::Delete { names, force } => delete(session, &names, force).await,
+    }
+}
+
+/// The members of a create or patch body. A null returns a setting to its default.
+fn changes(config: &[(String, String)], unset: &[String], partitions: Option<u32>) -> Value {
+    let mut body = Map::new();
+    if let Some(partitions) = partitions {
+        body.insert("partitions".into(), json!(partitions));
+    }
+    let mut settings: Map<String, Value> = config.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+    settings.extend(unset.iter().map(|k| (k.clone(), Value::Null)));
+    if !settings.is_empty() {
+        body.insert("config".into(), Value::Object(settings));
+    }
+    Value::Object(body)
+}
+
+async fn delete(session: &Session, names: &[String], force: bool) -> Result<(), Failure> {
+    for name in names {
+        let topic = session.client.json(Call::get(&["v1", "topics", name])).await?;
+        let parts = partitions(&topic);
+        session.confirm(&format!("delete topic `{name}` with {parts} partitions and all its records"))?;
+        session.client.bytes(Call::delete(&["v1", "topics", name]).query_if("force", force)).await?;
+        session.out.hint(format!("topic `{name}` is deleted"));
+    }
+    Ok(())
+}
+
+fn describe(topic: &Value) -> String {
+    let config = topic.get("config").and_then(Value::as_object);
+    let config = config.into_iter().flatten().map(|(key, value)| format!("{key}={}", plain(value)));
+    let fields = [
+        ("name", at(topic, "/name")),
+        ("id", at(topic, "/id")),
+        ("records", count(topic, "/records")),
+        ("bytes", size(topic, "/bytes")),
+        ("created", at(topic, "/created_at")),
+        ("config", config.collect::<Vec<_>>().join(" ")),
+        ("deployments", at(topic, "/deployments")),
+    ];
+    let partitions = topic.get("partitions").and_then(Value::as_array).cloned().unwrap_or_default();
+    format!("{}\n{}", render_fields(&fields), render_table(&partitions, &PARTITION_COLUMNS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unset_settings_are_null_in_the_patch() {
+        let config = [("retention.ms".to_owned(), "1".to_owned())];
+        let body = changes(&config, &["durability".to_owned()], Some(4));
+        assert_eq!(body, json!({"partitions": 4, "config": {"retention.ms": "1", "durability": null}}));
+        assert_eq!(changes(&[], &[], None), json!({}));
+    }
+
+    #[test]
+    fn a_description_shows_fields_then_partitions() {
+        let text = describe(&json!({
+            "name": "clicks", "config": {"durability": "os"},
+            "partitions": [{"partition": 0, "log_start_offset": 5, "high_watermark": 1205, "bytes": 10}]
+        }));
+        let expected = "name    clicks\nconfig  durability=os\n\n\
+                        PARTITION  START  END   RECORDS  BYTES\n0          5      1205  1,200    10 B\n";
+        assert_eq!(text, expected);
+    }
+}

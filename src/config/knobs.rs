@@ -1,0 +1,165 @@
+//! One row per setting: name, default, documentation, and how its text becomes a value. A documentation says the unit,
+//! what the setting costs, and what breaks at both ends.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Config, LogFormat, MEMORY_MIN};
+use crate::model::duration::{format_bytes, parse_bytes, parse_duration};
+
+/// A setting.
+pub struct Knob {
+    /// dotted, as in the file: `http.addr`
+    pub name: &'static str,
+    /// in words where it depends on the machine
+    pub default: &'static str,
+    /// unit, cost, both ends
+    pub doc: &'static str,
+    /// checks the text and stores the value; the error says what is expected
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+/// Every setting, in alphabetical order.
+pub const KNOBS: [Knob; 9] = [
+    Knob {
+        name: "data_dir",
+        default: "millstream-data, in the working directory",
+        doc: "Folder of everything that is kept; made when missing. Needs a local disk: acknowledgements wait for its \
+              fdatasync. One server at a time may open it.",
+        set: |c, text| {
+            c.data_dir = PathBuf::from(text);
+            if text.is_empty() { Err("the path is empty".into()) } else { Ok(()) }
+        },
+    },
+    Knob {
+        name: "drain",
+        default: "25s",
+        doc: "How long a stop waits for requests and batches under way (ms, s, m). 0 cuts them off, and clients do not \
+              know what was stored; longer than the supervisor's patience (Kubernetes: 30 s) ends in a kill, which is \
+              safe but makes the next start replay the log.",
+        set: |c, text| {
+            c.drain = parse_duration(text)?;
+            in_range(c.drain <= Duration::from_secs(3600), || format!("{text}, expected at most 1h"))
+        },
+    },
+    Knob {
+        name: "guest_threads",
+        default: "the machine's cores",
+        doc: "Threads that run the users' code, apart from those of the network and the writer. 1 makes deployments \
+              take turns of 10 ms; many more than cores only adds switching.",
+        set: |c, text| {
+            c.guest_threads = text.parse().map_err(|_| format!("`{text}`, expected a number of threads"))?;
+            in_range((1..=512).contains(&c.guest_threads), || format!("{text}, expected 1 to 512"))
+        },
+    },
+    Knob {
+        name: "http.addr",
+        default: "127.0.0.1:8080",
+        doc: "Address and port of the HTTP interface; port 0 takes a free one. An address beyond loopback is refused \
+              unless `insecure` is set.",
+        set: |c, text| {
+            let wrong = || format!("`{text}`, expected an address and a port such as 127.0.0.1:8080");
+            c.http.addr = text.parse().map_err(|_| wrong())?;
+            Ok(())
+        },
+    },
+    Knob {
+        name: "http.allowed_hosts",
+        default: "none",
+        doc: "Host names (comma-separated, without port) that are answered beside localhost and the bound address. The \
+              check keeps web pages from reaching the server through a name of their own (DNS rebinding). Too few and \
+              requests through a proxy get 403; `*` turns the check off.",
+        set: |c, text| {
+            let hosts = text.split(',').map(str::trim).filter(|h| !h.is_empty());
+            c.http.allowed_hosts = hosts.map(str::to_ascii_lowercase).collect();
+            let bad = c.http.allowed_hosts.iter().find(|h| h.contains('/') || h.contains(' '));
+            in_range(bad.is_none(), || format!("`{text}`, expected host names such as streams.example.org"))
+        },
+    },
+    Knob {
+        name: "insecure",
+        default: "false",
+        doc: "Allows an address beyond loopback. There are no users and no TLS: whoever reaches the port may do \
+              everything, so the network in front of it has to keep strangers out.",
+        set: |c, text| {
+            c.insecure = text.parse().map_err(|_| format!("`{text}`, expected true or false"))?;
+            Ok(())
+        },
+    },
+    Knob {
+        name: "log.format",
+        default: "auto: text on a terminal, JSON otherwise",
+        doc: "text, json or auto. The log goes to stderr.",
+        set: |c, text| {
+            c.log.format = match text {
+                "auto" => LogFormat::Auto,
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(format!("`{text}`, expected text, json or auto")),
+            };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "log.level",
+        default: "info",
+        doc: "error, warn, info, debug or trace, or directives such as info,millstream::storage=debug. debug writes a \
+              line per request; error hides failing deployments.",
+        set: |c, text| {
+            crate::telemetry::logs::check_level(text)?;
+            c.log.level = text.to_owned();
+            Ok(())
+        },
+    },
+    Knob {
+        name: "memory",
+        default: "the smaller of 512MiB and a quarter of the machine's or cgroup's memory",
+        doc: "Bytes (KiB, MiB, GiB) for memtables, block cache, tail cache and requests in flight together; guests' \
+              memory comes on top. Less means more flushes and 503 `overloaded` sooner; more than half of the machine \
+              takes the page cache that flushes and cold reads live on.",
+        set: |c, text| {
+            c.memory = parse_bytes(text)?;
+            in_range(c.memory >= MEMORY_MIN, || {
+                format!("{text}, expected at least {}", format_bytes(MEMORY_MIN))
+            })
+        },
+    },
+];
+
+fn in_range(holds: bool, detail: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(detail()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stand_in_alphabetical_order_and_say_something() {
+        let names = KNOBS.map(|k| k.name);
+        let mut sorted = names;
+        sorted.sort_unstable();
+        assert_eq!(names, sorted);
+        assert!(KNOBS.iter().all(|k| k.doc.len() > 20 && !k.default.is_empty()));
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_what_is_expected() {
+        let mut config = Config::defaults();
+        let cases = [
+            ("data_dir", "", "the path is empty"),
+            ("drain", "2h", "2h, expected at most 1h"),
+            ("guest_threads", "0", "0, expected 1 to 512"),
+            ("guest_threads", "many", "`many`, expected a number of threads"),
+            ("http.addr", "localhost", "`localhost`, expected an address and a port such as 127.0.0.1:8080"),
+            ("http.allowed_hosts", "http://a", "`http://a`, expected host names such as streams.example.org"),
+            ("insecure", "yes", "`yes`, expected true or false"),
+            ("log.format", "xml", "`xml`, expected text, json or auto"),
+            ("memory", "1MiB", "1MiB, expected at least 64MiB"),
+        ];
+        for (name, text, expected) in cases {
+            let knob = KNOBS.iter().find(|k| k.name == name).expect("a known setting");
+            assert_eq!((knob.set)(&mut config, text), Err(expected.to_owned()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The server's settings: what they are, their defaults, and where each value comes from. Precedence: flags, then the
+//! environment, then the file, then defaults. The only code that reads the environment (`env`).
+
+pub mod env;
+mod knobs;
+mod layers;
+mod memory;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use knobs::{KNOBS, Knob};
+pub use layers::{Layers, load};
+
+use crate::model::duration::format_bytes;
+use crate::model::limits::MIB;
+
+/// The least `memory`: below it RocksDB's buffers leave no room for requests.
+pub const MEMORY_MIN: u64 = 64 * MIB as u64;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// text on a terminal, JSON otherwise
+    Auto,
+    /// for people
+    Text,
+    /// one object a line, for machines
+    Json,
+}
+
+/// Everything that can be set. Each field is described in [`KNOBS`], which `serve --help` prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// where everything is kept
+    pub data_dir: PathBuf,
+    /// bytes for memtables, block cache, tail cache and requests in flight together
+    pub memory: u64,
+    /// threads that run the users' code
+    pub guest_threads: usize,
+    /// how long a stop waits for requests and batches under way
+    pub drain: Duration,
+    /// listens beyond loopback without authentication
+    pub insecure: bool,
+    /// the HTTP door
+    pub http: Http,
+    /// the server's own log
+    pub log: Log,
+}
+
+/// The HTTP door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// where it listens; port 0 takes a free one
+    pub addr: SocketAddr,
+    /// `Host` names that are answered beside loopback names and the bound address; `*` answers all
+    pub allowed_hosts: Vec<String>,
+}
+
+/// The server's own log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// a level, or directives such as `info,millstream::storage=debug`
+    pub level: String,
+    /// text or JSON
+    pub format: LogFormat,
+}
+
+/// Why the server does not start with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file named by `--config` or `MILLSTREAM_CONFIG` cannot be read.
+    #[error("cannot read the config file {}", path.display())]
+    Read {
+        /// as given
+        path: PathBuf,
+        /// the system's answer
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("the config file {} is no TOML", path.display())]
+    Syntax {
+        /// as given
+        path: PathBuf,
+        /// line and column
+        source: Box<toml::de::Error>,
+    },
+    /// A key that does not exist.
+    #[error("unknown setting `{key}` in {origin}{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
+    Unknown {
+        /// as given
+        key: String,
+        /// flags, environment or the file's path
+        origin: String,
+        /// the nearest known key
+        suggestion: Option<String>,
+    },
+    /// A value that does not fit.
+    #[error("`{key}` in {origin}: {detail}")]
+    Value {
+        /// the setting
+        key: String,
+        /// flags, environment or the file's path
+        origin: String,
+        /// what was found and what is expected
+        detail: String,
+    },
+    /// An address that others can reach, without saying that this is meant.
+    #[error(
+        "{addr} can be reached from other machines, and anyone who reaches it may read, write, delete and run code; \
+         bind 127.0.0.1, or say --insecure if the network in front of it keeps strangers out"
+    )]
+    PublicBind {
+        /// as configured
+        addr: SocketAddr,
+    },
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The defaults on this machine.
+    pub fn defaults() -> Self {
+        Self::defaults_with(memory::quarter_of_the_machine(), available_threads())
+    }
+
+    fn defaults_with(quarter_of_memory: Option<u64>, threads: usize) -> Self {
+        let most = 512 * MIB as u64;
+        Self {
+            data_dir: PathBuf::from("millstream-data"),
+            memory: quarter_of_memory.unwrap_or(most).clamp(MEMORY_MIN, most),
+            guest_threads: threads,
+            drain: Duration::from_secs(25),
+            insecure: false,
+            http: Http { addr: SocketAddr::from(([127, 0, 0, 1], 8080)), allowed_hosts: Vec::new() },
+            log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+        }
+    }
+
+    /// What no single value shows.
+    fn check(self) -> Result<Self, ConfigError> {
+        if !self.http.addr.ip().is_loopback() && !self.insecure {
+            return Err(ConfigError::PublicBind { addr: self.http.addr });
+        }
+        Ok(self)
+    }
+
+    /// One line for the log.
+    pub fn summary(&self) -> String {
+        let memory = format_bytes(self.memory);
+        format!("data in {}, memory {memory}, {} guest threads", self.data_dir.display(), self.guest_threads)
+    }
+}
+
+fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_memory_is_a_quarter_between_64_and_512_mib() {
+        let memory = |quarter| Config::defaults_with(quarter, 1).memory >> 20;
+        assert_eq!(memory(Some(16 << 30)), 512);
+        assert_eq!(memory(Some(200 << 20)), 200);
+        assert_eq!(memory(Some(1 << 20)), 64);
+        assert_eq!(memory(None), 512);
+    }
+
+    #[test]
+    fn a_public_address_wants_insecure() {
+        let mut config = Config::defaults_with(None, 1);
+        config.http.addr = SocketAddr::from(([0, 0, 0, 0], 8080));
+        let refused = config.clone().check().unwrap_err().to_string();
+        assert!(refused.starts_with("0.0.0.0:8080 can be reached from other machines"), "{refused}");
+        config.insecure = true;
+        assert!(config.check().is_ok());
+    }
+}

@@ -1,0 +1,250 @@
+//! Live streams: Server-Sent Events and NDJSON. A stream reads when its socket has room, so a slow client costs one
+//! chunk of memory; it notices a deleted topic, added partitions and the server's stop.
+
+use std::convert::Infallible;
+use std::future::Future;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::unfold;
+
+use super::render::{self, Shape};
+use super::{PING, Topic, cursor, cursor_error};
+use crate::broker::read::{Cursor, ReadLimits};
+use crate::http::App;
+use crate::http::error::Problem;
+use crate::model::limits::KIB;
+use crate::model::{Offset, Partition};
+use crate::runtime::shutdown::Shutdown;
+
+/// Bytes of one chunk of a live stream.
+const CHUNK_BYTES: usize = 64 * KIB;
+/// Topics with more partitions than this get the id (a cursor of all partitions) with the last event of a chunk only.
+const CURSOR_EACH_MAX: usize = 16;
+/// What clients wait before they come back after a restart, in milliseconds.
+const RETRY_MS: u32 = 1000;
+
+/// How a live stream is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Wire {
+    /// `text/event-stream`
+    Events,
+    /// `application/x-ndjson`
+    Lines,
+}
+
+/// One event: JSON without newlines, and the id to come back with.
+pub(in crate::http) struct Line {
+    pub(in crate::http) json: Vec<u8>,
+    pub(in crate::http) id: Option<String>,
+}
+
+/// Where a live stream's events come from.
+pub(in crate::http) trait Source: Send + 'static {
+    /// The name of its events.
+    const EVENT: &'static str;
+
+    /// The next events; waits up to [`PING`] for them, and gives none when none came. Cancel safe.
+    fn next(&mut self, app: &App) -> impl Future<Output = Result<Vec<Line>, Problem>> + Send;
+}
+
+struct Live<S> {
+    app: App,
+    source: S,
+    wire: Wire,
+    shutdown: Shutdown,
+    opened: bool,
+    ended: bool,
+}
+
+/// The answer that never ends by itself.
+pub(in crate::http) fn stream<S: Source>(app: &App, source: S, wire: Wire) -> Response {
+    let shutdown = app.shutdown.clone();
+    let live = Live { app: app.clone(), source, wire, shutdown, opened: false, ended: false };
+    let chunks = unfold(live, |mut live| async move {
+        let chunk = live.next().await?;
+        Some((Ok::<_, Infallible>(chunk), live))
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
+    let kind = match wire {
+        Wire::Events => "text/event-stream",
+        Wire::Lines => "application/x-ndjson",
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Proxies that buffer would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+impl<S: Source> Live<S> {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        if !std::mem::replace(&mut self.opened, true) && self.wire == Wire::Events {
+            // The first byte goes out at once, so that clients see the stream open.
+            return Some(Bytes::from_static(b": open\n\n"));
+        }
+        loop {
+            let found = tokio::select! {
+                // A stop wins over records, or a busy topic would never let go.
+                biased;
+                () = self.shutdown.requested() => {
+                    self.ended = true;
+                    return match self.wire {
+                        Wire::Events => Some(Bytes::from(format!("retry: {RETRY_MS}\n: the server is stopping\n\n"))),
+                        Wire::Lines => None,
+                    };
+                }
+                found = self.source.next(&self.app) => found,
+            };
+            match (found, self.wire) {
+                (Ok(lines), Wire::Lines) if lines.is_empty() => {}
+                (Ok(lines), Wire::Events) if lines.is_empty() => {
+                    return Some(Bytes::from_static(b"event: ping\ndata: {}\n\n"));
+                }
+                (Ok(lines), wire) => return Some(write(&lines, S::EVENT, wire)),
+                (Err(problem), Wire::Events) => {
+                    self.ended = true;
+                    let text = String::from_utf8(problem.render("")).unwrap_or_default();
+                    return Some(Bytes::from(format!("event: error\ndata: {text}\n\n")));
+                }
+                (Err(problem), Wire::Lines) => {
+                    self.ended = true;
+                    let mut text = b"{\"error\":".to_vec();
+                    text.extend_from_slice(&problem.render(""));
+                    text.extend_from_slice(b"}\n");
+                    return Some(text.into());
+                }
+            }
+        }
+    }
+}
+
+fn write(lines: &[Line], event: &str, wire: Wire) -> Bytes {
+    let mut out = Vec::with_capacity(lines.iter().map(|l| l.json.len() + 64).sum());
+    for line in lines {
+        match wire {
+            Wire::Lines => {
+                out.extend_from_slice(&line.json);
+                out.push(b'\n');
+            }
+            Wire::Events => {
+                if let Some(id) = &line.id {
+                    out.extend_from_slice(b"id: ");
+                    out.extend_from_slice(id.as_bytes());
+                    out.push(b'\n');
+                }
+                out.extend_from_slice(b"event: ");
+                out.extend_from_slice(event.as_bytes());
+                out.extend_from_slice(b"\ndata: ");
+                out.extend_from_slice(&line.json);
+                out.extend_from_slice(b"\n\n");
+            }
+        }
+    }
+    out.into()
+}
+
+/// One partition, live. The id of an event is the offset behind it.
+pub(super) struct PartitionSource {
+    topic: Topic,
+    partition: Partition,
+    next: Offset,
+    limits: ReadLimits,
+    shape: Shape,
+}
+
+impl PartitionSource {
+    /// Refuses at once what could not be read.
+    pub(super) async fn open(
+        app: &App,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limits: ReadLimits,
+        shape: Shape,
+    ) -> Result<Self, Problem> {
+        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO };
+        app.broker.read(&topic, partition, from, probe).await?;
+        Ok(Self { topic, partition, next: from, limits: chunked(limits), shape })
+    }
+}
+
+impl Source for PartitionSource {
+    const EVENT: &'static str = "record";
+
+    async fn next(&mut self, app: &App) -> Result<Vec<Line>, Problem> {
+        self.topic = app.same_topic(&self.topic)?;
+        let page = app.broker.read(&self.topic, self.partition, self.next, self.limits).await?;
+        self.next = page.next_offset;
+        let line = |(offset, record): &(Offset, crate::model::Record)| {
+            let mut json = Vec::with_capacity(record.size() + 96);
+            render::record(&mut json, self.partition, *offset, record, self.shape);
+            Line { json, id: Some((offset + 1).to_string()) }
+        };
+        Ok(page.records.iter().map(line).collect())
+    }
+}
+
+/// All partitions, live. The id of an event is the cursor behind it.
+pub(super) struct TopicSource {
+    topic: Topic,
+    at: Cursor,
+    limits: ReadLimits,
+    shape: Shape,
+}
+
+impl TopicSource {
+    /// Refuses at once what could not be read.
+    pub(super) async fn open(
+        app: &App,
+        topic: Topic,
+        at: Cursor,
+        limits: ReadLimits,
+        shape: Shape,
+    ) -> Result<Self, Problem> {
+        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO };
+        app.broker.read_all(&topic, &mut at.clone(), probe).await.map_err(cursor_error)?;
+        Ok(Self { topic, at, limits: chunked(limits), shape })
+    }
+}
+
+impl Source for TopicSource {
+    const EVENT: &'static str = "record";
+
+    async fn next(&mut self, app: &App) -> Result<Vec<Line>, Problem> {
+        // A handle made after partitions were added reads these too, from their beginning.
+        self.topic = app.same_topic(&self.topic)?;
+        let mut behind = self.at.clone();
+        behind.0.resize(self.topic.logs().len(), 0);
+        let mut ahead = self.at.clone();
+        let records =
+            app.broker.read_all(&self.topic, &mut ahead, self.limits).await.map_err(cursor_error)?;
+        self.at = ahead;
+
+        let id = self.topic.id();
+        let each = self.topic.logs().len() <= CURSOR_EACH_MAX;
+        let last = records.len().saturating_sub(1);
+        let lines = records.iter().enumerate().map(|(index, (partition, offset, record))| {
+            if let Some(at) = behind.0.get_mut(*partition as usize) {
+                *at = offset + 1;
+            }
+            let mut json = Vec::with_capacity(record.size() + 96);
+            render::record(&mut json, *partition, *offset, record, self.shape);
+            let id = (each || index == last)
+                .then(|| cursor::encode(id, if index == last { &self.at } else { &behind }));
+            Line { json, id }
+        });
+        Ok(lines.collect())
+    }
+}
+
+/// Live reads wait as long as a ping and hold one small chunk.
+fn chunked(limits: ReadLimits) -> ReadLimits {
+    ReadLimits { bytes: limits.bytes.min(CHUNK_BYTES), wait: PING, ..limits }
+}

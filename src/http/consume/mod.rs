@@ -1,0 +1,385 @@
+//! Reading records without a group: pages, long polls, and live streams (SSE and NDJSON) of one partition or of all.
+
+mod cursor;
+mod follow;
+pub(super) mod render;
+mod shapes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+
+use self::render::Shape;
+use self::shapes::{
+    LastEventIdHeader, PartitionPage, PartitionPath, PartitionQuery, TopicPage, TopicPath, TopicQuery,
+};
+use super::App;
+use super::codes::Code;
+use super::error::Problem;
+use super::extract::{Path, Query, header_text};
+use super::openapi::{Gone, Missing, NotAcceptable, OutOfRange};
+use super::position::{OffsetText, Time, Wait};
+use crate::broker::TopicHandle;
+use crate::broker::read::{Cursor, OffsetSpec, ReadLimits};
+use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX};
+use crate::model::{Offset, Partition, Record, TimestampMs};
+
+pub(super) use self::follow::{Line, Source, Wire, stream};
+
+/// Records of a page unless asked otherwise.
+const LIMIT_DEFAULT: usize = 500;
+/// Bytes of a page unless asked otherwise.
+const BYTES_DEFAULT: usize = MIB;
+
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// What the client asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// one page as JSON
+    Page,
+    /// one page as NDJSON
+    Lines,
+    /// a live stream
+    Live(Wire),
+}
+
+/// Read one partition
+///
+/// A page, or with `Accept: text/event-stream` (or `follow=true` for NDJSON) a live stream.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "consume",
+    params(PartitionPath, PartitionQuery, LastEventIdHeader),
+    responses(
+        (status = 200, description = "records", content(
+            (PartitionPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
+        Missing, NotAcceptable, Gone, OutOfRange,
+    ),
+)]
+pub(super) async fn partition_records(
+    State(app): State<App>,
+    Path(path): Path<PartitionPath>,
+    Query(query): Query<PartitionQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let topic = app.topic(&path.topic)?;
+    let answer = answer(&headers, query.follow)?;
+    let limits = limits(query.limit, query.max_bytes, query.wait)?;
+    let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
+    let at = match last_event_id(&headers)? {
+        Some(id) => OffsetSpec::Offset(id.parse().map_err(|_| bad_event_id(id))?),
+        None => begin(&app, query.offset, query.timestamp)?.unwrap_or(OffsetSpec::Earliest),
+    };
+    let from = app.broker.resolve_offset(&topic, path.partition, at).await?;
+    if let Answer::Live(wire) = answer {
+        let source = follow::PartitionSource::open(&app, topic, path.partition, from, limits, shape).await?;
+        return Ok(stream(&app, source, wire));
+    }
+
+    let read = |limits| app.broker.read(&topic, path.partition, from, limits);
+    let page = match app.until_stopping(read(limits)).await {
+        Some(page) => page?,
+        None => read(without_wait(limits)).await?,
+    };
+    let bytes = page.records.iter().map(|(_, r)| r.size() + 64).sum::<usize>();
+    let mut out = Vec::with_capacity(bytes + 128);
+    let records = page.records.iter().map(|(offset, record)| (path.partition, *offset, record));
+    write_records(&mut out, answer, records, shape);
+    if answer == Answer::Page {
+        let (next, end, start) = (page.next_offset, page.high_watermark, page.log_start_offset);
+        let tail = format!(",\"next_offset\":{next},\"high_watermark\":{end},\"log_start_offset\":{start}}}");
+        out.extend_from_slice(tail.as_bytes());
+    }
+    respond(&app, out, answer)
+}
+
+/// Read all partitions
+///
+/// The records of all partitions merged by timestamp: a page, or with `Accept: text/event-stream` (or `follow=true` for
+/// NDJSON) a live stream.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}/records", tag = "consume",
+    params(TopicPath, TopicQuery, LastEventIdHeader),
+    responses(
+        (status = 200, description = "records", content(
+            (TopicPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
+        Missing, NotAcceptable, Gone, OutOfRange,
+    ),
+)]
+pub(super) async fn topic_records(
+    State(app): State<App>,
+    Path(path): Path<TopicPath>,
+    Query(query): Query<TopicQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let topic = app.topic(&path.topic)?;
+    let answer = answer(&headers, query.follow)?;
+    let limits = limits(query.limit, query.max_bytes, query.wait)?;
+    let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
+    let mut position = match last_event_id(&headers)? {
+        Some(id) => decode_cursor(&topic, id)
+            .map_err(|p| if p.code() == Code::InvalidCursor { bad_event_id(id) } else { p })?,
+        None => first_cursor(&app, &topic, &query).await?,
+    };
+    let ends = match query.until {
+        Some(until) => Some(resolve_all(&app, &topic, OffsetSpec::Timestamp(until.at(app.now_ms()))).await?),
+        None => None,
+    };
+    if let Answer::Live(wire) = answer {
+        if ends.is_some() {
+            return Err(Problem::new(
+                Code::InvalidQuery,
+                "query parameter `until` ends a read; a live stream has no end",
+            ));
+        }
+        let source = follow::TopicSource::open(&app, topic, position, limits, shape).await?;
+        return Ok(stream(&app, source, wire));
+    }
+
+    let (records, complete) = read_until(&app, &topic, &mut position, ends.as_ref(), limits).await?;
+    let bytes = records.iter().map(|(_, _, r)| r.size() + 64).sum::<usize>();
+    let mut out = Vec::with_capacity(bytes + 128);
+    write_records(&mut out, answer, records.iter().map(|(p, o, r)| (*p, *o, r)), shape);
+    if answer == Answer::Page {
+        let next = cursor::encode(topic.id(), &position);
+        let complete = complete.map(|c| format!(",\"complete\":{c}")).unwrap_or_default();
+        out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"{complete}}}").as_bytes());
+    }
+    respond(&app, out, answer)
+}
+
+async fn first_cursor(app: &App, topic: &TopicHandle, query: &TopicQuery) -> Result<Cursor, Problem> {
+    let begin = begin(app, query.offset, query.timestamp)?;
+    match (&query.cursor, begin) {
+        (Some(_), Some(_)) => Err(Problem::new(
+            Code::InvalidQuery,
+            "query parameter `cursor` excludes `offset` and `timestamp`",
+        )),
+        (Some(text), None) => decode_cursor(topic, text),
+        (None, Some(OffsetSpec::Offset(_))) => {
+            let detail =
+                "query parameter `offset` as a number needs a partition: /partitions/{partition}/records";
+            Err(Problem::new(Code::InvalidQuery, detail))
+        }
+        (None, begin) => resolve_all(app, topic, begin.unwrap_or(OffsetSpec::Earliest)).await,
+    }
+}
+
+async fn resolve_all(app: &App, topic: &TopicHandle, at: OffsetSpec) -> Result<Cursor, Problem> {
+    let mut offsets = Vec::with_capacity(topic.logs().len());
+    for log in topic.logs() {
+        offsets.push(app.broker.resolve_offset(topic, log.partition(), at).await?);
+    }
+    Ok(Cursor(offsets))
+}
+
+type Merged = Vec<(Partition, Offset, Record)>;
+
+/// Reads a page of all partitions; with ends, only what lies before them, and whether that was all.
+async fn read_until(
+    app: &App,
+    topic: &TopicHandle,
+    position: &mut Cursor,
+    ends: Option<&Cursor>,
+    limits: ReadLimits,
+) -> Result<(Merged, Option<bool>), Problem> {
+    let Some(ends) = ends else {
+        let mut ahead = position.clone();
+        let records = match app.until_stopping(app.broker.read_all(topic, &mut ahead, limits)).await {
+            Some(records) => records,
+            None => {
+                ahead.clone_from(position);
+                app.broker.read_all(topic, &mut ahead, without_wait(limits)).await
+            }
+        };
+        *position = ahead;
+        return Ok((records.map_err(cursor_error)?, None));
+    };
+    let before = |partition: Partition, offset: Offset| {
+        ends.0.get(partition as usize).is_some_and(|end| offset < *end)
+    };
+    let done = |at: &Cursor| ends.0.iter().zip(&at.0).all(|(end, at)| at >= end);
+    // Nothing that is still to come lies before the end, so there is nothing to wait for.
+    let limits = without_wait(limits);
+    loop {
+        if position.0.len() >= ends.0.len() && done(position) {
+            return Ok((Vec::new(), Some(true)));
+        }
+        let mut records = app.broker.read_all(topic, position, limits).await.map_err(cursor_error)?;
+        let read = records.len();
+        records.retain(|(partition, offset, _)| before(*partition, *offset));
+        let complete = done(position);
+        if complete {
+            position.0.clone_from(&ends.0);
+        }
+        if !records.is_empty() || complete || read == 0 {
+            return Ok((records, Some(complete)));
+        }
+    }
+}
+
+/// A cursor that points below a log start has expired; nothing else can be wrong with an offset this server gave.
+fn cursor_error(error: crate::broker::ReadError) -> Problem {
+    let problem = Problem::from(error);
+    if problem.code() == Code::OffsetExpired {
+        return Problem::new(Code::CursorExpired, problem.detail());
+    }
+    problem
+}
+
+fn decode_cursor(topic: &TopicHandle, text: &str) -> Result<Cursor, Problem> {
+    let Some((id, cursor)) = cursor::decode(text) else {
+        return Err(Problem::new(Code::InvalidCursor, format!("`{text}` is no cursor of this server")));
+    };
+    if id != topic.id() {
+        let detail = format!("the cursor belongs to an earlier topic `{}`, which was deleted", topic.name());
+        return Err(Problem::new(Code::CursorExpired, detail));
+    }
+    if cursor.0.len() > topic.logs().len() {
+        return Err(Problem::new(Code::InvalidCursor, "the cursor has more partitions than the topic"));
+    }
+    Ok(cursor)
+}
+
+fn begin(
+    app: &App,
+    offset: Option<OffsetText>,
+    timestamp: Option<Time>,
+) -> Result<Option<OffsetSpec>, Problem> {
+    match (offset, timestamp) {
+        (Some(_), Some(_)) => Err(Problem::new(
+            Code::InvalidQuery,
+            "query parameters `offset` and `timestamp` exclude each other",
+        )),
+        (Some(OffsetText(at)), None) => Ok(Some(at)),
+        (None, Some(time)) => Ok(Some(OffsetSpec::Timestamp(time.at(app.now_ms())))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn limits(records: Option<usize>, bytes: Option<usize>, wait: Wait) -> Result<ReadLimits, Problem> {
+    let records = bounded("limit", records, LIMIT_DEFAULT, READ_RECORDS_MAX)?;
+    let bytes = bounded("max_bytes", bytes, BYTES_DEFAULT, READ_BYTES_MAX)?;
+    Ok(ReadLimits { records, bytes, wait: wait.0 })
+}
+
+fn without_wait(limits: ReadLimits) -> ReadLimits {
+    ReadLimits { wait: Duration::ZERO, ..limits }
+}
+
+/// A number from 1 to a maximum, or its default.
+pub(super) fn bounded(
+    name: &str,
+    given: Option<usize>,
+    default: usize,
+    max: usize,
+) -> Result<usize, Problem> {
+    match given {
+        None => Ok(default),
+        Some(n) if (1..=max).contains(&n) => Ok(n),
+        Some(n) => Err(Problem::new(
+            Code::InvalidQuery,
+            format!("query parameter `{name}` is `{n}`: expected 1 to {max}"),
+        )),
+    }
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    Ok(header_text(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()))
+}
+
+fn bad_event_id(id: &str) -> Problem {
+    Problem::new(
+        Code::InvalidHeader,
+        format!("Last-Event-ID is `{id}`, which is no id of an event of this stream"),
+    )
+}
+
+/// What kind of answer the `Accept` header and `follow` ask for.
+pub(super) fn answer(headers: &HeaderMap, follow: bool) -> Result<Answer, Problem> {
+    let accept = headers.get(header::ACCEPT).map_or(Ok("*/*"), HeaderValue::to_str);
+    let accept =
+        accept.map_err(|_| Problem::new(Code::InvalidHeader, "header `accept` is not ASCII text"))?;
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+        if parts.any(|p| p.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0f32))) {
+            continue;
+        }
+        match (kind.as_str(), follow) {
+            ("text/event-stream", _) => return Ok(Answer::Live(Wire::Events)),
+            ("application/x-ndjson" | "application/jsonl" | "application/ndjson", false) => {
+                return Ok(Answer::Lines);
+            }
+            (
+                "application/x-ndjson"
+                | "application/jsonl"
+                | "application/ndjson"
+                | "*/*"
+                | "application/*"
+                | "",
+                true,
+            ) => {
+                return Ok(Answer::Live(Wire::Lines));
+            }
+            ("application/json" | "*/*" | "application/*" | "", false) => return Ok(Answer::Page),
+            _ => {}
+        }
+    }
+    let wanted = if follow { "follow=true gives" } else { "this path gives" };
+    Err(Problem::new(
+        Code::NotAcceptable,
+        format!(
+            "Accept is `{accept}`, {wanted} {}application/x-ndjson or text/event-stream",
+            if follow { "" } else { "application/json, " }
+        ),
+    ))
+}
+
+fn write_records<'r>(
+    out: &mut Vec<u8>,
+    answer: Answer,
+    records: impl Iterator<Item = (Partition, Offset, &'r Record)>,
+    shape: Shape,
+) {
+    if answer == Answer::Page {
+        out.extend_from_slice(b"{\"records\":[");
+    }
+    for (index, (partition, offset, record)) in records.enumerate() {
+        if answer == Answer::Page && index > 0 {
+            out.push(b',');
+        }
+        render::record(out, partition, offset, record, shape);
+        if answer != Answer::Page {
+            out.push(b'\n');
+        }
+    }
+    if answer == Answer::Page {
+        out.push(b']');
+    }
+}
+
+/// A page in memory, counted in the budget until it is sent.
+pub(super) fn respond(app: &App, out: Vec<u8>, answer: Answer) -> Result<Response, Problem> {
+    let share = app.budget.take(out.len())?;
+    let mut response = Response::new(Body::new(super::body::Held::new(out.into(), share)));
+    let kind = if answer == Answer::Page { "application/json" } else { "application/x-ndjson" };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+impl App {
+    /// Wall time.
+    pub(super) fn now_ms(&self) -> TimestampMs {
+        self.broker.clock().now_ms()
+    }
+}
+
+/// Reads of live streams wait no longer than this, so that pings go out and deleted topics are noticed.
+pub(super) const PING: Duration = Duration::from_secs(15);
+
+type Topic = Arc<TopicHandle>;

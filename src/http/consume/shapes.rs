@@ -1,0 +1,143 @@
+//! What goes in and out of the reads of records.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::position::{OffsetText, Time, Wait};
+use crate::http::produce::Format;
+use crate::model::{Offset, Partition, TimestampMs};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(in crate::http) struct TopicPath {
+    /// the topic
+    pub(super) topic: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(in crate::http) struct PartitionPath {
+    /// the topic
+    pub(super) topic: String,
+    /// its partition, from 0
+    pub(super) partition: Partition,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct PartitionQuery {
+    /// a number, `earliest` (the default), `latest`, or `-N` for N before the end
+    #[param(value_type = Option<String>)]
+    pub(super) offset: Option<OffsetText>,
+    /// begin at the first record at or after this time: milliseconds, RFC 3339, or back from now (`-15m`)
+    #[param(value_type = Option<String>)]
+    pub(super) timestamp: Option<Time>,
+    /// at most so many records; default 500
+    #[param(minimum = 1, maximum = 10000)]
+    pub(super) limit: Option<usize>,
+    /// stop after so many bytes of records, one record at least; default 1 MiB
+    #[param(minimum = 1, maximum = 16777216)]
+    pub(super) max_bytes: Option<usize>,
+    /// when there is nothing, wait so long for a record: milliseconds or `10s`, at most a minute
+    #[param(value_type = Option<String>)]
+    pub(super) wait: Wait,
+    /// how `value` is written
+    #[param(inline)]
+    pub(super) format: Format,
+    /// leave headers out with `false`
+    pub(super) headers: Option<bool>,
+    /// go on as a live stream of NDJSON
+    pub(super) follow: bool,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct TopicQuery {
+    /// go on where an earlier answer's `next_cursor` says
+    pub(super) cursor: Option<String>,
+    /// without a cursor: `earliest` (the default), `latest`, or `-N` for N before the end of every partition
+    #[param(value_type = Option<String>)]
+    pub(super) offset: Option<OffsetText>,
+    /// without a cursor: begin at the first records at or after this time: milliseconds, RFC 3339, or back from now (`-15m`)
+    #[param(value_type = Option<String>)]
+    pub(super) timestamp: Option<Time>,
+    /// end before the first record at or after this time
+    #[param(value_type = Option<String>)]
+    pub(super) until: Option<Time>,
+    /// at most so many records; default 500
+    #[param(minimum = 1, maximum = 10000)]
+    pub(super) limit: Option<usize>,
+    /// stop after so many bytes of records, one record at least; default 1 MiB
+    #[param(minimum = 1, maximum = 16777216)]
+    pub(super) max_bytes: Option<usize>,
+    /// when there is nothing, wait so long for a record: milliseconds or `10s`, at most a minute
+    #[param(value_type = Option<String>)]
+    pub(super) wait: Wait,
+    /// how `value` is written
+    #[param(inline)]
+    pub(super) format: Format,
+    /// leave headers out with `false`
+    pub(super) headers: Option<bool>,
+    /// go on as a live stream of NDJSON
+    pub(super) follow: bool,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header for the OpenAPI document")]
+pub(in crate::http) struct LastEventIdHeader {
+    /// SSE: go on behind this event; beats `offset`, `timestamp` and `cursor`
+    #[param(rename = "Last-Event-ID")]
+    pub(super) last_event_id: Option<String>,
+}
+
+/// A stored record.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Record)]
+pub(in crate::http) struct RecordBody {
+    pub(super) partition: Partition,
+    pub(super) offset: Offset,
+    /// milliseconds since 1970
+    pub(super) timestamp: TimestampMs,
+    /// raw text; null when there is none
+    pub(super) key: Option<String>,
+    /// a key that is not UTF-8
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key_base64: Option<String>,
+    /// as `format` says; null: a tombstone
+    #[schema(schema_with = crate::http::openapi::any_json, required = false)]
+    pub(super) value: serde_json::Value,
+    /// a value that is not what `format` says
+    pub(super) value_base64: Option<String>,
+    /// why it is not
+    pub(super) decode_error: Option<String>,
+    /// name → string, null, `{"base64": …}`, or a list of these
+    #[schema(schema_with = crate::http::openapi::header_map_schema, required = false)]
+    pub(super) headers: serde_json::Value,
+}
+
+/// Records of one partition.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PartitionPage)]
+pub(in crate::http) struct PartitionPage {
+    pub(super) records: Vec<RecordBody>,
+    /// where the next read begins
+    pub(super) next_offset: Offset,
+    /// the first offset that is not yet acknowledged
+    pub(super) high_watermark: Offset,
+    /// the oldest kept
+    pub(super) log_start_offset: Offset,
+}
+
+/// Records of all partitions, merged by timestamp.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TopicPage)]
+pub(in crate::http) struct TopicPage {
+    pub(super) records: Vec<RecordBody>,
+    /// where the next read begins; opaque
+    pub(super) next_cursor: String,
+    /// with `until`: there is nothing more before it
+    pub(super) complete: Option<bool>,
+}

@@ -1,0 +1,165 @@
+//! What handlers take: path, query and JSON body, each refused with a problem. axum's own extractors answer in plain
+//! text, so none of them is used in a route.
+
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use super::App;
+use super::body::{Media, media_of, read_whole, unsupported_media};
+use super::codes::Code;
+use super::error::Problem;
+use super::query;
+use crate::model::limits::BODY_BYTES_MAX;
+
+/// Path parameters.
+pub(super) struct Path<T>(pub(super) T);
+
+/// Query parameters; unknown ones are refused.
+pub(super) struct Query<T>(pub(super) T);
+
+/// A JSON body.
+pub(super) struct Json<T>(pub(super) T);
+
+/// `Query<NoQuery>`: the path takes no query parameters.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NoQuery {}
+
+/// What `If-Match` and `If-None-Match` ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Conditions {
+    /// `If-Match: "7"`
+    pub(super) revision: Option<u64>,
+    /// `If-Match: *`: it has to exist
+    pub(super) present: bool,
+    /// `If-None-Match: *`: it must not exist
+    pub(super) absent: bool,
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match axum::extract::Path::<T>::from_request_parts(parts, app).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(bad_path(rejection)),
+        }
+    }
+}
+
+fn bad_path(rejection: PathRejection) -> Problem {
+    let PathRejection::FailedToDeserializePathParams(failed) = rejection else {
+        return Problem::new(Code::Internal, rejection.body_text());
+    };
+    let detail = match failed.into_kind() {
+        ErrorKind::ParseErrorAtKey { key, value, expected_type } => {
+            let expected =
+                if expected_type.starts_with(['u', 'i']) { "a whole number" } else { expected_type };
+            format!("`{value}` in the path is no {key}: expected {expected}")
+        }
+        ErrorKind::DeserializeError { key, value, message } => {
+            format!("`{value}` in the path is no {key}: {message}")
+        }
+        ErrorKind::InvalidUtf8InPathParam { key } => format!("the {key} in the path is not UTF-8"),
+        other => other.to_string(),
+    };
+    Problem::new(Code::InvalidPath, detail)
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        query::parse(parts.uri.query()).map(Self).map_err(|detail| Problem::new(Code::InvalidQuery, detail))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        if !matches!(media_of(&parts.headers), Media::Json | Media::Missing) {
+            return Err(unsupported_media(&parts.headers, "application/json"));
+        }
+        let whole = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
+        serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e))
+    }
+}
+
+/// The problem of a JSON text: not JSON at all, or not what is wanted.
+pub(super) fn bad_json(error: &serde_json::Error) -> Problem {
+    match error.classify() {
+        serde_json::error::Category::Data => Problem::new(Code::InvalidBody, error.to_string()),
+        _ => Problem::new(Code::MalformedJson, error.to_string()),
+    }
+}
+
+/// A header as text; `None` when it is absent.
+///
+/// # Errors
+/// `InvalidHeader` when it is no ASCII text or stands twice.
+pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::new(Code::InvalidHeader, format!("header `{name}` stands twice")));
+    }
+    let text = value.to_str();
+    text.map(Some)
+        .map_err(|_| Problem::new(Code::InvalidHeader, format!("header `{name}` is not ASCII text")))
+}
+
+/// Reads `If-Match` and `If-None-Match`, which take `*` and, for the former, one ETag as this server gives it.
+///
+/// # Errors
+/// `InvalidHeader`.
+pub(super) fn conditions(headers: &HeaderMap) -> Result<Conditions, Problem> {
+    let mut conditions = Conditions::default();
+    match header_text(headers, &header::IF_MATCH)?.map(str::trim) {
+        None => {}
+        Some("*") => conditions.present = true,
+        Some(tag) => {
+            let number = tag.trim_start_matches("W/").trim_matches('"').parse();
+            conditions.revision = Some(number.map_err(|_| {
+                Problem::new(
+                    Code::InvalidHeader,
+                    format!("If-Match is `{tag}`, expected an ETag of this server such as \"3\""),
+                )
+            })?);
+        }
+    }
+    match header_text(headers, &header::IF_NONE_MATCH)?.map(str::trim) {
+        None => {}
+        Some("*") => conditions.absent = true,
+        Some(tag) => {
+            let detail = format!("If-None-Match is `{tag}`, expected *");
+            return Err(Problem::new(Code::InvalidHeader, detail));
+        }
+    }
+    Ok(conditions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn conditions_take_a_revision_or_a_star() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(conditions(&headers).unwrap(), Conditions::default());
+        headers.insert(header::IF_MATCH, HeaderValue::from_static("\"7\""));
+        assert_eq!(conditions(&headers).unwrap().revision, Some(7));
+        headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
+        assert!(conditions(&headers).unwrap().absent);
+        headers.insert(header::IF_MATCH, HeaderValue::from_static("abc"));
+        assert_eq!(conditions(&headers).unwrap_err().code(), Code::InvalidHeader);
+    }
+}

@@ -1,0 +1,153 @@
+//! JSON as text: values are stored as their producer wrote them, without the space between tokens. Numbers keep their
+//! digits, members their order. Nothing here builds a tree.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// A valid JSON text without the space between its tokens; the same text when there is none.
+pub(super) fn compact(json: &str) -> Cow<'_, str> {
+    // In valid JSON nothing below U+0020 but white space occurs; one pass without a branch settles most values.
+    let spaced = json.bytes().fold(false, |found, byte| found | (byte <= b' '));
+    if !spaced {
+        return Cow::Borrowed(json);
+    }
+    let mut out = Vec::with_capacity(json.len());
+    let (mut inside, mut escaped) = (false, false);
+    for byte in json.bytes() {
+        if inside {
+            inside = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            out.push(byte);
+        } else if byte > b' ' {
+            inside = byte == b'"';
+            out.push(byte);
+        }
+    }
+    if out.len() == json.len() {
+        return Cow::Borrowed(json);
+    }
+    // Only ASCII bytes were left out, so this is UTF-8 still.
+    String::from_utf8(out).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// A JSON Pointer (RFC 6901), read once and followed many times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pointer(Vec<String>);
+
+impl Pointer {
+    /// Reads a pointer: empty, or parts that each begin with `/`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self(Vec::new()));
+        }
+        let parts = text.strip_prefix('/')?.split('/');
+        Some(Self(parts.map(|part| part.replace("~1", "/").replace("~0", "~")).collect()))
+    }
+
+    /// The value it points to.
+    pub(super) fn find<'a>(&self, json: &'a RawValue) -> Option<&'a RawValue> {
+        self.0.iter().try_fold(json, |at, part| {
+            let mut parser = serde_json::Deserializer::from_str(at.get());
+            Child(part).deserialize(&mut parser).ok().flatten()
+        })
+    }
+}
+
+/// Finds one member of an object or element of an array.
+#[derive(Clone, Copy)]
+struct Child<'p>(&'p str);
+
+impl<'de> DeserializeSeed<'de> for Child<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Child<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+            if name == self.0 {
+                found = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let wanted: Option<usize> = self.0.parse().ok();
+        let (mut found, mut index) = (None, 0);
+        while let Some(element) = seq.next_element::<&RawValue>()? {
+            if Some(index) == wanted {
+                found = Some(element);
+            }
+            index += 1;
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn space_between_tokens_goes_and_space_in_text_stays() {
+        assert_eq!(
+            compact("{ \"a b\" :\t[1.0 , \"x \\\" y\\\\\" ,\n null ] }"),
+            r#"{"a b":[1.0,"x \" y\\",null]}"#
+        );
+        assert!(matches!(compact(r#"{"a b":12345678901234567890}"#), Cow::Borrowed(_)));
+        assert_eq!(compact(" 7 "), "7");
+    }
+
+    #[test]
+    fn pointers_find_members_and_elements() {
+        let json: Box<RawValue> =
+            serde_json::from_str(r#"{"u":{"ids":[10,"x/y"],"a/b":true},"u~":1}"#).unwrap();
+        let find = |path: &str| Pointer::parse(path).unwrap().find(&json).map(RawValue::get);
+        assert_eq!(find("/u/ids/1"), Some("\"x/y\""));
+        assert_eq!(find("/u/a~1b"), Some("true"));
+        assert_eq!(find("/u~0"), Some("1"));
+        assert_eq!(find("/u/none"), None);
+        assert_eq!(find("/u~0/x"), None);
+        assert_eq!(Pointer::parse("user"), None);
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<i64>().prop_map(Into::into),
+            ".{0,12}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                proptest::collection::btree_map(".{0,4}", inner, 0..4)
+                    .prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn compacting_pretty_json_gives_what_serde_writes(value in json()) {
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(compact(&pretty), serde_json::to_string(&value).unwrap());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Connections: accepted up to a bound, served as HTTP/1.1 or HTTP/2 with prior knowledge, drained when the server stops.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::gate::Gate;
+use super::socket::Socket;
+use crate::model::limits::{REQUEST_HEADER_BYTES_MAX, REQUEST_HEADER_TIMEOUT};
+use crate::runtime::shutdown::Shutdown;
+use crate::runtime::tasks;
+
+/// What hyper reads of a head before it gives up by itself, without a problem document; the gate refuses long before.
+const READ_BUFFER_MAX: usize = 4 * REQUEST_HEADER_BYTES_MAX;
+/// Requests at once on one HTTP/2 connection (a guess; browsers open about a hundred).
+const STREAMS_MAX: u32 = 128;
+/// HTTP/2 pings find dead clients; HTTP/1.1 has the time-outs of heads, bodies and writes.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// After a failed accept, usually for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound address; connections wait in its backlog until [`Listener::run`].
+pub struct Listener {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Listener {
+    /// Binds; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok(Self { listener, addr })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until the shutdown, then lets running requests end for at most `drain`.
+    pub(super) async fn run(
+        self,
+        gate: Arc<Gate>,
+        connections_max: usize,
+        drain: Duration,
+        mut shutdown: Shutdown,
+    ) {
+        let room = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.requested() => break,
+                accepted = accept(&self.listener, &room) => accepted,
+            };
+            let Some((stream, permit)) = accepted else { continue };
+            let connection = connection(stream, gate.clone(), graceful.watcher());
+            tasks::spawn("http connection", async move {
+                connection.await;
+                drop(permit);
+            });
+        }
+        // New connections are refused by the system from here on.
+        drop(self.listener);
+        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+            tracing::warn!(?drain, "some HTTP requests did not end in time and are cut off");
+        }
+    }
+}
+
+/// The next connection, once there is room for it; until then, clients wait in the system's backlog.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = room.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection(stream: TcpStream, gate: Arc<Gate>, watcher: Watcher) {
+    // Answers are written whole; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    let opened = Arc::new(AtomicBool::new(false));
+    let seen = opened.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        seen.store(true, Ordering::Relaxed);
+        let gate = gate.clone();
+        async move { Ok::<Response<Body>, Infallible>(gate.handle(request).await) }
+    });
+    let builder = builder();
+    let serving =
+        watcher.watch(builder.serve_connection(TokioIo::new(Socket::new(stream)), service).into_owned());
+
+    // hyper times the heads of requests, but not the first bytes, by which HTTP/1.1 and HTTP/2 are told apart.
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return log(ended),
+        () = tokio::time::sleep(REQUEST_HEADER_TIMEOUT) => {}
+    }
+    if opened.load(Ordering::Relaxed) {
+        log(serving.await);
+    }
+}
+
+fn builder() -> Builder<Tasks> {
+    let mut builder = Builder::new(Tasks);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEADER_TIMEOUT)
+        .max_buf_size(READ_BUFFER_MAX)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(2 * REQUEST_HEADER_BYTES_MAX as u32)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}
+
+/// How connections end is their clients' affair.
+fn log(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(error = crate::telemetry::chain(&*error), "an HTTP connection broke");
+    }
+}
+
+/// hyper's tasks are named like all others.
+#[derive(Clone, Copy)]
+struct Tasks;
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        tasks::spawn("http stream", future);
+    }
+}

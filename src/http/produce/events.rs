@@ -1,0 +1,203 @@
+//! `/events`: the body is the value itself. Made for webhooks, shells and browsers.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use utoipa::IntoParams;
+
+use super::envelope::{Format, Rules, check_size, wrong};
+use super::stream::BadLine;
+use super::{
+    IdempotencyHeader, TopicPath, idempotency_key, invalid, refuse_key, reply, rules, store, stream, writable,
+};
+use crate::broker::TopicHandle;
+use crate::broker::produce::ProduceRecord;
+use crate::http::App;
+use crate::http::body::{Media, Pieces, Whole, media_of, read_whole, unsupported_media};
+use crate::http::codes::Code;
+use crate::http::error::{FieldError, Problem};
+use crate::http::extract::{Path, Query};
+use crate::http::json_text::{self, Pointer};
+use crate::http::openapi::{Conflict, Missing, Unprocessable};
+use crate::model::limits::{BODY_BYTES_MAX, RECORD_HEADERS_MAX};
+use crate::model::{Header, Partition, Record};
+
+/// Request headers with this prefix become record headers.
+const HEADER_PREFIX: &str = "x-record-header-";
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct EventsQuery {
+    /// the key of every record
+    key: Option<String>,
+    /// JSON Pointer to the key in each value, such as `/user_id`; a string is taken raw, a number or boolean as its text
+    #[param(example = "/user_id")]
+    key_path: Option<String>,
+    /// instead of the key's partition
+    partition: Option<Partition>,
+}
+
+/// How values become records.
+#[derive(Clone)]
+struct Shape {
+    rules: Rules,
+    key: Option<Bytes>,
+    key_path: Option<Pointer>,
+    headers: Vec<Header>,
+}
+
+/// Produce bare values
+///
+/// The body is the value: JSON (stored compact), text, or bytes; NDJSON has one value a line. Request headers named
+/// `X-Record-Header-…` become record headers.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/events", tag = "produce",
+    params(TopicPath, EventsQuery, IdempotencyHeader),
+    request_body(content(
+        (serde_json::Value = "application/json"), (String = "application/x-ndjson"),
+        (String = "text/plain"), (Vec<u8> = "application/octet-stream"),
+    )),
+    responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Unprocessable),
+)]
+pub(in crate::http) async fn events(
+    State(app): State<App>,
+    Path(path): Path<TopicPath>,
+    Query(query): Query<EventsQuery>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let topic = writable(&app, &path.topic)?;
+    let (parts, body) = request.into_parts();
+    let media = media_of(&parts.headers);
+    let shape = shape(&app, &topic, query, &parts.headers)?;
+    if shape.key_path.is_some() && !matches!(media, Media::Json | Media::Missing | Media::Ndjson) {
+        return Err(Problem::new(
+            Code::InvalidQuery,
+            "query parameter `key_path` points into JSON; this body is not JSON",
+        ));
+    }
+    if media == Media::Ndjson {
+        refuse_key(&parts.headers)?;
+        let line = move |line: &Bytes| value_line(line, &shape);
+        return stream::run(&app, topic, Pieces::new(body), line).await;
+    }
+    if !matches!(media, Media::Json | Media::Missing | Media::Text | Media::Bytes) {
+        let taken = "application/json, application/x-ndjson, text/plain or application/octet-stream";
+        return Err(unsupported_media(&parts.headers, taken));
+    }
+    let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
+    let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
+    let record = match media {
+        Media::Json | Media::Missing => {
+            let json: &RawValue = serde_json::from_slice(&bytes)
+                .map_err(|e| Problem::new(Code::MalformedJson, e.to_string()))?;
+            json_record(json, &bytes, &shape)
+        }
+        Media::Text => match std::str::from_utf8(&bytes) {
+            Ok(_) => shape.record(shape.key.clone(), Some(bytes)),
+            Err(e) => Err(wrong("", format!("is text/plain, but not UTF-8: {e}"))),
+        },
+        _ => shape.record(shape.key.clone(), Some(bytes)),
+    };
+    let record = record.map_err(|error| invalid(vec![error]))?;
+    let reply = store(&app, topic, vec![record], Vec::new(), idempotency, share).await?;
+    Ok(reply::response(&reply))
+}
+
+fn shape(
+    app: &App,
+    topic: &Arc<TopicHandle>,
+    query: EventsQuery,
+    headers: &HeaderMap,
+) -> Result<Shape, Problem> {
+    let bad_query = |detail: String| Err(Problem::new(Code::InvalidQuery, detail));
+    if query.key.is_some() && query.key_path.is_some() {
+        return bad_query("query parameters `key` and `key_path` exclude each other".into());
+    }
+    let key_path = match query.key_path.as_deref().map(|text| (text, Pointer::parse(text))) {
+        Some((text, None)) => {
+            return bad_query(format!(
+                "query parameter `key_path` is `{text}`: expected a JSON Pointer such as /user_id"
+            ));
+        }
+        Some((_, pointer)) => pointer,
+        None => None,
+    };
+    let partitions = topic.topic.partitions;
+    if let Some(partition) = query.partition.filter(|p| *p >= partitions) {
+        let detail =
+            format!("topic `{}` has partitions 0 to {}, not {partition}", topic.name(), partitions - 1);
+        return Err(Problem::new(Code::PartitionNotFound, detail));
+    }
+    let rules = rules(app, topic, Format::Json, query.partition);
+    Ok(Shape { rules, key: query.key.map(Bytes::from), key_path, headers: record_headers(headers)? })
+}
+
+fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
+    let named =
+        headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix(HEADER_PREFIX)?, value)));
+    let headers: Vec<_> = named
+        .map(|(name, value)| Header {
+            name: name.to_owned(),
+            value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        })
+        .collect();
+    if headers.len() > RECORD_HEADERS_MAX || headers.iter().any(|h| h.name.is_empty()) {
+        let detail = format!("X-Record-Header-…: at most {RECORD_HEADERS_MAX}, each with a name");
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
+    Ok(headers)
+}
+
+/// A line that is a JSON value.
+fn value_line(line: &Bytes, shape: &Shape) -> Result<ProduceRecord, BadLine> {
+    let json: &RawValue = serde_json::from_slice(line)
+        .map_err(|e| BadLine { code: Code::MalformedJson, detail: e.to_string() })?;
+    json_record(json, line, shape).map_err(|error| BadLine::new(Code::InvalidRecord, &error))
+}
+
+fn json_record(json: &RawValue, body: &Bytes, shape: &Shape) -> Result<ProduceRecord, FieldError> {
+    let key = match &shape.key_path {
+        None => shape.key.clone(),
+        Some(pointer) => pointed_key(json, pointer)?,
+    };
+    let value = match json_text::compact(json.get()) {
+        // As in an envelope: null is a tombstone.
+        text if text == "null" => None,
+        Cow::Borrowed(text) => Some(body.slice_ref(text.as_bytes())),
+        Cow::Owned(text) => Some(Bytes::from(text.into_bytes())),
+    };
+    shape.record(key, value)
+}
+
+fn pointed_key(json: &RawValue, pointer: &Pointer) -> Result<Option<Bytes>, FieldError> {
+    let found = pointer.find(json).ok_or_else(|| wrong("", "has nothing where key_path points"))?.get();
+    match found.as_bytes().first() {
+        Some(b'"') => {
+            let text: String = serde_json::from_str(found)
+                .map_err(|e| wrong("", format!("has a key that is no text: {e}")))?;
+            Ok(Some(Bytes::from(text.into_bytes())))
+        }
+        Some(b'{' | b'[') => {
+            Err(wrong("", "has an object or array where key_path points; keys are text, numbers or booleans"))
+        }
+        Some(b'n') => Ok(None),
+        _ => Ok(Some(Bytes::copy_from_slice(found.as_bytes()))),
+    }
+}
+
+// === impl Shape ===
+
+impl Shape {
+    fn record(&self, key: Option<Bytes>, value: Option<Bytes>) -> Result<ProduceRecord, FieldError> {
+        let record = Record { key, value, timestamp: self.rules.now_ms, headers: self.headers.clone() };
+        check_size(&record, &self.rules)?;
+        Ok(ProduceRecord { partition: self.rules.partition, record })
+    }
+}

@@ -1,0 +1,394 @@
+//! Producing over HTTP: envelopes (`/records`), bare values (`/events`), whole bodies and streams of lines.
+//!
+//! A JSON body is one request: checked whole, stored in one commit or not at all. An NDJSON body is a stream: its lines
+//! are stored in chunks as they arrive, and a line that is wrong fails alone.
+
+mod envelope;
+mod events;
+mod lines;
+mod reply;
+mod stream;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::Response;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+use self::envelope::{Batch, ERRORS_MAX, Entry, Rules};
+use super::App;
+use super::body::{Media, Pieces, Share, Whole, media_of, read_whole, unsupported_media};
+use super::codes::Code;
+use super::error::{FieldError, Problem};
+use super::extract::{Path, Query, header_text};
+use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
+use super::refusals::topic_gone;
+use crate::broker::produce::ProduceRecord;
+use crate::broker::{IdempotencyKey, OnRejected, ProduceReply, ProduceRequest, TopicHandle};
+use crate::model::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_MAX, REQUEST_RECORDS_MAX};
+use crate::model::module::Digest;
+use crate::model::{Offset, Partition};
+
+pub(super) use self::envelope::Format;
+pub(super) use self::events::{__path_events, events};
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct TopicPath {
+    /// the topic
+    topic: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct PartitionPath {
+    /// the topic
+    topic: String,
+    /// its partition, from 0
+    partition: Partition,
+}
+
+/// When the answer comes.
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, ToSchema)]
+pub(super) enum Acks {
+    /// when the records are as durable as the topic's `durability` says
+    #[default]
+    #[serde(rename = "all")]
+    All,
+    /// the same: there is one replica
+    #[serde(rename = "1")]
+    One,
+    /// the same: an answer is given anyway
+    #[serde(rename = "0")]
+    None,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RecordsQuery {
+    /// how `value` is read
+    #[param(inline)]
+    format: Format,
+    /// accepted for Kafka's sake; `0`, `1` and `all` mean the same
+    #[param(inline)]
+    acks: Acks,
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PartitionRecordsQuery {
+    /// how `value` is read
+    #[param(inline)]
+    format: Format,
+    /// accepted for Kafka's sake; `0`, `1` and `all` mean the same
+    #[param(inline)]
+    acks: Acks,
+    /// store nothing unless the partition continues at this offset
+    #[param(value_type = Option<u64>)]
+    expected_offset: Option<Offset>,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header for the OpenAPI document")]
+pub(super) struct IdempotencyHeader {
+    /// 1 to 255 characters; a repetition with the same key and body within 24 hours stores nothing and gets the first
+    /// answer. Not for NDJSON
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+}
+
+/// A record to store. One of `value` and `value_base64` has to be there; `null` is a tombstone.
+#[derive(Debug, ToSchema)]
+#[schema(as = ProduceRecord)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document; `envelope` reads it")]
+pub(super) struct RecordBody {
+    /// raw text; decides the partition
+    key: Option<String>,
+    /// a binary key
+    key_base64: Option<String>,
+    /// with `format=json` any JSON, with `format=text` a string
+    #[schema(schema_with = super::openapi::any_json, required = false)]
+    value: serde_json::Value,
+    /// a binary value
+    value_base64: Option<String>,
+    /// name → string, null, `{"base64": …}` or a list of these; or a list of `[name, value]` pairs
+    #[schema(schema_with = super::openapi::headers_schema, required = false)]
+    headers: serde_json::Value,
+    /// milliseconds since 1970; the server's time when absent
+    #[schema(minimum = 0, maximum = 253402300799999_i64)]
+    timestamp: Option<i64>,
+    /// instead of the key's partition
+    partition: Option<Partition>,
+}
+
+/// Records to store in one commit.
+#[derive(Debug, ToSchema)]
+#[schema(as = ProduceRecords)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document; `envelope` reads it")]
+pub(super) struct RecordsBody {
+    /// at most 10000, stored together or not at all
+    records: Vec<RecordBody>,
+    /// partition → the offset at which it has to continue, or nothing is stored
+    expected_offsets: Option<BTreeMap<String, u64>>,
+}
+
+/// One record or many.
+#[derive(Debug, ToSchema)]
+#[schema(as = ProduceBody)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document; `envelope` reads it")]
+pub(super) enum ProduceBody {
+    /// one
+    One(RecordBody),
+    /// many
+    Many(RecordsBody),
+}
+
+/// Produce records
+///
+/// A JSON body is one record or `{"records": […]}`: checked whole, stored in one commit. An NDJSON body
+/// (`application/x-ndjson`) has one record a line, stored in chunks as they arrive; the answer is one summary.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/records", tag = "produce",
+    params(TopicPath, RecordsQuery, IdempotencyHeader),
+    request_body(content((ProduceBody = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Precondition, Unprocessable),
+)]
+pub(super) async fn records(
+    State(app): State<App>,
+    Path(path): Path<TopicPath>,
+    Query(query): Query<RecordsQuery>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let topic = writable(&app, &path.topic)?;
+    produce(&app, topic, request, query.format, None, None).await
+}
+
+/// Produce records to one partition
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "produce",
+    params(PartitionPath, PartitionRecordsQuery, IdempotencyHeader),
+    request_body(content((ProduceBody = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Precondition, Unprocessable),
+)]
+pub(super) async fn partition_records(
+    State(app): State<App>,
+    Path(path): Path<PartitionPath>,
+    Query(query): Query<PartitionRecordsQuery>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let topic = writable(&app, &path.topic)?;
+    let partitions = topic.topic.partitions;
+    if path.partition >= partitions {
+        let detail = format!(
+            "topic `{}` has partitions 0 to {}, not {}",
+            topic.name(),
+            partitions - 1,
+            path.partition
+        );
+        return Err(Problem::new(Code::PartitionNotFound, detail));
+    }
+    produce(&app, topic, request, query.format, Some(path.partition), query.expected_offset).await
+}
+
+async fn produce(
+    app: &App,
+    topic: Arc<TopicHandle>,
+    request: Request,
+    format: Format,
+    partition: Option<Partition>,
+    expected_offset: Option<Offset>,
+) -> Result<Response, Problem> {
+    let rules = rules(app, &topic, format, partition);
+    let (parts, body) = request.into_parts();
+    match media_of(&parts.headers) {
+        Media::Json | Media::Missing => {}
+        Media::Ndjson => {
+            refuse_key(&parts.headers)?;
+            if expected_offset.is_some() {
+                let detail = "expected_offset is for JSON bodies; an NDJSON body is many commits";
+                return Err(Problem::new(Code::InvalidQuery, detail));
+            }
+            let parse = move |line: &Bytes| envelope_line(line, &rules);
+            return stream::run(app, topic, Pieces::new(body), parse).await;
+        }
+        _ => return Err(unsupported_media(&parts.headers, "application/json or application/x-ndjson")),
+    }
+    let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
+    let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
+    let (records, mut expected_offsets) = parse(&bytes, &rules)?;
+    if let (Some(offset), Some(partition)) = (expected_offset, partition) {
+        expected_offsets.push((partition, offset));
+    }
+    drop(bytes);
+    let reply = store(app, topic, records, expected_offsets, idempotency, share).await?;
+    Ok(reply::response(&reply))
+}
+
+/// Stores a whole request in one commit.
+async fn store(
+    app: &App,
+    topic: Arc<TopicHandle>,
+    records: Vec<ProduceRecord>,
+    expected_offsets: Vec<(Partition, Offset)>,
+    idempotency: Option<IdempotencyKey>,
+    share: Share,
+) -> Result<ProduceReply, Problem> {
+    let request = ProduceRequest {
+        topic,
+        records,
+        idempotency,
+        expected_offsets,
+        on_rejected: OnRejected::FailRequest,
+    };
+    let reply = app.broker.produce(request).await;
+    drop(share);
+    reply.map_err(Problem::from)
+}
+
+fn rules(app: &App, topic: &TopicHandle, format: Format, partition: Option<Partition>) -> Rules {
+    Rules {
+        format,
+        now_ms: app.broker.clock().now_ms(),
+        partition,
+        partitions: topic.topic.partitions,
+        record_bytes_max: topic.topic.config.message_bytes_max(),
+    }
+}
+
+/// The topic, if doors may write to it.
+fn writable(app: &App, name: &str) -> Result<Arc<TopicHandle>, Problem> {
+    let topic = app.topic(name)?;
+    if topic.name().is_internal() {
+        return Err(Problem::new(
+            Code::TopicInternal,
+            format!("topic `{name}` is written by the server alone"),
+        ));
+    }
+    Ok(topic)
+}
+
+type Parsed = (Vec<ProduceRecord>, Vec<(Partition, Offset)>);
+
+/// Reads a JSON body; every wrong place is named.
+fn parse(body: &Bytes, rules: &Rules) -> Result<Parsed, Problem> {
+    let batch = envelope::is_batch(body);
+    let parsed = if batch {
+        serde_json::from_slice::<Batch<'_>>(body).map(|b| (b.records, b.expected_offsets))
+    } else {
+        serde_json::from_slice::<Entry<'_>>(body).map(|entry| (vec![entry], BTreeMap::new()))
+    };
+    let (entries, expected) = parsed.map_err(|e| malformed(&e, body, batch))?;
+    if entries.len() > REQUEST_RECORDS_MAX {
+        let detail = format!("{} records, a request takes at most {REQUEST_RECORDS_MAX}", entries.len());
+        return Err(Problem::new(Code::BodyTooLarge, detail));
+    }
+    if let Some(partition) = expected.keys().find(|p| **p >= rules.partitions) {
+        let detail = format!("partition {partition}, must be < {}", rules.partitions);
+        return Err(invalid(vec![envelope::wrong("/expected_offsets", detail)]));
+    }
+    let mut records = Vec::with_capacity(entries.len());
+    let mut errors = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        match entry.into_record(body, rules) {
+            Ok(record) => records.push(record),
+            Err(error) if batch => {
+                let pointer = format!("/records/{index}{}", error.pointer);
+                errors.push(FieldError { pointer, ..error });
+            }
+            Err(error) => errors.push(error),
+        }
+        if errors.len() >= ERRORS_MAX {
+            break;
+        }
+    }
+    if errors.is_empty() { Ok((records, expected.into_iter().collect())) } else { Err(invalid(errors)) }
+}
+
+fn malformed(error: &serde_json::Error, body: &[u8], batch: bool) -> Problem {
+    if error.classify() != serde_json::error::Category::Data {
+        return Problem::new(Code::MalformedJson, error.to_string());
+    }
+    // The first wrong type ends the parse before the rest was looked at: is it JSON at all?
+    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Err(error) => Problem::new(Code::MalformedJson, error.to_string()),
+        Ok(_) => invalid(envelope::diagnose(body, batch)),
+    }
+}
+
+fn invalid(errors: Vec<FieldError>) -> Problem {
+    let detail = match errors.as_slice() {
+        [first] => format!(
+            "{}: {}",
+            if first.pointer.is_empty() { "the record" } else { &first.pointer },
+            first.detail
+        ),
+        many => format!("{} places are wrong", many.len()),
+    };
+    Problem::new(Code::InvalidRecord, detail).errors(errors)
+}
+
+/// A line of an NDJSON body of envelopes.
+fn envelope_line(line: &Bytes, rules: &Rules) -> Result<ProduceRecord, stream::BadLine> {
+    match serde_json::from_slice::<Entry<'_>>(line) {
+        Ok(entry) => {
+            entry.into_record(line, rules).map_err(|e| stream::BadLine::new(Code::InvalidRecord, &e))
+        }
+        Err(error) => {
+            let problem = malformed(&error, line, false);
+            Err(stream::BadLine { code: problem.code(), detail: problem.detail().to_owned() })
+        }
+    }
+}
+
+/// The request's idempotency key with the digest of what it stands for.
+fn idempotency_key(
+    headers: &HeaderMap,
+    uri: &axum::http::Uri,
+    body: &[u8],
+) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(key) = header_text(headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
+    if key.is_empty() || key.len() > IDEMPOTENCY_KEY_MAX {
+        let detail =
+            format!("Idempotency-Key has {} characters, expected 1 to {IDEMPOTENCY_KEY_MAX}", key.len());
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
+    let mut digest = sha2::Sha256::new();
+    digest.update(uri.path_and_query().map_or("", |p| p.as_str()));
+    digest.update([0]);
+    digest.update(body);
+    Ok(Some(IdempotencyKey { key: key.to_owned(), body: Digest(digest.finalize().into()) }))
+}
+
+fn refuse_key(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(&IDEMPOTENCY_KEY) {
+        let detail = "Idempotency-Key is for JSON bodies: an NDJSON body is many commits, and its lines cannot be remembered together";
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
+    Ok(())
+}
+
+impl App {
+    /// The topic of this name.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub(super) fn topic(&self, name: &str) -> Result<Arc<TopicHandle>, Problem> {
+        self.broker.topic(name).map_err(Problem::from)
+    }
+
+    /// The topic under this name if it is still the one that `handle` stands for.
+    pub(super) fn same_topic(&self, handle: &TopicHandle) -> Result<Arc<TopicHandle>, Problem> {
+        let now = self.topic(handle.name().as_str())?;
+        if now.id() == handle.id() { Ok(now) } else { Err(topic_gone(handle.name())) }
+    }
+}

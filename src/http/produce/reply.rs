@@ -1,0 +1,84 @@
+//! The answers to produce requests.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::broker::{ProduceReply, RecordFate};
+use crate::model::{Offset, Partition, TimestampMs};
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Stored,
+    Dropped,
+    DeadLettered,
+    Rejected,
+}
+
+/// What became of a record.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProducedRecord)]
+pub(super) struct RecordAnswer {
+    status: Status,
+    /// where it went
+    partition: Partition,
+    /// of the first record stored of it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<Offset>,
+    /// records stored of it, when a transform made more or less than one
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u32>,
+    /// milliseconds since 1970
+    timestamp: TimestampMs,
+}
+
+/// What became of a JSON body: `results`; of an NDJSON body: the summary.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub(super) enum ProduceAnswer {
+    /// of a JSON body
+    Whole(WholeAnswer),
+    /// of an NDJSON body
+    Lines(super::stream::Summary),
+}
+
+/// What became of a JSON body.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProduceResults)]
+pub(super) struct WholeAnswer {
+    /// one per record, in order
+    results: Vec<RecordAnswer>,
+    /// the answer of an earlier request with the same Idempotency-Key
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    duplicate: bool,
+}
+
+/// The answer to a JSON body.
+pub(super) fn response(reply: &ProduceReply) -> Response {
+    let record = |produced: &crate::broker::Produced| RecordAnswer {
+        status: match &produced.fate {
+            RecordFate::Stored => Status::Stored,
+            RecordFate::Dropped => Status::Dropped,
+            RecordFate::DeadLettered => Status::DeadLettered,
+            RecordFate::Rejected { .. } => Status::Rejected,
+        },
+        partition: produced.partition,
+        offset: produced.offset,
+        count: Some(produced.count)
+            .filter(|count| matches!(produced.fate, RecordFate::Stored) && *count != 1),
+        timestamp: produced.timestamp,
+    };
+    let answer =
+        WholeAnswer { results: reply.results.iter().map(record).collect(), duplicate: reply.duplicate };
+    let mut text = Vec::with_capacity(32 + 96 * answer.results.len());
+    // Plain structs of numbers: writing them to memory does not fail.
+    let _ = serde_json::to_writer(&mut text, &answer);
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,289 @@
+//! What the floors below say no with, as problems. Every `match` is whole: a new variant does not compile until it has a
+//! code here.
+
+use serde_json::json;
+
+use super::codes::Code;
+use super::error::{FieldError, Problem};
+use super::topics::config_error;
+use crate::broker::{ProduceError, ReadError, TopicError};
+use crate::model::TopicName;
+use crate::pipelines::{DeployError, StateError};
+use crate::registry::{DeleteError, LoadError, ResolveError, UploadError};
+use crate::storage::{self, CommitError};
+use crate::wasm::Fault;
+
+impl From<TopicError> for Problem {
+    fn from(error: TopicError) -> Self {
+        let code = match &error {
+            TopicError::Unknown { .. } => Code::TopicNotFound,
+            TopicError::Name(_) => Code::InvalidTopic,
+            TopicError::Internal(_) => Code::TopicInternal,
+            TopicError::Exists { .. } => Code::TopicExists,
+            TopicError::Config(_) => Code::InvalidConfig,
+            TopicError::Partitions { .. } => Code::InvalidPartitions,
+            TopicError::TooMany { .. } => Code::TopicLimit,
+            TopicError::InUse { .. } => Code::TopicInUse,
+            TopicError::StatefulInput { .. } => Code::TopicStatefulInput,
+            TopicError::Revision { .. } => Code::PreconditionFailed,
+            TopicError::Storage { source, .. } => storage_code(source),
+        };
+        let problem = Self::caused(code, &error);
+        match error {
+            TopicError::Config(error) => problem.errors([config_error(&error)]),
+            TopicError::Partitions { .. } => {
+                let detail = problem.detail().to_owned();
+                problem.at("/partitions", detail)
+            }
+            TopicError::Name(_) => {
+                let detail = problem.detail().to_owned();
+                problem.at("/name", detail)
+            }
+            TopicError::InUse { by, .. } | TopicError::StatefulInput { by, .. } => {
+                problem.with("deployments", by.iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+            TopicError::Revision { actual, .. } => problem.with("revision", actual),
+            TopicError::Unknown { .. }
+            | TopicError::Internal(_)
+            | TopicError::Exists { .. }
+            | TopicError::TooMany { .. }
+            | TopicError::Storage { .. } => problem,
+        }
+    }
+}
+
+impl From<ProduceError> for Problem {
+    fn from(error: ProduceError) -> Self {
+        let code = match &error {
+            ProduceError::UnknownPartition { .. } => Code::InvalidRecord,
+            ProduceError::RecordTooLarge { .. } => Code::RecordTooLarge,
+            ProduceError::Overloaded { .. } => Code::Overloaded,
+            ProduceError::RequestTooLarge { .. } => Code::BodyTooLarge,
+            ProduceError::Rejected { .. } => Code::RecordRejected,
+            ProduceError::TransformFailed { .. } => Code::TransformFailed,
+            ProduceError::ExpectedOffset { .. } => Code::ExpectedOffset,
+            ProduceError::IdempotencyInFlight => Code::IdempotencyInFlight,
+            ProduceError::IdempotencyMismatch => Code::IdempotencyReused,
+            ProduceError::IdempotencyFull { .. } => Code::IdempotencyFull,
+            ProduceError::DiskFull { .. } => Code::DiskFull,
+            ProduceError::TopicGone(_) => Code::TopicNotFound,
+            ProduceError::Closed => Code::Draining,
+            ProduceError::Unknown(_) => Code::OutcomeUnknown,
+        };
+        let problem = Self::caused(code, &error);
+        match error {
+            ProduceError::Rejected { deployment, records } => {
+                let place = |r: crate::broker::error::RejectedRecord| FieldError {
+                    pointer: format!("/records/{}", r.index),
+                    detail: r.reason,
+                };
+                problem
+                    .with("deployment", deployment.as_str())
+                    .errors(records.into_iter().take(100).map(place))
+            }
+            ProduceError::TransformFailed { deployment, module, record, source } => {
+                let problem = problem.with("deployment", deployment.as_str()).with("module", module);
+                let problem = match record {
+                    Some(index) => problem.at(format!("/records/{index}"), source.to_string()),
+                    None => problem,
+                };
+                with_fault(problem, &source)
+            }
+            ProduceError::ExpectedOffset { partition, expected, actual, .. } => problem
+                .with("partition", partition)
+                .with("expected_offset", expected)
+                .with("actual_offset", actual),
+            ProduceError::UnknownPartition { index, .. } | ProduceError::RecordTooLarge { index, .. } => {
+                let detail = problem.detail().to_owned();
+                problem.at(format!("/records/{index}"), detail)
+            }
+            ProduceError::Unknown(_) => problem.effects_unknown(),
+            ProduceError::Overloaded { .. }
+            | ProduceError::RequestTooLarge { .. }
+            | ProduceError::IdempotencyInFlight
+            | ProduceError::IdempotencyMismatch
+            | ProduceError::IdempotencyFull { .. }
+            | ProduceError::DiskFull { .. }
+            | ProduceError::TopicGone(_)
+            | ProduceError::Closed => problem,
+        }
+    }
+}
+
+/// Adds what is known of a fault in user code.
+fn with_fault(problem: Problem, fault: &Fault) -> Problem {
+    let problem = problem.with("fault", fault.code());
+    match fault {
+        Fault::Trap { backtrace, .. } if !backtrace.is_empty() => {
+            problem.with("backtrace", backtrace.clone())
+        }
+        _ => problem,
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        let code = match &error {
+            ReadError::OutOfRange { asked, start, .. } if asked < start => Code::OffsetExpired,
+            ReadError::OutOfRange { .. } => Code::OffsetOutOfRange,
+            ReadError::UnknownPartition { .. } => Code::PartitionNotFound,
+            ReadError::Storage { source, .. } => read_code(source),
+        };
+        let problem = Self::caused(code, &error);
+        match error {
+            ReadError::OutOfRange { start, tail, .. } => {
+                problem.with("log_start_offset", start).with("high_watermark", tail)
+            }
+            ReadError::UnknownPartition { .. } | ReadError::Storage { .. } => problem,
+        }
+    }
+}
+
+impl From<DeployError> for Problem {
+    fn from(error: DeployError) -> Self {
+        let code = match error {
+            DeployError::Module(error) => return unresolved(&error),
+            DeployError::Topic(error) => return Self::from(error),
+            DeployError::Read(error) => return Self::from(error),
+            DeployError::Unknown { .. } => Code::DeploymentNotFound,
+            DeployError::Spec(ref problems) => {
+                let place = |p: &crate::model::deployment::SpecProblem| FieldError {
+                    pointer: p.pointer.clone(),
+                    detail: p.detail.clone(),
+                };
+                return Self::caused(Code::InvalidSpec, &error).errors(problems.iter().map(place));
+            }
+            DeployError::Kind { .. } => Code::ModuleKind,
+            DeployError::Revision { .. } | DeployError::Exists(_) => Code::PreconditionFailed,
+            DeployError::Conflict(_) => Code::DeploymentConflict,
+            DeployError::TooMany { .. } => Code::DeploymentLimit,
+            DeployError::Inline { .. } => Code::DeploymentInline,
+            DeployError::Commit(ref source) => commit_code(source),
+            DeployError::Tables(ref source) => read_code(source),
+        };
+        Self::caused(code, &error)
+    }
+}
+
+impl From<StateError> for Problem {
+    fn from(error: StateError) -> Self {
+        let code = match error {
+            StateError::Deployment(error) => return Self::from(error),
+            StateError::NoState(_) => Code::DeploymentInline,
+            StateError::UnknownStore { .. } => Code::StoreNotFound,
+            StateError::UnknownTask { .. } => Code::TaskNotFound,
+            StateError::Behind { .. } => Code::StateBehind,
+            StateError::NotAnInput { .. } => Code::NotAnInput,
+            StateError::State(ref source) => state_code(source),
+            StateError::Read(ref source) => read_code(source),
+        };
+        let problem = Self::caused(code, &error);
+        match error {
+            StateError::Behind { topic, partition, position, .. } => problem
+                .with("position", json!({ "topic": topic, "partition": partition, "offset": position })),
+            StateError::UnknownStore { known, .. } => problem.with("stores", known),
+            _ => problem,
+        }
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        let code = match &error {
+            ResolveError::Module { .. } | ResolveError::Version { .. } => Code::ModuleNotFound,
+            ResolveError::Ambiguous { .. } => Code::InvalidPath,
+        };
+        Self::caused(code, &error)
+    }
+}
+
+/// A spec that names a module which is not there: the spec is what is wrong.
+fn unresolved(error: &ResolveError) -> Problem {
+    Problem::caused(Code::InvalidSpec, error).at("/module", error.to_string())
+}
+
+impl From<UploadError> for Problem {
+    fn from(error: UploadError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&UploadError> for Problem {
+    fn from(error: &UploadError) -> Self {
+        let code = match error {
+            UploadError::Invalid(_) => Code::InvalidModule,
+            UploadError::TooLarge { .. } => Code::BodyTooLarge,
+            UploadError::VersionExists { .. } => Code::ModuleExists,
+            UploadError::CompileTimeout { .. } | UploadError::CompileFailed { .. } | UploadError::Load(_) => {
+                Code::CompileFailed
+            }
+            UploadError::Busy => Code::CompilerBusy,
+            UploadError::Cache(_) => Code::Internal,
+            UploadError::Storage(source) => commit_code(source),
+        };
+        Self::caused(code, error)
+    }
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        let code = match &error {
+            LoadError::Unknown { .. } => Code::ModuleNotFound,
+            LoadError::Unusable { .. } => Code::Internal,
+            LoadError::Busy { .. } => Code::CompilerBusy,
+            LoadError::Storage(source) => read_code(source),
+        };
+        Self::caused(code, &error)
+    }
+}
+
+impl From<DeleteError> for Problem {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::Unknown(error) => Self::from(error),
+            DeleteError::Storage(ref source) => Self::caused(commit_code(source), &error),
+        }
+    }
+}
+
+fn storage_code(error: &storage::Error) -> Code {
+    match error {
+        storage::Error::Exists { .. } => Code::TopicExists,
+        storage::Error::NotFound { .. } => Code::TopicNotFound,
+        storage::Error::Partitions { .. } => Code::InvalidPartitions,
+        storage::Error::Commit(source) => commit_code(source),
+        storage::Error::Engine { .. } => Code::StorageFailed,
+    }
+}
+
+fn commit_code(error: &CommitError) -> Code {
+    match error {
+        CommitError::Expected { .. } => Code::DeploymentConflict,
+        CommitError::DiskFull { .. } => Code::DiskFull,
+        CommitError::TopicGone { .. } => Code::TopicNotFound,
+        CommitError::Closed => Code::Draining,
+        CommitError::Unknown(_) => Code::OutcomeUnknown,
+    }
+}
+
+fn read_code(error: &storage::ReadError) -> Code {
+    match error {
+        storage::ReadError::OutOfRange { .. } => Code::OffsetOutOfRange,
+        storage::ReadError::TopicGone { .. } => Code::TopicNotFound,
+        storage::ReadError::Damaged(_) | storage::ReadError::Engine(_) => Code::StorageFailed,
+        storage::ReadError::Closed => Code::Draining,
+    }
+}
+
+fn state_code(error: &crate::state::Error) -> Code {
+    match error {
+        crate::state::Error::StoreName(_) => Code::StoreNotFound,
+        crate::state::Error::Read(source) => read_code(source),
+        _ => Code::StorageFailed,
+    }
+}
+
+/// The topic of a running request was deleted, or deleted and created again.
+pub(super) fn topic_gone(name: &TopicName) -> Problem {
+    Problem::new(Code::TopicNotFound, format!("topic `{name}` was deleted"))
+}

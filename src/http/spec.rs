@@ -1,0 +1,249 @@
+//! Reading a deployment's spec with every wrong place named, and its schema for the OpenAPI document.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::codes::Code;
+use super::error::{FieldError, Problem};
+use crate::model::DeploymentName;
+use crate::model::deployment::DeploymentSpec;
+
+/// Reads a spec. The path names the deployment; a name in the body has to be the same.
+///
+/// # Errors
+/// `InvalidSpec` with every member that does not read.
+pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Result<DeploymentSpec, Problem> {
+    match body.get("name") {
+        None => {
+            body.insert("name".into(), name.as_str().into());
+        }
+        Some(Value::String(own)) if own == name.as_str() => {}
+        Some(other) => {
+            let detail = format!("is {other}, the path says `{name}`");
+            return Err(Problem::new(Code::InvalidSpec, format!("/name {detail}")).at("/name", detail));
+        }
+    }
+    let members = body.clone();
+    serde_json::from_value(Value::Object(body)).map_err(|error| {
+        let mut errors = diagnose(members);
+        if errors.is_empty() {
+            errors.push(FieldError { pointer: String::new(), detail: error.to_string() });
+        }
+        Problem::new(Code::InvalidSpec, error.to_string()).errors(errors)
+    })
+}
+
+/// Tries every member alone in a spec that is otherwise fine: what fails alone is what is wrong.
+fn diagnose(members: Map<String, Value>) -> Vec<FieldError> {
+    let fine = json!({ "name": "x", "kind": "processor", "module": "x", "input": { "topics": ["x"] } });
+    let mut errors = Vec::new();
+    for required in ["kind", "module", "input"] {
+        if !members.contains_key(required) {
+            errors.push(FieldError { pointer: format!("/{required}"), detail: "is missing".into() });
+        }
+    }
+    for (name, value) in members {
+        let mut alone = fine.clone();
+        alone[&name] = value;
+        if let Err(error) = serde_json::from_value::<DeploymentSpec>(alone) {
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            errors.push(FieldError { pointer, detail: error.to_string() });
+        }
+    }
+    errors
+}
+
+/// What is to run where.
+#[derive(ToSchema)]
+#[schema(as = DeploymentSpec)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document; `model::deployment` reads it")]
+pub(super) struct Spec {
+    /// may be left out: the path names it
+    name: Option<String>,
+    kind: Kind,
+    /// `name`, `name@1.2.3` or `name@sha256:…`
+    module: String,
+    input: Input,
+    output: Option<Output>,
+    /// what its code reads; numbers and booleans are taken as their text
+    #[schema(schema_with = super::openapi::params_schema)]
+    params: Option<BTreeMap<String, String>>,
+    state: Option<StateSpec>,
+    on_error: Option<OnError>,
+    on_reject: Option<OnReject>,
+    on_fault: Option<OnFault>,
+    /// inline: place in the topic's chain, lowest first
+    order: Option<i32>,
+    /// processors: pass over records that were deleted before they were read
+    skip_input_gap: Option<bool>,
+    limits: Option<Limits>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentKind, rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+enum Kind {
+    Inline,
+    Processor,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentInput)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct Input {
+    /// inline: exactly one
+    topics: Vec<String>,
+    /// where a new processor begins: `earliest`, `latest` or `{"timestamp": ms}`
+    #[schema(schema_with = super::openapi::start_schema)]
+    start: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentOutput)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct Output {
+    /// where outputs go that name no route
+    default: Option<String>,
+    /// route name → topic
+    routes: Option<BTreeMap<String, String>>,
+    create_topics: Option<CreateTopics>,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct CreateTopics {
+    /// of each output topic that has to be created
+    partitions: u32,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentStateSpec)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct StateSpec {
+    /// stores that are to exist from the start
+    stores: Option<Vec<Store>>,
+    /// of one task, such as `4GiB`
+    #[schema(schema_with = super::openapi::size_schema)]
+    max_bytes: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentStore)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct Store {
+    name: String,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentOnError)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct OnError {
+    policy: Option<Policy>,
+    /// tries after the first
+    max_retries: Option<u32>,
+    /// pause before the first retry, such as `200ms`
+    #[schema(schema_with = super::openapi::size_schema)]
+    backoff: Option<String>,
+    /// where dead letters go; default `<deployment>.dlq`
+    topic: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentOnErrorPolicy, rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+enum Policy {
+    Stop,
+    Skip,
+    DeadLetter,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentOnReject, rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+enum OnReject {
+    Fail,
+    DeadLetter,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentOnFault, rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+enum OnFault {
+    Closed,
+    Open,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentLimits)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct Limits {
+    /// of an instance, such as `64MiB`
+    #[schema(schema_with = super::openapi::size_schema)]
+    memory: Option<String>,
+    /// CPU time of one call, such as `200ms`
+    #[schema(schema_with = super::openapi::size_schema)]
+    cpu: Option<String>,
+    batch: Option<BatchLimits>,
+    output: Option<OutputLimits>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentBatchLimits)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct BatchLimits {
+    /// records handed to the code in one call
+    records: Option<u32>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentOutputLimits)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct OutputLimits {
+    /// of one call's outputs, such as `16MiB`
+    #[schema(schema_with = super::openapi::size_schema)]
+    bytes: Option<String>,
+    /// outputs of one call
+    records: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(body: Value) -> Vec<String> {
+        let Value::Object(body) = body else { panic!("an object") };
+        let name = DeploymentName::parse("d").unwrap();
+        let rendered = read(body, &name).unwrap_err().render("");
+        let problem: Value = serde_json::from_slice(&rendered).unwrap();
+        problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["pointer"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn every_member_that_does_not_read_is_named() {
+        let body = json!({ "kind": "sink", "module": "m", "input": { "topics": ["a b"] }, "outputs": {} });
+        assert_eq!(refusal(body), ["/input", "/kind", "/outputs"]);
+        assert_eq!(refusal(json!({ "kind": "inline", "input": { "topics": ["a"] } })), ["/module"]);
+        assert_eq!(refusal(json!({ "name": "other" })), ["/name"]);
+    }
+
+    #[test]
+    fn the_schema_has_the_members_of_a_whole_spec() {
+        let spec = json!({
+            "name": "x", "kind": "processor", "module": "x", "input": { "topics": ["x"] },
+            "params": { "a": "b" }
+        });
+        let spec: DeploymentSpec = serde_json::from_value(spec).unwrap();
+        let Value::Object(whole) = serde_json::to_value(spec).unwrap() else { panic!("an object") };
+        let schema = serde_json::to_value(<Spec as utoipa::PartialSchema>::schema()).unwrap();
+        let documented: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+        let written: Vec<_> = whole.keys().collect();
+        assert_eq!(documented, written);
+    }
+}

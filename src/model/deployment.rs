@@ -1,0 +1,418 @@
+//! What a deployment asks for: the spec as its user writes it (JSON; the CLI also reads YAML), with every check that
+//! needs nothing but the spec itself. Whether topics and modules exist is checked by `pipelines`.
+
+mod check;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::limits::{
+    BATCH_RECORDS_DEFAULT, GUEST_CPU_DEFAULT, GUEST_MEMORY_DEFAULT, GUEST_OUTPUT_BYTES_DEFAULT,
+    GUEST_OUTPUT_RECORDS_DEFAULT, STATE_BYTES_DEFAULT,
+};
+use super::module::{Digest, Version};
+use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, duration};
+
+/// Where its code runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeploymentKind {
+    /// on produce, before the append
+    Inline,
+    /// by itself, topic to topic; without outputs the plain consumer
+    Processor,
+}
+
+impl DeploymentKind {
+    /// As in a spec.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Processor => "processor",
+        }
+    }
+}
+
+/// Where a new processor begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// the oldest record kept
+    #[default]
+    Earliest,
+    /// the next record produced
+    Latest,
+    /// the first record at or after this time (milliseconds since the epoch)
+    Timestamp(TimestampMs),
+}
+
+/// `input` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// inline: exactly one
+    pub topics: Vec<TopicName>,
+    /// processors only
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// `output.create_topics` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTopics {
+    /// of each topic that has to be created
+    pub partitions: u32,
+}
+
+/// `output` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// where outputs go that name no route; a processor without it may not emit such outputs
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<TopicName>,
+    /// route name → topic
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub routes: BTreeMap<String, TopicName>,
+    /// create missing output topics when deployed
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_topics: Option<CreateTopics>,
+}
+
+/// A store that is to exist from the start. Stores also come into being when the code opens them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSpec {
+    /// 1 to 64 characters of `a-z A-Z 0-9 . _ -`
+    pub name: String,
+}
+
+/// `state` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateSpec {
+    /// declared stores
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<StoreSpec>,
+    /// bytes of keys and values that one task may hold
+    #[serde(with = "duration::bytes")]
+    pub max_bytes: u64,
+}
+
+impl Default for StateSpec {
+    fn default() -> Self {
+        Self { stores: Vec::new(), max_bytes: STATE_BYTES_DEFAULT }
+    }
+}
+
+/// What happens with a record that faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnErrorPolicy {
+    /// the task stops at this record and says so
+    #[default]
+    Stop,
+    /// the record is passed over and counted
+    Skip,
+    /// the record goes to the dead-letter topic
+    DeadLetter,
+}
+
+/// `on_error` of a spec. Every policy comes after `max_retries` tries with growing pauses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OnError {
+    /// what happens when the tries are used up
+    pub policy: OnErrorPolicy,
+    /// tries after the first
+    pub max_retries: u32,
+    /// pause before the first retry; doubles up to 30 s
+    #[serde(with = "duration::text")]
+    pub backoff: Duration,
+    /// where dead letters go; created when missing. Default: `<deployment>.dlq`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<TopicName>,
+}
+
+impl Default for OnError {
+    fn default() -> Self {
+        Self { policy: OnErrorPolicy::Stop, max_retries: 3, backoff: Duration::from_millis(200), topic: None }
+    }
+}
+
+/// What an inline transform's `reject` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReject {
+    /// the request's batch is refused, naming record and reason
+    #[default]
+    Fail,
+    /// the record goes to the dead-letter topic, the rest of the batch is stored
+    DeadLetter,
+}
+
+/// What an inline transform's fault (trap, limit, error) does to the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFault {
+    /// the request fails with `transform_failed`; nothing is stored
+    #[default]
+    Closed,
+    /// the batch is stored as it came, untransformed
+    Open,
+}
+
+/// `limits.batch` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchLimits {
+    /// records handed to the code in one call
+    pub records: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { records: BATCH_RECORDS_DEFAULT }
+    }
+}
+
+/// `limits.output` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputLimits {
+    /// bytes of one call's outputs
+    #[serde(with = "duration::bytes")]
+    pub bytes: u64,
+    /// outputs of one call
+    pub records: usize,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self { bytes: GUEST_OUTPUT_BYTES_DEFAULT as u64, records: GUEST_OUTPUT_RECORDS_DEFAULT }
+    }
+}
+
+/// `limits` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuestLimits {
+    /// linear memory of an instance
+    #[serde(with = "duration::bytes")]
+    pub memory: u64,
+    /// CPU time of one call, host calls excluded
+    #[serde(with = "duration::text")]
+    pub cpu: Duration,
+    /// what goes in
+    pub batch: BatchLimits,
+    /// what comes out
+    pub output: OutputLimits,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self {
+            memory: GUEST_MEMORY_DEFAULT as u64,
+            cpu: GUEST_CPU_DEFAULT,
+            batch: BatchLimits::default(),
+            output: OutputLimits::default(),
+        }
+    }
+}
+
+/// A deployment as its user writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeploymentSpec {
+    /// unique on the server; may be left out where the path names it
+    pub name: DeploymentName,
+    /// inline or processor
+    pub kind: DeploymentKind,
+    /// `name`, `name@1.2.3` or `name@sha256:…`; resolved to a digest when deployed
+    pub module: String,
+    /// what it reads
+    pub input: InputSpec,
+    /// what it writes
+    #[serde(default)]
+    pub output: OutputSpec,
+    /// what its code reads with `config.get`
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "scalars")]
+    pub params: BTreeMap<String, String>,
+    /// processors only
+    #[serde(default)]
+    pub state: StateSpec,
+    /// faults of a processor; for inline only `topic` (dead letters) counts
+    #[serde(default)]
+    pub on_error: OnError,
+    /// inline only
+    #[serde(default)]
+    pub on_reject: OnReject,
+    /// inline only
+    #[serde(default)]
+    pub on_fault: OnFault,
+    /// inline only: place in the topic's chain, lowest first, unique per topic
+    #[serde(default)]
+    pub order: i32,
+    /// processors only: a position below the log start moves to the log start and is counted, instead of `input_gap`
+    #[serde(default)]
+    pub skip_input_gap: bool,
+    /// bounds of its code
+    #[serde(default)]
+    pub limits: GuestLimits,
+}
+
+/// Parameters may be written as numbers and booleans; the code sees text.
+fn scalars<'de, D: serde::Deserializer<'de>>(d: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let values = BTreeMap::<String, serde_json::Value>::deserialize(d)?;
+    values
+        .into_iter()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => Ok((name, text)),
+            serde_json::Value::Number(n) => Ok((name, n.to_string())),
+            serde_json::Value::Bool(b) => Ok((name, b.to_string())),
+            _ => Err(serde::de::Error::custom(format!(
+                "parameter `{name}` must be text, a number or a boolean"
+            ))),
+        })
+        .collect()
+}
+
+/// What is wrong with a spec: a JSON pointer into it and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SpecProblem {
+    /// such as `/input/topics`
+    pub pointer: String,
+    /// what was found and what is expected
+    pub detail: String,
+}
+
+/// What its owner wants of a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Desired {
+    /// processing
+    #[default]
+    Running,
+    /// standing still, positions kept
+    Paused,
+    /// deleted; its state and positions wait for a deployment of the same name
+    Retired,
+}
+
+/// A deployment as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// never reused; the prefix of its state
+    pub id: u32,
+    /// as applied
+    pub spec: DeploymentSpec,
+    /// the module version that `spec.module` meant when it was applied
+    pub version: Version,
+    /// and its digest: what runs
+    pub digest: Digest,
+    /// 1 at creation; grows with every change and is the ETag
+    pub revision: u64,
+    /// grows when the state is cleared; part of every state key
+    pub generation: u32,
+    /// running or paused
+    pub desired: Desired,
+    /// tasks: the partitions of its inputs (0: inline)
+    pub tasks: u32,
+    /// where each input partition began, resolved when deployed
+    pub start: Vec<StartPosition>,
+    /// milliseconds since the epoch
+    pub created_ms: i64,
+    /// milliseconds since the epoch
+    pub updated_ms: i64,
+}
+
+impl Deployment {
+    /// `name@1.2.3`, what runs.
+    pub fn module(&self) -> String {
+        let name = self.spec.module.split('@').next().unwrap_or_default();
+        format!("{name}@{}", self.version)
+    }
+
+    /// `name@1.2.3 sha256:…`, as dead letters name it.
+    pub fn module_and_digest(&self) -> String {
+        format!("{} {}", self.module(), self.digest)
+    }
+}
+
+/// A resolved beginning of one input partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartPosition {
+    /// the input topic
+    pub topic: TopicId,
+    /// its partition
+    pub partition: Partition,
+    /// the first offset to read
+    pub offset: Offset,
+}
+
+/// Where a rewind goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RewindTo {
+    /// the oldest record kept
+    Earliest,
+    /// the end of the log
+    Latest,
+    /// the first record at or after this time
+    Timestamp(TimestampMs),
+    /// topic → partition → offset of the next record to read
+    Offsets(BTreeMap<TopicName, BTreeMap<u32, Offset>>),
+    /// records back (negative) or forward
+    ShiftBy(i64),
+}
+
+/// What becomes of the state when a deployment is rewound or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateFate {
+    /// stays as it is
+    #[default]
+    Keep,
+    /// is dropped
+    Clear,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(json: serde_json::Value) -> DeploymentSpec {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_small_spec_has_the_documented_defaults() {
+        let spec = spec(serde_json::json!({
+            "name": "wc", "kind": "processor", "module": "word-count",
+            "input": { "topics": ["text"] }, "output": { "default": "counts" }, "params": { "top": 5, "on": true }
+        }));
+        assert_eq!(spec.problems(), []);
+        assert_eq!(spec.params["top"], "5");
+        assert_eq!(spec.limits.memory, 64 << 20);
+        assert_eq!(spec.on_error.policy, OnErrorPolicy::Stop);
+        assert_eq!(spec.dead_letter_topic().as_str(), "wc.dlq");
+        let again: DeploymentSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
+        assert_eq!(again, spec);
+    }
+
+    #[test]
+    fn every_problem_is_named_with_its_place() {
+        let spec = spec(serde_json::json!({
+            "name": "x", "kind": "inline", "module": "m@newest",
+            "input": { "topics": ["a", "b"] }, "output": { "default": "a" },
+            "limits": { "memory": "1KiB", "cpu": "1h" }
+        }));
+        let places: Vec<_> = spec.problems().into_iter().map(|p| p.pointer).collect();
+        let expected =
+            ["/module", "/input/topics", "/output/default", "/output", "/limits/memory", "/limits/cpu"];
+        assert_eq!(places, expected);
+    }
+}

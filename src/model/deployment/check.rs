@@ -1,0 +1,152 @@
+//! What a spec alone shows to be wrong with it, and the topics that it means.
+
+use std::time::Duration;
+
+use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, SpecProblem};
+use crate::model::limits::{
+    BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_DEFAULT,
+    GUEST_OUTPUT_RECORDS_DEFAULT, MIB, STORE_NAME_MAX, STORES_MAX,
+};
+use crate::model::module::ModuleRef;
+use crate::model::{TopicName, duration, names};
+
+// === impl DeploymentSpec ===
+
+impl DeploymentSpec {
+    /// Every problem that the spec alone shows; empty when it is well formed.
+    pub fn problems(&self) -> Vec<SpecProblem> {
+        let mut problems = Vec::new();
+        let mut say = |pointer: &str, detail: String| {
+            problems.push(SpecProblem { pointer: pointer.to_owned(), detail });
+        };
+
+        if let Err(detail) = ModuleRef::parse(&self.module) {
+            say("/module", detail);
+        }
+        self.check_topics(&mut say);
+        self.check_state(&mut say);
+        self.check_limits(&mut say);
+        problems
+    }
+
+    fn check_topics(&self, say: &mut impl FnMut(&str, String)) {
+        let inputs = &self.input.topics;
+        let inline = self.kind == DeploymentKind::Inline;
+        if inputs.is_empty() || inputs.len() > DEPLOYMENT_TOPICS_MAX {
+            say("/input/topics", format!("{} topics, expected 1 to {DEPLOYMENT_TOPICS_MAX}", inputs.len()));
+        }
+        if inline && inputs.len() > 1 {
+            say("/input/topics", format!("{} topics, an inline deployment has exactly one", inputs.len()));
+        }
+        for (i, topic) in inputs.iter().enumerate() {
+            if inputs[..i].contains(topic) {
+                say(&format!("/input/topics/{i}"), format!("topic `{topic}` stands twice"));
+            }
+            if inline && topic.is_internal() {
+                say(
+                    &format!("/input/topics/{i}"),
+                    format!("topic `{topic}` is internal and takes no transforms"),
+                );
+            }
+        }
+        if inline && self.output.default.is_some() {
+            say(
+                "/output/default",
+                "an inline deployment writes to its own topic; use routes for others".into(),
+            );
+        }
+        if self.output.routes.len() > DEPLOYMENT_TOPICS_MAX {
+            say(
+                "/output/routes",
+                format!("{} routes, at most {DEPLOYMENT_TOPICS_MAX}", self.output.routes.len()),
+            );
+        }
+        for route in self.output.routes.keys() {
+            if let Err(e) = names::check("route", route, STORE_NAME_MAX) {
+                say("/output/routes", e.to_string());
+            }
+        }
+        for topic in self.outputs().chain(self.on_error.topic.iter()) {
+            if inputs.contains(topic) {
+                say("/output", format!("topic `{topic}` is also an input; a deployment cannot feed itself"));
+            }
+            if topic.is_internal() {
+                say("/output", format!("topic `{topic}` is internal and written by the server alone"));
+            }
+        }
+    }
+
+    fn check_state(&self, say: &mut impl FnMut(&str, String)) {
+        let stores = &self.state.stores;
+        if self.kind == DeploymentKind::Inline && !stores.is_empty() {
+            say("/state/stores", "an inline deployment has no state".into());
+        }
+        if stores.len() > STORES_MAX {
+            say("/state/stores", format!("{} stores, at most {STORES_MAX}", stores.len()));
+        }
+        for (i, store) in stores.iter().enumerate() {
+            if let Err(e) = names::check("store", &store.name, STORE_NAME_MAX) {
+                say(&format!("/state/stores/{i}/name"), e.to_string());
+            }
+        }
+    }
+
+    fn check_limits(&self, say: &mut impl FnMut(&str, String)) {
+        let limits = &self.limits;
+        let memory = MIB as u64..=GUEST_MEMORY_MAX as u64;
+        if !memory.contains(&limits.memory) {
+            let found = duration::format_bytes(limits.memory);
+            say(
+                "/limits/memory",
+                format!("{found}, expected 1MiB to {}", duration::format_bytes(*memory.end())),
+            );
+        }
+        if limits.cpu < Duration::from_millis(10) || limits.cpu > GUEST_CPU_MAX {
+            let found = duration::format_duration(limits.cpu);
+            say(
+                "/limits/cpu",
+                format!("{found}, expected 10ms to {}", duration::format_duration(GUEST_CPU_MAX)),
+            );
+        }
+        if !(1..=BATCH_RECORDS_MAX).contains(&limits.batch.records) {
+            say(
+                "/limits/batch/records",
+                format!("{}, expected 1 to {BATCH_RECORDS_MAX}", limits.batch.records),
+            );
+        }
+        let bytes = 1..=16 * GUEST_OUTPUT_BYTES_DEFAULT as u64;
+        if !bytes.contains(&limits.output.bytes) {
+            say("/limits/output/bytes", format!("{}, expected 1 to {}", limits.output.bytes, bytes.end()));
+        }
+        if limits.output.records == 0 || limits.output.records > 10 * GUEST_OUTPUT_RECORDS_DEFAULT {
+            let most = 10 * GUEST_OUTPUT_RECORDS_DEFAULT;
+            say("/limits/output/records", format!("{}, expected 1 to {most}", limits.output.records));
+        }
+        if self.on_error.max_retries > 100 {
+            say("/on_error/max_retries", format!("{}, expected 0 to 100", self.on_error.max_retries));
+        }
+    }
+
+    /// The default output and the routes, in route order.
+    pub fn outputs(&self) -> impl Iterator<Item = &TopicName> {
+        self.output.default.iter().chain(self.output.routes.values())
+    }
+
+    /// The dead-letter topic: the one named, or `<deployment>.dlq`.
+    pub fn dead_letter_topic(&self) -> TopicName {
+        let named = self.on_error.topic.clone();
+        named.unwrap_or_else(|| {
+            TopicName::parse(&format!("{}.dlq", self.name))
+                .expect("a deployment's name and four characters fit a topic")
+        })
+    }
+
+    /// Can this deployment write dead letters? Then the topic has to exist.
+    pub fn wants_dead_letters(&self) -> bool {
+        match self.kind {
+            // A processor has no reject of its own in the list form; faults become dead letters by policy.
+            DeploymentKind::Processor => self.on_error.policy == OnErrorPolicy::DeadLetter,
+            DeploymentKind::Inline => self.on_reject == OnReject::DeadLetter,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Every limit in one place. A number has its source beside it: Kafka's default, measured, or a guess that says so.
+
+use std::time::Duration;
+
+/// Bytes in a KiB, MiB, GiB.
+pub const KIB: usize = 1 << 10;
+/// 1,048,576
+pub const MIB: usize = 1 << 20;
+/// 1,073,741,824
+pub const GIB: usize = 1 << 30;
+
+/// Topics on one node. Creating a column family costs O(their number): 0.3 s each at 1,000 (measured).
+pub const TOPICS_MAX: usize = 1_000;
+/// Partitions of one topic. A partition costs a few hundred bytes of memory; the bound keeps one request small (a guess).
+pub const PARTITIONS_MAX: u32 = 1_000;
+
+/// `max.message.bytes` of a topic unless set: Kafka's default.
+pub const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
+/// The largest `max.message.bytes` that a topic may set (a guess: a batch has to fit memory several times over).
+pub const MESSAGE_BYTES_MAX: usize = 64 * MIB;
+/// Records of one batch, uncompressed.
+pub const BATCH_UNCOMPRESSED_MAX: usize = 128 * MIB;
+
+/// Body of a JSON produce request, of a spec and of every other bounded body except an upload.
+pub const BODY_BYTES_MAX: usize = 16 * MIB;
+/// Records of one JSON produce request.
+pub const REQUEST_RECORDS_MAX: usize = 10_000;
+/// A line of an NDJSON body.
+pub const LINE_BYTES_MAX: usize = 2 * MIB;
+/// Headers of a record.
+pub const RECORD_HEADERS_MAX: usize = 100;
+/// Bytes of all request headers together; longer answers 431.
+pub const REQUEST_HEADER_BYTES_MAX: usize = 64 * KIB;
+/// Time for a client to send its request headers.
+pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time between two pieces of a request body.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest long poll and longest wait for a state position.
+pub const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Records of one read.
+pub const READ_RECORDS_MAX: usize = 10_000;
+/// Bytes of one read.
+pub const READ_BYTES_MAX: usize = 16 * MIB;
+/// `Idempotency-Key` characters.
+pub const IDEMPOTENCY_KEY_MAX: usize = 255;
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Idempotency keys remembered at once; a full table answers 503, a live key is never evicted.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
+
+/// An uploaded component: Python's are 18 MB, 38 MB unstripped (measured).
+pub const MODULE_BYTES_MAX: usize = 64 * MIB;
+/// Stored module bytes are cut into pieces so that an upload never holds up the writer.
+pub const MODULE_PIECE_BYTES: usize = MIB;
+/// Compilation of one component: wall time. Python's takes 15 s CPU on one core (measured).
+pub const COMPILE_TIME_MAX: Duration = Duration::from_secs(180);
+/// Address space of the compiling child (StarlingMonkey's 12 MB needs below 2 GiB; a guess with room).
+pub const COMPILE_MEMORY_MAX: u64 = 6 * GIB as u64;
+
+/// Deployments on one node (a guess).
+pub const DEPLOYMENTS_MAX: usize = 500;
+/// Guest instances alive on one node. Each reserves over 4 GiB of address space; 47 bits hold thousands.
+pub const INSTANCES_MAX: usize = 4_000;
+/// Transforms on one topic.
+pub const CHAIN_MAX: usize = 16;
+/// Topics of one deployment, inputs and outputs each.
+pub const DEPLOYMENT_TOPICS_MAX: usize = 64;
+
+/// Linear memory of a guest instance unless set (a Rust guest needs 1-2 MiB, Python tens: measured).
+pub const GUEST_MEMORY_DEFAULT: usize = 64 * MIB;
+/// The most a deployment may ask for.
+pub const GUEST_MEMORY_MAX: usize = GIB;
+/// CPU time of one call into a guest unless set.
+pub const GUEST_CPU_DEFAULT: Duration = Duration::from_millis(200);
+/// The most a deployment may ask for.
+pub const GUEST_CPU_MAX: Duration = Duration::from_secs(30);
+/// Wall time of one call into a guest, host calls included.
+pub const GUEST_WALL_MAX: Duration = Duration::from_secs(30);
+/// Bytes of outputs of one call unless set.
+pub const GUEST_OUTPUT_BYTES_DEFAULT: usize = 16 * MIB;
+/// Outputs of one call unless set.
+pub const GUEST_OUTPUT_RECORDS_DEFAULT: usize = 100_000;
+/// Records handed to a processor in one call unless set: 64-256 gets nearly all of the batching gain (measured).
+pub const BATCH_RECORDS_DEFAULT: usize = 256;
+/// The most a deployment may ask for.
+pub const BATCH_RECORDS_MAX: usize = 10_000;
+/// Bytes of records handed to a guest in one call.
+pub const BATCH_BYTES_MAX: usize = 8 * MIB;
+
+/// A key of a state store.
+pub const STATE_KEY_MAX: usize = 4 * KIB;
+/// A value of a state store: fits Kafka's message limit, as SCALE-OUT asks of every engine.
+pub const STATE_VALUE_MAX: usize = 900 * KIB;
+/// State of one task unless set.
+pub const STATE_BYTES_DEFAULT: u64 = 4 * GIB as u64;
+/// Stores of one deployment.
+pub const STORES_MAX: usize = 32;
+/// Characters of a store's name.
+pub const STORE_NAME_MAX: usize = 64;
+/// Changed state of one batch, before its commit.
+pub const STATE_BATCH_BYTES_MAX: usize = 64 * MIB;
+/// Entries of one `scan` from a guest or one page over HTTP.
+pub const SCAN_ENTRIES_MAX: usize = 10_000;
+
+/// Lines a deployment may log in one second; the rest is counted and reported as one line.
+pub const LOG_LINES_PER_SECOND: u32 = 100;
+/// Bytes of one log line; the rest is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;

@@ -1,0 +1,373 @@
+//! Applying a spec, pausing, resuming, restarting, deleting: every change is stored first and then put in force.
+
+use std::sync::Arc;
+
+use super::plan::{self, Change};
+use super::supervisor::{Entry, Pipelines};
+use super::task::Order;
+use super::view::{DeploymentState, DeploymentView};
+use super::{DeployError, status::Status};
+use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
+use crate::model::deployment::{
+    Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition, StateFate,
+};
+use crate::model::limits::DEPLOYMENTS_MAX;
+use crate::model::module::{ModuleRef, ModuleVersion};
+use crate::model::topic::TopicConfig;
+use crate::model::{DeploymentName, TopicName};
+use crate::state;
+use crate::storage::tables::counters::{self, Counter};
+use crate::storage::{Commit, Storage, tables};
+
+/// Conditions of an apply.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApplyOptions {
+    /// refuse unless the deployment has this revision
+    pub if_revision: Option<u64>,
+    /// refuse if it exists
+    pub if_absent: bool,
+    /// check everything, change nothing
+    pub dry_run: bool,
+}
+
+/// What an apply did, or would do.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// the deployment; a dry run of a new one gives none
+    pub view: Option<DeploymentView>,
+    /// it was not there before
+    pub created: bool,
+    /// spec or module differ from before
+    pub changed: bool,
+    /// how the spec differs
+    pub diff: Vec<Change>,
+}
+
+impl Pipelines {
+    /// Creates a deployment or changes it to what the spec says; the same spec again changes nothing.
+    ///
+    /// # Errors
+    /// See [`DeployError`]; then nothing has changed, except that output topics asked for by `create_topics` may exist.
+    pub async fn apply(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
+        let _one = self.0.changes.lock().await;
+        let problems = spec.problems();
+        if !problems.is_empty() {
+            return Err(DeployError::Spec(problems));
+        }
+        let entries = self.entries();
+        let past = entries.iter().find(|e| e.deployment.spec.name == spec.name).map(|e| e.deployment.clone());
+        let live = past.as_ref().filter(|p| p.desired != Desired::Retired);
+        check_conditions(&spec.name, live.map(|p| p.revision), options)?;
+        let module = self.resolve(&spec)?;
+        let others = entries.iter().map(|e| &*e.deployment);
+        if let Some(conflict) = plan::conflict(&spec, past.as_deref(), others) {
+            return Err(DeployError::Conflict(conflict));
+        }
+
+        let before = live.map(|p| serde_json::to_value(&p.spec).unwrap_or_default()).unwrap_or_default();
+        let after = serde_json::to_value(&spec).unwrap_or_default();
+        let diff = plan::diff(&before, &after);
+        let changed = !diff.is_empty() || live.is_none_or(|p| p.digest != module.digest);
+        let created = live.is_none();
+        if !changed || options.dry_run {
+            self.check_topics(&spec, true).await?;
+            let view = self.entry(spec.name.as_str()).ok().map(|e| e.view());
+            return Ok(Applied { view, created, changed, diff });
+        }
+
+        if created && entries.len() >= DEPLOYMENTS_MAX {
+            return Err(DeployError::TooMany { limit: DEPLOYMENTS_MAX });
+        }
+        let tasks = self.check_topics(&spec, false).await?;
+        self.check_instances(&spec, tasks)?;
+        let mut commit = Commit::new();
+        let deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
+        let view = self.replace_with(deployment, commit).await?;
+        Ok(Applied { view: Some(view), created, changed, diff })
+    }
+
+    fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
+        let spec_problem = |detail: String| {
+            DeployError::Spec(vec![crate::model::deployment::SpecProblem {
+                pointer: "/module".into(),
+                detail,
+            }])
+        };
+        let reference = ModuleRef::parse(&spec.module).map_err(spec_problem)?;
+        let module = self.0.shared.registry.resolve(&reference)?;
+        let fits = match spec.kind {
+            DeploymentKind::Inline => module.kind.is_transform(),
+            DeploymentKind::Processor => !module.kind.is_transform(),
+        };
+        if fits {
+            return Ok(module);
+        }
+        let name = format!("{}@{}", module.name, module.version);
+        Err(DeployError::Kind { module: name, found: module.kind, wanted: spec.kind })
+    }
+
+    /// Inputs exist and have the same number of partitions, which is the number of tasks; outputs exist or are created.
+    async fn check_topics(&self, spec: &DeploymentSpec, dry_run: bool) -> Result<u32, DeployError> {
+        let inputs: Vec<_> =
+            spec.input.topics.iter().map(|t| self.broker().topic(t.as_str())).collect::<Result<_, _>>()?;
+        let partitions = inputs.first().map_or(1, |t| t.topic.partitions);
+        if let Some(other) = inputs.iter().find(|t| t.topic.partitions != partitions) {
+            let first = inputs.first().map(|t| t.name().to_string()).unwrap_or_default();
+            return Err(DeployError::Conflict(format!(
+                "topic `{}` has {} partitions, topic `{first}` has {partitions}; the inputs of a processor must have \
+                 the same number, so that a key's records meet in one task",
+                other.name(),
+                other.topic.partitions
+            )));
+        }
+        for name in spec.outputs() {
+            let create = spec.output.create_topics.as_ref().map(|c| c.partitions);
+            self.check_output(name, create, dry_run).await?;
+        }
+        if spec.wants_dead_letters() {
+            self.check_output(&spec.dead_letter_topic(), Some(partitions), dry_run).await?;
+        }
+        Ok(if spec.kind == DeploymentKind::Inline { 0 } else { partitions })
+    }
+
+    async fn check_output(
+        &self,
+        name: &TopicName,
+        create: Option<u32>,
+        dry_run: bool,
+    ) -> Result<(), DeployError> {
+        match (self.broker().topic(name.as_str()), create) {
+            (Ok(_), _) => Ok(()),
+            (Err(missing), None) => Err(missing.into()),
+            (Err(_), Some(_)) if dry_run => Ok(()),
+            (Err(_), Some(partitions)) => {
+                let new = NewTopic { name: name.clone(), partitions, config: TopicConfig::default() };
+                match self.broker().create_topic(new).await {
+                    Ok(_) | Err(TopicError::Exists { .. }) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    fn check_instances(&self, spec: &DeploymentSpec, tasks: u32) -> Result<(), DeployError> {
+        let own = self.entry(spec.name.as_str()).map_or(0, |e| e.tasks.len());
+        let (limit, wanted) = (self.0.options.instances_max, self.instances() - own + tasks as usize);
+        if wanted <= limit {
+            return Ok(());
+        }
+        Err(DeployError::Conflict(format!(
+            "deployment `{}` needs {tasks} instances, the node would then have {wanted} of at most {limit}",
+            spec.name
+        )))
+    }
+
+    async fn make(
+        &self,
+        spec: DeploymentSpec,
+        module: &ModuleVersion,
+        past: Option<&Deployment>,
+        tasks: u32,
+        commit: &mut Commit,
+    ) -> Result<Deployment, DeployError> {
+        let now_ms = self.broker().clock().now_ms();
+        let (version, digest) = (module.version.clone(), module.digest);
+        if let Some(past) = past {
+            let desired = if past.desired == Desired::Retired { Desired::Running } else { past.desired };
+            let revision = past.revision + 1;
+            return Ok(Deployment {
+                spec,
+                version,
+                digest,
+                revision,
+                desired,
+                tasks,
+                updated_ms: now_ms,
+                ..past.clone()
+            });
+        }
+        let start = if spec.kind == DeploymentKind::Processor {
+            self.start_positions(&spec).await?
+        } else {
+            Vec::new()
+        };
+        let next = move |storage: &Storage| counters::load(storage, Counter::Deployment);
+        let id = self.broker().storage().on_reader(next).await??;
+        counters::put(commit, Counter::Deployment, id + 1);
+        Ok(Deployment {
+            id,
+            spec,
+            version,
+            digest,
+            revision: 1,
+            generation: 0,
+            desired: Desired::Running,
+            tasks,
+            start,
+            created_ms: now_ms,
+            updated_ms: now_ms,
+        })
+    }
+
+    async fn start_positions(&self, spec: &DeploymentSpec) -> Result<Vec<StartPosition>, DeployError> {
+        let at = match spec.input.start {
+            Start::Earliest => OffsetSpec::Earliest,
+            Start::Latest => OffsetSpec::Latest,
+            Start::Timestamp(ms) => OffsetSpec::Timestamp(ms),
+        };
+        let mut positions = Vec::new();
+        for name in &spec.input.topics {
+            let topic: Arc<TopicHandle> = self.broker().topic(name.as_str())?;
+            for partition in 0..topic.topic.partitions {
+                let offset = self.broker().resolve_offset(&topic, partition, at).await?;
+                positions.push(StartPosition { topic: topic.id(), partition, offset });
+            }
+        }
+        Ok(positions)
+    }
+
+    /// Stops what ran, stores the new form, starts it. A refused commit starts the old form again.
+    pub(super) async fn replace(&self, deployment: Deployment) -> Result<DeploymentView, DeployError> {
+        self.replace_with(deployment, Commit::new()).await
+    }
+
+    /// As [`Pipelines::replace`], with more in the same commit.
+    pub(super) async fn replace_with(
+        &self,
+        deployment: Deployment,
+        mut commit: Commit,
+    ) -> Result<DeploymentView, DeployError> {
+        let name = deployment.spec.name.clone();
+        let old = self.entries().into_iter().find(|e| e.deployment.spec.name == name).map(|e| e.deployment);
+        // A transform stays in force until the new one takes its place: no record may slip by in between.
+        if deployment.spec.kind == DeploymentKind::Processor {
+            self.stop(&name).await;
+        }
+        tables::deployments::put(&mut commit, &deployment);
+        if let Err(error) = self.broker().storage().commit(commit).await {
+            if let Some(old) = old {
+                self.start(old).await;
+            }
+            return Err(error.into());
+        }
+        self.start(Arc::new(deployment)).await;
+        if let Some(old) = old {
+            self.install_chains(&old.spec.input.topics);
+        }
+        Ok(self.entry(name.as_str())?.view())
+    }
+
+    /// Lets the tasks stand still after their current batch; positions are kept. Doing it again changes nothing.
+    ///
+    /// # Errors
+    /// `Unknown`, `Inline`, `Commit`.
+    pub async fn pause(&self, name: &str) -> Result<DeploymentView, DeployError> {
+        self.set_desired(name, Desired::Paused, "paused").await
+    }
+
+    /// Lets them go on.
+    ///
+    /// # Errors
+    /// `Unknown`, `Inline`, `Commit`.
+    pub async fn resume(&self, name: &str) -> Result<DeploymentView, DeployError> {
+        self.set_desired(name, Desired::Running, "resumed").await
+    }
+
+    async fn set_desired(
+        &self,
+        name: &str,
+        desired: Desired,
+        verb: &'static str,
+    ) -> Result<DeploymentView, DeployError> {
+        let _one = self.0.changes.lock().await;
+        let entry = processor(self.entry(name)?, verb)?;
+        if entry.deployment.desired == desired {
+            return Ok(entry.view());
+        }
+        let deployment = self.revised(&entry, |d| d.desired = desired);
+        self.replace(deployment).await
+    }
+
+    /// A copy of the deployment with its next revision.
+    pub(super) fn revised(&self, entry: &Entry, change: impl FnOnce(&mut Deployment)) -> Deployment {
+        let mut deployment = Deployment::clone(&entry.deployment);
+        deployment.revision += 1;
+        deployment.updated_ms = self.broker().clock().now_ms();
+        change(&mut deployment);
+        deployment
+    }
+
+    /// Fresh instances that begin at the stored positions; `only_failed` leaves the other tasks alone.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub async fn restart(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
+        let _one = self.0.changes.lock().await;
+        let entry = self.entry(name)?;
+        if only_failed && entry.stage.is_none() {
+            let failed = |status: &Status| status.state() == DeploymentState::Failed;
+            Self::order(&entry, Order::Run, failed);
+            return Ok(entry.view());
+        }
+        if entry.stage.is_none() {
+            self.stop(&entry.deployment.spec.name).await;
+        }
+        self.start(entry.deployment).await;
+        self.describe(name)
+    }
+
+    /// Deletes a deployment. `Keep` keeps state and positions for a later one of the same name.
+    ///
+    /// # Errors
+    /// `Unknown`, `Commit`.
+    pub async fn delete(&self, name: &str, fate: StateFate) -> Result<(), DeployError> {
+        let _one = self.0.changes.lock().await;
+        let entry = self.entry(name)?;
+        let processor = entry.deployment.spec.kind == DeploymentKind::Processor;
+        let keep = processor && fate == StateFate::Keep;
+        if processor {
+            self.stop(&entry.deployment.spec.name).await;
+        }
+        let mut commit = Commit::new();
+        let retired = self.revised(&entry, |d| d.desired = Desired::Retired);
+        if keep {
+            tables::deployments::put(&mut commit, &retired);
+        } else {
+            tables::deployments::delete(&mut commit, entry.deployment.id);
+            state::clear_deployment(&mut commit, entry.deployment.id);
+        }
+        if let Err(error) = self.broker().storage().commit(commit).await {
+            self.start(entry.deployment).await;
+            return Err(error.into());
+        }
+        self.stop(&entry.deployment.spec.name).await;
+        if keep {
+            self.start(Arc::new(retired)).await;
+        }
+        Ok(())
+    }
+}
+
+/// Only processors stand still and go back.
+pub(super) fn processor(entry: Entry, verb: &'static str) -> Result<Entry, DeployError> {
+    match entry.deployment.spec.kind {
+        DeploymentKind::Processor => Ok(entry),
+        DeploymentKind::Inline => Err(DeployError::Inline { name: entry.deployment.spec.name.clone(), verb }),
+    }
+}
+
+fn check_conditions(
+    name: &DeploymentName,
+    revision: Option<u64>,
+    o: ApplyOptions,
+) -> Result<(), DeployError> {
+    if o.if_absent && revision.is_some() {
+        return Err(DeployError::Exists(name.clone()));
+    }
+    match o.if_revision {
+        Some(expected) if revision != Some(expected) => {
+            Err(DeployError::Revision { name: name.clone(), expected, actual: revision.unwrap_or(0) })
+        }
+        _ => Ok(()),
+    }
+}

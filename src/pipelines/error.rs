@@ -1,0 +1,161 @@
+//! What deploying and querying can say no with.
+
+use crate::broker::{ReadError, TopicError};
+use crate::model::deployment::{DeploymentKind, SpecProblem};
+use crate::model::module::ModuleKind;
+use crate::model::{DeploymentName, Offset, Partition, TopicName};
+use crate::registry::ResolveError;
+use crate::storage::CommitError;
+
+/// Applying, changing, finding deployments.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// No such deployment.
+    #[error("deployment `{name}` does not exist{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
+    Unknown {
+        /// as asked for
+        name: String,
+        /// the nearest existing name
+        suggestion: Option<String>,
+    },
+    /// The spec itself is wrong.
+    #[error("the spec has {} problem{}: {}", .0.len(), if .0.len() == 1 { "" } else { "s" }, first(.0))]
+    Spec(Vec<SpecProblem>),
+    /// The module is not there.
+    #[error(transparent)]
+    Module(#[from] ResolveError),
+    /// The module is of another kind.
+    #[error("module `{module}` exports `{}`, a deployment of kind {} needs {}", found.export(), wanted.as_str(), needs(*wanted))]
+    Kind {
+        /// `name@version`
+        module: String,
+        /// what it is
+        found: ModuleKind,
+        /// what the spec says
+        wanted: DeploymentKind,
+    },
+    /// A topic is missing or could not be created.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// An input could not be read while its start was looked up.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// `If-Match` named another revision.
+    #[error("deployment `{name}` has revision {actual}, the request expected {expected}")]
+    Revision {
+        /// the deployment
+        name: DeploymentName,
+        /// by the caller
+        expected: u64,
+        /// in force
+        actual: u64,
+    },
+    /// `If-None-Match: *`, and it exists.
+    #[error("deployment `{0}` exists already")]
+    Exists(DeploymentName),
+    /// It contradicts another deployment, its own past, or its topics.
+    #[error("{0}")]
+    Conflict(String),
+    /// The node holds as many as it may.
+    #[error("{limit} deployments exist, which is the most that one node holds")]
+    TooMany {
+        /// the bound
+        limit: usize,
+    },
+    /// Only processors have positions and can stand still.
+    #[error("deployment `{name}` is inline: it runs on produce and cannot be {verb}")]
+    Inline {
+        /// the deployment
+        name: DeploymentName,
+        /// paused, resumed, rewound
+        verb: &'static str,
+    },
+    /// The storage said no.
+    #[error("the change could not be stored")]
+    Commit(#[from] CommitError),
+    /// The tables could not be read.
+    #[error("the deployment's tables could not be read")]
+    Tables(#[from] crate::storage::ReadError),
+}
+
+fn first(problems: &[SpecProblem]) -> String {
+    problems.first().map(|p| format!("{}: {}", p.pointer, p.detail)).unwrap_or_default()
+}
+
+fn needs(kind: DeploymentKind) -> &'static str {
+    match kind {
+        DeploymentKind::Inline => "`transform` or `transform-packed`",
+        DeploymentKind::Processor => "`processor`",
+    }
+}
+
+/// Reading state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// No such deployment.
+    #[error(transparent)]
+    Deployment(#[from] DeployError),
+    /// Inline deployments keep nothing.
+    #[error("deployment `{0}` is inline and has no state")]
+    NoState(DeploymentName),
+    /// No task has such a store.
+    #[error("deployment `{deployment}` has no store `{name}`; it has {}", list(known))]
+    UnknownStore {
+        /// the deployment
+        deployment: DeploymentName,
+        /// as asked
+        name: String,
+        /// those that exist
+        known: Vec<String>,
+    },
+    /// `partition=` beyond the tasks.
+    #[error("deployment `{deployment}` has tasks 0 to {}, not {partition}", tasks.saturating_sub(1))]
+    UnknownTask {
+        /// the deployment
+        deployment: DeploymentName,
+        /// as asked
+        partition: Partition,
+        /// how many there are
+        tasks: u32,
+    },
+    /// `after=` was not reached in time.
+    #[error("deployment `{deployment}` is at offset {position} of partition {partition} of topic `{topic}`, which has not passed {asked}{}", reason.as_ref().map(|r| format!(": {r}")).unwrap_or_default())]
+    Behind {
+        /// the deployment
+        deployment: DeploymentName,
+        /// the input
+        topic: TopicName,
+        /// its partition
+        partition: Partition,
+        /// the next offset it will read
+        position: Offset,
+        /// as asked
+        asked: Offset,
+        /// why it stands still, when it does
+        reason: Option<String>,
+    },
+    /// `after=` names a topic or partition that is no input.
+    #[error("after={topic}:{partition}: deployment `{deployment}` does not read that partition")]
+    NotAnInput {
+        /// the deployment
+        deployment: DeploymentName,
+        /// as asked
+        topic: TopicName,
+        /// as asked
+        partition: Partition,
+    },
+    /// The state could not be read.
+    #[error("the state could not be read")]
+    State(#[from] crate::state::Error),
+    /// The readers are stopping or overloaded.
+    #[error("the state could not be read")]
+    Read(#[from] crate::storage::ReadError),
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "none yet".to_owned()
+    } else {
+        names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,24 @@
+//! Floor 6: deployments that run. Inline ones become stages of their topic's chain; processors become tasks, one per
+//! partition of their inputs, that commit position, state, outputs and dead letters in one storage commit.
+
+mod apply;
+pub mod error;
+mod logs;
+mod output;
+mod plan;
+mod query;
+mod rewind;
+mod status;
+mod step;
+mod supervisor;
+mod task;
+mod view;
+
+pub use apply::{Applied, ApplyOptions};
+pub use error::{DeployError, StateError};
+pub use logs::logs_topic;
+pub use plan::Change;
+pub use query::{ScanEntry, ScanPage, StateAt, StateRead, StateScan, StoreView};
+pub use rewind::{RewindPartition, RewindPlan};
+pub use supervisor::{Options, Pipelines};
+pub use view::{DeploymentState, DeploymentView, InputPosition, TaskView, Totals};

@@ -1,0 +1,136 @@
+//! Pure: what a spec asks of the other deployments and of its own past. No async, no lock, no clock.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
+
+/// A difference between two specs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// JSON pointer into the spec
+    pub pointer: String,
+    /// null: it was not there
+    pub from: Value,
+    /// null: it is not there any more
+    pub to: Value,
+}
+
+/// Why a spec cannot live with the others, if it cannot.
+pub(super) fn conflict<'a>(
+    spec: &DeploymentSpec,
+    past: Option<&Deployment>,
+    others: impl IntoIterator<Item = &'a Deployment>,
+) -> Option<String> {
+    if let Some(past) = past {
+        if past.spec.kind != spec.kind {
+            let (from, to) = (past.spec.kind.as_str(), spec.kind.as_str());
+            return Some(format!(
+                "deployment `{}` is {from} and cannot become {to}; delete it first",
+                spec.name
+            ));
+        }
+        if spec.kind == DeploymentKind::Processor && past.spec.input.topics != spec.input.topics {
+            let name = &spec.name;
+            return Some(format!(
+                "the input topics of processor `{name}` cannot change, for its state belongs to their partitions; \
+                 delete it first, or deploy under another name"
+            ));
+        }
+    }
+    if spec.kind != DeploymentKind::Inline {
+        return None;
+    }
+    let same_place = |other: &&Deployment| {
+        let it = &other.spec;
+        it.kind == DeploymentKind::Inline
+            && other.desired != Desired::Retired
+            && it.name != spec.name
+            && it.input.topics == spec.input.topics
+            && it.order == spec.order
+    };
+    let taken = others.into_iter().find(same_place)?;
+    let topic = spec.input.topics.first().map(ToString::to_string).unwrap_or_default();
+    Some(format!(
+        "order {} on topic `{topic}` is taken by deployment `{}`; choose another `order`",
+        spec.order, taken.spec.name
+    ))
+}
+
+/// How one JSON value becomes the other, by pointer, objects compared key by key.
+pub(super) fn diff(from: &Value, to: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    walk("", from, to, &mut changes);
+    changes
+}
+
+fn walk(pointer: &str, from: &Value, to: &Value, changes: &mut Vec<Change>) {
+    match (from, to) {
+        (Value::Object(a), Value::Object(b)) => {
+            for key in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
+                let escaped = key.replace('~', "~0").replace('/', "~1");
+                let (x, y) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
+                walk(&format!("{pointer}/{escaped}"), x, y, changes);
+            }
+        }
+        _ if from == to => {}
+        _ => changes.push(Change { pointer: pointer.to_owned(), from: from.clone(), to: to.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::module::{Digest, Version};
+    use serde_json::json;
+
+    fn deployment(spec: Value) -> Deployment {
+        Deployment {
+            id: 1,
+            spec: serde_json::from_value(spec).unwrap(),
+            version: Version::parse("1.0.0").unwrap(),
+            digest: Digest([0; 32]),
+            revision: 1,
+            generation: 0,
+            desired: Desired::Running,
+            tasks: 0,
+            start: Vec::new(),
+            created_ms: 0,
+            updated_ms: 0,
+        }
+    }
+
+    fn inline(name: &str, topic: &str, order: i32) -> Deployment {
+        deployment(json!({
+            "name": name, "kind": "inline", "module": "m", "input": { "topics": [topic] }, "order": order
+        }))
+    }
+
+    #[test]
+    fn an_order_is_unique_on_its_topic() {
+        let taken = inline("a", "t", 1);
+        assert_eq!(conflict(&inline("b", "t", 2).spec, None, [&taken]), None);
+        assert_eq!(conflict(&inline("b", "u", 1).spec, None, [&taken]), None);
+        assert_eq!(conflict(&inline("a", "t", 1).spec, Some(&taken), [&taken]), None);
+        let said = conflict(&inline("b", "t", 1).spec, None, [&taken]).unwrap();
+        assert_eq!(said, "order 1 on topic `t` is taken by deployment `a`; choose another `order`");
+    }
+
+    #[test]
+    fn a_kind_does_not_change() {
+        let past = inline("a", "t", 1);
+        let spec = json!({ "name": "a", "kind": "processor", "module": "m", "input": { "topics": ["t"] } });
+        let said = conflict(&deployment(spec).spec, Some(&past), []).unwrap();
+        assert!(said.starts_with("deployment `a` is inline and cannot become processor"), "{said}");
+    }
+
+    #[test]
+    fn a_diff_names_what_changed_by_pointer() {
+        let changes =
+            diff(&json!({"a": {"x/y": 1, "z": 2}, "b": [1]}), &json!({"a": {"x/y": 3, "z": 2}, "c": true}));
+        let said: Vec<_> = changes.iter().map(|c| format!("{} {} {}", c.pointer, c.from, c.to)).collect();
+        assert_eq!(said, ["/a/x~1y 1 3", "/b [1] null", "/c null true"]);
+    }
+}

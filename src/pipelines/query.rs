@@ -1,0 +1,321 @@
+//! Reading a processor's committed state, with read-your-writes: a read waits until the task has passed a position.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::supervisor::{Entry, Pipelines};
+use super::{DeploymentState, StateError};
+use crate::model::deployment::DeploymentKind;
+use crate::model::limits::{READ_BYTES_MAX, SCAN_ENTRIES_MAX};
+use crate::model::partitioner::partition_of;
+use crate::model::{Offset, Partition, TopicId, TopicName};
+use crate::state::{TaskId, committed};
+
+/// Which task is read, and when.
+#[derive(Debug, Clone, Default)]
+pub struct StateAt {
+    /// the task; `None`: that of `after`, else that of the key
+    pub partition: Option<Partition>,
+    /// wait until the processor has passed this record
+    pub after: Option<(TopicName, Partition, Offset)>,
+    /// at most so long
+    pub wait: Duration,
+}
+
+/// A store and its size over all tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StoreView {
+    /// its name
+    pub name: String,
+    /// keys
+    pub keys: u64,
+    /// bytes of keys and values
+    pub bytes: u64,
+}
+
+/// Values and how far the state they belong to has come.
+#[derive(Debug, Clone)]
+pub struct StateRead {
+    /// one per key asked for, in order
+    pub values: Vec<Option<Bytes>>,
+    /// the next offset of every input of the tasks that were read
+    pub position: Vec<(TopicName, Partition, Offset)>,
+}
+
+/// Which entries.
+#[derive(Debug, Clone, Default)]
+pub struct StateScan {
+    /// only keys that begin so
+    pub prefix: Bytes,
+    /// first key, inclusive
+    pub from: Option<Bytes>,
+    /// last key, exclusive
+    pub to: Option<Bytes>,
+    /// from the last to the first
+    pub reverse: bool,
+    /// at most so many, at most [`SCAN_ENTRIES_MAX`]
+    pub limit: usize,
+    /// go on behind this key
+    pub after: Option<Bytes>,
+}
+
+/// An entry of a scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScanEntry {
+    /// its key
+    pub key: Bytes,
+    /// its value
+    pub value: Bytes,
+    /// the task that holds it
+    pub partition: Partition,
+}
+
+/// A page of a scan.
+#[derive(Debug, Clone)]
+pub struct ScanPage {
+    /// in key order, the tasks merged
+    pub entries: Vec<ScanEntry>,
+    /// behind which key the next page begins; `None`: this was the last
+    pub next: Option<Bytes>,
+    /// see [`StateRead::position`]
+    pub position: Vec<(TopicName, Partition, Offset)>,
+}
+
+type Positions = BTreeMap<(TopicId, Partition), Offset>;
+
+impl Pipelines {
+    /// The stores of a processor: declared ones and those that its code has opened, in name order.
+    ///
+    /// # Errors
+    /// `Deployment`, `NoState`, `State`, `Read`.
+    pub async fn stores(&self, name: &str) -> Result<Vec<StoreView>, StateError> {
+        let entry = self.stateful(name)?;
+        let ids: Vec<_> = (0..entry.deployment.tasks).map(|task| task_id(&entry, task)).collect();
+        let read = move |storage: &crate::storage::Storage| {
+            ids.into_iter().map(|id| committed::stores(storage, id)).collect::<Result<Vec<_>, _>>()
+        };
+        let tasks = self.broker().storage().on_reader(read).await??;
+        let mut stores: BTreeMap<String, (u64, u64)> =
+            entry.deployment.spec.state.stores.iter().map(|s| (s.name.clone(), (0, 0))).collect();
+        for store in tasks.into_iter().flatten() {
+            let sum = stores.entry(store.name).or_default();
+            sum.0 += store.keys;
+            sum.1 += store.bytes;
+        }
+        Ok(stores.into_iter().map(|(name, (keys, bytes))| StoreView { name, keys, bytes }).collect())
+    }
+
+    /// Values of keys. Keys of different tasks are read from each task's own snapshot.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn state_get(
+        &self,
+        name: &str,
+        store: &str,
+        keys: Vec<Bytes>,
+        at: StateAt,
+    ) -> Result<StateRead, StateError> {
+        let entry = self.ready(name, store, &at).await?;
+        let fixed = fixed_task(&entry, &at)?;
+        let mut by_task = BTreeMap::<Partition, Vec<usize>>::new();
+        for (index, key) in keys.iter().enumerate() {
+            let task = fixed.unwrap_or_else(|| partition_of(key, entry.deployment.tasks));
+            by_task.entry(task).or_default().push(index);
+        }
+        let generation = task_id(&entry, 0);
+        let (store, count) = (store.to_owned(), keys.len());
+        let read = move |storage: &crate::storage::Storage| {
+            let mut values = vec![None; count];
+            let mut positions = Positions::new();
+            for (task, indices) in by_task {
+                let wanted: Vec<_> = indices.iter().map(|i| keys[*i].clone()).collect();
+                let (found, at) =
+                    committed::get_many(storage, TaskId { task, ..generation }, &store, &wanted)?;
+                positions.extend(at);
+                for (index, value) in indices.into_iter().zip(found) {
+                    values[index] = value;
+                }
+            }
+            Ok::<_, crate::state::Error>((values, positions))
+        };
+        let (values, positions) = self.broker().storage().on_reader(read).await??;
+        Ok(StateRead { values, position: self.named(&positions) })
+    }
+
+    /// A page of a store in key order; of one task, or of all of them merged.
+    ///
+    /// # Errors
+    /// See [`StateError`].
+    pub async fn state_scan(
+        &self,
+        name: &str,
+        store: &str,
+        scan: StateScan,
+        at: StateAt,
+    ) -> Result<ScanPage, StateError> {
+        let entry = self.ready(name, store, &at).await?;
+        let tasks = match fixed_task(&entry, &at)? {
+            Some(task) => vec![task],
+            None => (0..entry.deployment.tasks).collect(),
+        };
+        let generation = task_id(&entry, 0);
+        let store = store.to_owned();
+        let limit = scan.limit.clamp(1, SCAN_ENTRIES_MAX);
+        let reverse = scan.reverse;
+        let read = move |storage: &crate::storage::Storage| {
+            let mut entries = Vec::new();
+            let mut positions = Positions::new();
+            let mut horizon: Option<Bytes> = None;
+            for partition in tasks {
+                let range = committed::Scan {
+                    prefix: scan.prefix.clone(),
+                    from: scan.from.clone(),
+                    to: scan.to.clone(),
+                    after_key: scan.after.clone(),
+                    reverse,
+                    limit,
+                    bytes_max: READ_BYTES_MAX,
+                };
+                let id = TaskId { task: partition, ..generation };
+                let page = committed::scan(storage, id, &store, &range)?;
+                positions.extend(page.positions);
+                if page.more
+                    && let Some((last, _)) = page.entries.last()
+                {
+                    horizon = Some(nearer(horizon, last.clone(), reverse));
+                }
+                entries.extend(page.entries.into_iter().map(|(key, value)| ScanEntry {
+                    key,
+                    value,
+                    partition,
+                }));
+            }
+            Ok::<_, crate::state::Error>((entries, positions, horizon))
+        };
+        let (mut entries, positions, horizon) = self.broker().storage().on_reader(read).await??;
+        entries.sort_by(|a, b| (&a.key, a.partition).cmp(&(&b.key, b.partition)));
+        if reverse {
+            entries.reverse();
+        }
+        // A task that was not read to its end hides keys behind its last one; nothing of the others goes beyond that.
+        if let Some(horizon) = &horizon {
+            entries.retain(|e| if reverse { e.key >= *horizon } else { e.key <= *horizon });
+        }
+        let cut = entries.len() > limit;
+        truncate(&mut entries, limit);
+        let next = (cut || horizon.is_some()).then(|| entries.last().map(|e| e.key.clone())).flatten();
+        Ok(ScanPage { entries, next, position: self.named(&positions) })
+    }
+
+    fn stateful(&self, name: &str) -> Result<Entry, StateError> {
+        let entry = self.entry(name)?;
+        match entry.deployment.spec.kind {
+            DeploymentKind::Processor => Ok(entry),
+            DeploymentKind::Inline => Err(StateError::NoState(entry.deployment.spec.name.clone())),
+        }
+    }
+
+    /// The entry, once it has passed the position asked for and if it has the store.
+    async fn ready(&self, name: &str, store: &str, at: &StateAt) -> Result<Entry, StateError> {
+        let entry = self.stateful(name)?;
+        if let Some((topic, partition, offset)) = &at.after {
+            wait_for(&entry, topic, *partition, *offset, at.wait).await?;
+        }
+        if !entry.deployment.spec.state.stores.iter().any(|s| s.name == store) {
+            let stores = self.stores(name).await?;
+            if !stores.iter().any(|s| s.name == store) {
+                let known = stores.into_iter().map(|s| s.name).collect();
+                let deployment = entry.deployment.spec.name.clone();
+                return Err(StateError::UnknownStore { deployment, name: store.to_owned(), known });
+            }
+        }
+        Ok(entry)
+    }
+
+    fn named(&self, positions: &Positions) -> Vec<(TopicName, Partition, Offset)> {
+        let name = |id: &TopicId| self.broker().topic_by_id(*id).map(|t| t.name().clone());
+        positions.iter().filter_map(|((id, p), offset)| Some((name(id)?, *p, *offset))).collect()
+    }
+}
+
+fn task_id(entry: &Entry, task: Partition) -> TaskId {
+    TaskId { deployment: entry.deployment.id, generation: entry.deployment.generation, task }
+}
+
+/// The task that the request names, by `partition=` or by the partition in `after=`.
+fn fixed_task(entry: &Entry, at: &StateAt) -> Result<Option<Partition>, StateError> {
+    let tasks = entry.deployment.tasks;
+    let asked = at.partition.or(at.after.as_ref().map(|(_, partition, _)| *partition));
+    match asked {
+        Some(partition) if partition >= tasks => {
+            Err(StateError::UnknownTask { deployment: entry.deployment.spec.name.clone(), partition, tasks })
+        }
+        other => Ok(other),
+    }
+}
+
+/// Returns once the task's next offset is beyond the asked one.
+async fn wait_for(
+    entry: &Entry,
+    topic: &TopicName,
+    partition: Partition,
+    asked: Offset,
+    wait: Duration,
+) -> Result<(), StateError> {
+    let deployment = &entry.deployment.spec.name;
+    let reads = entry.deployment.spec.input.topics.contains(topic);
+    let Some(task) = entry.tasks.get(partition as usize).filter(|_| reads) else {
+        let (deployment, topic) = (deployment.clone(), topic.clone());
+        return Err(StateError::NotAnInput { deployment, topic, partition });
+    };
+    let status = &task.status;
+    let mut changed = status.watch();
+    let passed = || status.position(topic, partition).is_some_and(|next| next > asked);
+    let waited = async {
+        while !passed() {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(wait, waited).await;
+    if passed() {
+        return Ok(());
+    }
+    let reason = match status.state() {
+        DeploymentState::Paused => Some("the deployment is paused".to_owned()),
+        DeploymentState::Failed | DeploymentState::Retrying => status.last_error().map(|e| e.message),
+        DeploymentState::Running | DeploymentState::Starting => None,
+    };
+    Err(StateError::Behind {
+        deployment: deployment.clone(),
+        topic: topic.clone(),
+        partition,
+        position: status.position(topic, partition).unwrap_or(0),
+        asked,
+        reason,
+    })
+}
+
+/// The one of two horizons that a scan reaches first.
+fn nearer(horizon: Option<Bytes>, last: Bytes, reverse: bool) -> Bytes {
+    match horizon {
+        Some(other) if reverse => other.max(last),
+        Some(other) => other.min(last),
+        None => last,
+    }
+}
+
+/// At most `limit` entries, but every task's entry of the last key: the next page begins behind that key.
+fn truncate(entries: &mut Vec<ScanEntry>, limit: usize) {
+    if entries.len() > limit {
+        let last = entries[limit - 1].key.clone();
+        let same = entries[limit..].iter().take_while(|e| e.key == last).count();
+        entries.truncate(limit + same);
+    }
+}

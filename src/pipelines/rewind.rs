@@ -1,0 +1,164 @@
+//! Rewind: other positions, with the state kept or cleared, in one commit. A cleared state gets the next generation at
+//! once, so that nothing of the old one can be seen; the old one is deleted in the same commit.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::apply::processor;
+use super::supervisor::{Entry, Pipelines};
+use super::{DeployError, DeploymentView};
+use crate::broker::{OffsetSpec, TopicHandle};
+use crate::model::deployment::{RewindTo, StateFate};
+use crate::model::{Offset, Partition, TopicId, TopicName};
+use crate::state::{self, TaskId, positions};
+use crate::storage::Commit;
+
+/// Where every input partition goes.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RewindPlan {
+    /// in input and partition order
+    pub partitions: Vec<RewindPartition>,
+    /// records that will be read again (or, where negative, passed over)
+    pub replayed: i64,
+    /// the deployment afterwards; `None` in a dry run
+    pub deployment: Option<DeploymentView>,
+}
+
+/// Where one input partition goes.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RewindPartition {
+    /// the input
+    #[schema(value_type = String)]
+    pub topic: TopicName,
+    /// its partition
+    pub partition: Partition,
+    /// the next offset as it is
+    pub from: Offset,
+    /// the next offset as it will be
+    pub to: Offset,
+    /// `from - to`: records that will be read again
+    pub records: i64,
+    #[serde(skip)]
+    id: TopicId,
+}
+
+impl Pipelines {
+    /// Moves a processor's positions. The tasks stop, the commit is made, the tasks start with fresh instances.
+    ///
+    /// # Errors
+    /// `Unknown`, `Inline`, `Read`, `Conflict` for an offset outside the log, `Commit`.
+    pub async fn rewind(
+        &self,
+        name: &str,
+        to: RewindTo,
+        fate: StateFate,
+        dry_run: bool,
+    ) -> Result<RewindPlan, DeployError> {
+        let _one = self.0.changes.lock().await;
+        let entry = processor(self.entry(name)?, "rewound")?;
+        if !dry_run {
+            // Nothing may move while the plan is made.
+            self.stop(&entry.deployment.spec.name).await;
+        }
+        let plan = self.plan_rewind(&entry, &to).await;
+        let partitions = match plan {
+            Ok(partitions) if !dry_run => partitions,
+            other => {
+                if !dry_run {
+                    self.start(entry.deployment.clone()).await;
+                }
+                let partitions = other?;
+                return Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: None });
+            }
+        };
+
+        let mut deployment = self.revised(&entry, |_| {});
+        let mut commit = Commit::new();
+        if fate == StateFate::Clear {
+            state::clear_generation(&mut commit, deployment.id, deployment.generation);
+            deployment.generation += 1;
+        }
+        for p in &partitions {
+            let id =
+                TaskId { deployment: deployment.id, generation: deployment.generation, task: p.partition };
+            positions::put(&mut commit, id, p.id, p.partition, p.to);
+        }
+        let view = match self.replace_with(deployment, commit).await {
+            Ok(view) => view,
+            Err(error) => {
+                self.start(entry.deployment.clone()).await;
+                return Err(error);
+            }
+        };
+        Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: Some(view) })
+    }
+
+    async fn plan_rewind(&self, entry: &Entry, to: &RewindTo) -> Result<Vec<RewindPartition>, DeployError> {
+        if let RewindTo::Offsets(offsets) = to {
+            let inputs = &entry.deployment.spec.input.topics;
+            if let Some(other) = offsets.keys().find(|name| !inputs.contains(name)) {
+                return Err(DeployError::Conflict(format!("topic `{other}` is no input of this deployment")));
+            }
+        }
+        let mut partitions = Vec::new();
+        for name in &entry.deployment.spec.input.topics {
+            let topic = self.broker().topic(name.as_str())?;
+            for partition in 0..topic.topic.partitions {
+                let from = self.position(entry, &topic, partition);
+                let to = self.target(&topic, partition, from, to).await?;
+                let records = difference(from, to);
+                let (topic, id) = (name.clone(), topic.id());
+                partitions.push(RewindPartition { topic, partition, from, to, records, id });
+            }
+        }
+        Ok(partitions)
+    }
+
+    fn position(&self, entry: &Entry, topic: &TopicHandle, partition: Partition) -> Offset {
+        let task = entry.tasks.get(partition as usize);
+        let known = task.and_then(|t| t.status.position(topic.name(), partition));
+        let start = || {
+            let found =
+                entry.deployment.start.iter().find(|s| s.topic == topic.id() && s.partition == partition);
+            found.map_or(0, |s| s.offset)
+        };
+        known.unwrap_or_else(start)
+    }
+
+    async fn target(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        from: Offset,
+        to: &RewindTo,
+    ) -> Result<Offset, DeployError> {
+        let (start, tail) = topic.log(partition).map_or((0, 0), |log| (log.start(), log.tail()));
+        let at = match to {
+            RewindTo::Earliest => OffsetSpec::Earliest,
+            RewindTo::Latest => OffsetSpec::Latest,
+            RewindTo::Timestamp(ms) => OffsetSpec::Timestamp(*ms),
+            RewindTo::ShiftBy(by) => OffsetSpec::Offset(from.saturating_add_signed(*by).clamp(start, tail)),
+            RewindTo::Offsets(offsets) => {
+                let asked =
+                    offsets.get(topic.name()).and_then(|p| p.get(&partition)).copied().unwrap_or(from);
+                if !(start..=tail).contains(&asked) {
+                    return Err(DeployError::Conflict(format!(
+                        "offset {asked} of partition {partition} of topic `{}` is outside {start}..={tail}",
+                        topic.name()
+                    )));
+                }
+                OffsetSpec::Offset(asked)
+            }
+        };
+        Ok(self.broker().resolve_offset(topic, partition, at).await?)
+    }
+}
+
+fn difference(from: Offset, to: Offset) -> i64 {
+    let of = |n: Offset| i64::try_from(n).unwrap_or(i64::MAX);
+    of(from) - of(to)
+}
+
+fn sum(partitions: &[RewindPartition]) -> i64 {
+    partitions.iter().map(|p| p.records).sum()
+}

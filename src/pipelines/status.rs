@@ -1,0 +1,134 @@
+//! What a task tells of itself while it runs. Written by the task alone, read by anyone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::view::{DeploymentState, ErrorView, InputPosition, TaskView, Totals};
+use crate::model::{Offset, Partition, TopicName};
+use crate::storage::Log;
+
+/// A task's input: the topic's name and the partition's log.
+#[derive(Clone)]
+pub(super) struct TaskInput {
+    pub(super) topic: TopicName,
+    pub(super) log: Arc<Log>,
+}
+
+/// Shared between a task and its readers.
+pub(super) struct Status {
+    pub(super) partition: Partition,
+    pub(super) counts: Counts,
+    inner: Mutex<Inner>,
+    /// moves with every change of a position or of the state
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) records_in: AtomicU64,
+    pub(super) records_out: AtomicU64,
+    pub(super) dead_letters: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) gap_records: AtomicU64,
+    pub(super) errors: AtomicU64,
+    pub(super) restarts: AtomicU64,
+    pub(super) memory_bytes: AtomicU64,
+}
+
+struct Inner {
+    state: DeploymentState,
+    inputs: Vec<TaskInput>,
+    positions: BTreeMap<(TopicName, Partition), Offset>,
+    last_error: Option<ErrorView>,
+}
+
+impl Status {
+    pub(super) fn new(partition: Partition) -> Self {
+        Self {
+            partition,
+            counts: Counts::default(),
+            inner: Mutex::new(Inner {
+                state: DeploymentState::Starting,
+                inputs: Vec::new(),
+                positions: BTreeMap::new(),
+                last_error: None,
+            }),
+            changed: watch::channel(0).0,
+        }
+    }
+
+    pub(super) fn set_state(&self, state: DeploymentState) {
+        self.inner.lock().state = state;
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    pub(super) fn state(&self) -> DeploymentState {
+        self.inner.lock().state
+    }
+
+    pub(super) fn set_inputs(&self, inputs: Vec<TaskInput>) {
+        self.inner.lock().inputs = inputs;
+    }
+
+    pub(super) fn set_position(&self, topic: &TopicName, partition: Partition, next: Offset) {
+        self.inner.lock().positions.insert((topic.clone(), partition), next);
+        self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// The next offset it will read; `None` when it is no input of this task or the task has not opened yet.
+    pub(super) fn position(&self, topic: &TopicName, partition: Partition) -> Option<Offset> {
+        self.inner.lock().positions.get(&(topic.clone(), partition)).copied()
+    }
+
+    pub(super) fn set_error(&self, error: ErrorView) {
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        self.inner.lock().last_error = Some(error);
+    }
+
+    pub(super) fn last_error(&self) -> Option<ErrorView> {
+        self.inner.lock().last_error.clone()
+    }
+
+    /// Hears of every change.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn view(&self) -> TaskView {
+        let inner = self.inner.lock();
+        let positions: Vec<_> = inner
+            .inputs
+            .iter()
+            .filter_map(|input| {
+                let partition = input.log.partition();
+                let offset = *inner.positions.get(&(input.topic.clone(), partition))?;
+                let lag = input.log.tail().saturating_sub(offset.max(input.log.start()));
+                Some(InputPosition { topic: input.topic.clone(), partition, offset, lag })
+            })
+            .collect();
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let counts = &self.counts;
+        TaskView {
+            partition: self.partition,
+            state: inner.state,
+            totals: Totals {
+                records_in: get(&counts.records_in),
+                records_out: get(&counts.records_out),
+                rejected: 0,
+                dead_letters: get(&counts.dead_letters),
+                skipped: get(&counts.skipped),
+                gap_records: get(&counts.gap_records),
+                errors: get(&counts.errors),
+                restarts: get(&counts.restarts),
+                lag: positions.iter().map(|p| p.lag).sum(),
+            },
+            positions,
+            memory_bytes: get(&counts.memory_bytes),
+            last_error: inner.last_error.clone(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! One step of a task: a run of records through the code and into one commit. When the code fails, the run is cut until
+//! the record that fails stands alone, and the deployment's `on_error` decides about that one.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use super::output::{Outputs, owned};
+use super::task::{Stop, Task};
+use super::view::{DeploymentState, ErrorView};
+use crate::broker::dead_letter::{self, Reason};
+use crate::model::deployment::OnErrorPolicy;
+use crate::model::{Offset, Partition, TopicId, TopicName};
+use crate::runtime::backoff;
+use crate::state::positions;
+use crate::storage::{Commit, CommitError};
+use crate::wasm::{Fault, Input};
+
+/// Where the records of a run come from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) topic: &'a TopicName,
+    pub(super) topic_id: TopicId,
+    pub(super) partition: Partition,
+    /// the offset after the last record of the whole run
+    pub(super) until: Offset,
+}
+
+/// A part of a run that is still to be done, and what is known of it.
+struct Part {
+    range: Range<usize>,
+    /// tries that failed so far
+    failed: u32,
+}
+
+impl Task {
+    /// Takes the inputs through the code and commits, in order, every record once.
+    ///
+    /// # Errors
+    /// [`Stop`] when the task has to stand still: asked to, or by `on_error: stop`, or the storage is gone.
+    pub(super) async fn run(&mut self, inputs: &[Input<'_>], source: Source<'_>) -> Result<(), Stop> {
+        // The last part lies on top; parts come off in the order of their records.
+        let mut parts = vec![Part { range: 0..inputs.len(), failed: 0 }];
+        while let Some(part) = parts.pop() {
+            let last = parts.is_empty();
+            let slice = &inputs[part.range.clone()];
+            let next = match slice.last() {
+                _ if last => source.until,
+                Some(input) => input.offset + 1,
+                None => continue,
+            };
+            match self.attempt(slice, source, next).await? {
+                None => {}
+                Some(fault) => self.split(part, inputs, source, next, fault, &mut parts).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls the code and commits. A fault leaves nothing behind: no state, no instance.
+    async fn attempt(
+        &mut self,
+        inputs: &[Input<'_>],
+        source: Source<'_>,
+        next: Offset,
+    ) -> Result<Option<Fault>, Stop> {
+        loop {
+            let outputs = match self.call(inputs).await? {
+                Ok(outputs) => outputs,
+                Err(fault) => return Ok(Some(fault)),
+            };
+            let mut appends = Outputs::default();
+            if let Err(fault) = appends.collect(&self.shared.broker, &self.deployment.spec, inputs, outputs) {
+                self.drop_instance();
+                return Ok(Some(fault));
+            }
+            let mut commit = Commit::new();
+            let written = appends.count;
+            appends.write_into(&mut commit);
+            if let Err(error) = self.write_state(&mut commit) {
+                self.drop_instance();
+                return Ok(Some(Fault::Fatal(error.to_string())));
+            }
+            if self.commit(commit, source, next).await? {
+                self.status.counts.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
+                self.status.counts.records_out.fetch_add(written, Ordering::Relaxed);
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Adds the position and commits. False: refused for now, the caller has to do the work again, for the instance is
+    /// gone with its memory.
+    async fn commit(&mut self, mut commit: Commit, source: Source<'_>, next: Offset) -> Result<bool, Stop> {
+        positions::put(&mut commit, self.id(), source.topic_id, source.partition, next);
+        match self.shared.broker.storage().commit(commit).await {
+            Ok(_) => {
+                self.status.set_position(source.topic, source.partition, next);
+                self.status.set_state(DeploymentState::Running);
+                self.refused = 0;
+                Ok(true)
+            }
+            Err(CommitError::DiskFull { .. }) => {
+                self.drop_instance();
+                self.refused += 1;
+                let error =
+                    self.error("disk_full", "the disk is nearly full; the task waits".into(), source, None);
+                self.status.set_error(error);
+                self.status.set_state(DeploymentState::Retrying);
+                self.pause(backoff::pause(self.deployment.spec.on_error.backoff, self.refused)).await?;
+                Ok(false)
+            }
+            Err(error @ CommitError::TopicGone { .. }) => {
+                self.drop_instance();
+                Err(Stop::failed(self.error("topic_gone", error.to_string(), source, None)))
+            }
+            Err(CommitError::Closed | CommitError::Unknown(_)) => Err(Stop::Closed),
+            Err(error @ CommitError::Expected { .. }) => {
+                self.drop_instance();
+                Err(Stop::failed(self.error("conflict", error.to_string(), source, None)))
+            }
+        }
+    }
+
+    /// A part failed: try it again, cut it, or give the one record up.
+    async fn split(
+        &mut self,
+        part: Part,
+        inputs: &[Input<'_>],
+        source: Source<'_>,
+        next: Offset,
+        fault: Fault,
+        parts: &mut Vec<Part>,
+    ) -> Result<(), Stop> {
+        let Part { range, failed } = part;
+        let failed = failed + 1;
+        let bad = match &fault {
+            Fault::At { index, .. } => Some(range.start + *index as usize).filter(|i| range.contains(i)),
+            _ if range.len() == 1 => Some(range.start),
+            _ => None,
+        };
+        let view = self.fault_error(&fault, source, bad.and_then(|i| inputs.get(i)), failed);
+        self.status.set_error(view.clone());
+
+        let tries = self.deployment.spec.on_error.max_retries;
+        // Instances that cannot be made and code that asks for time are nobody's record: the whole part waits.
+        let whole = matches!(fault, Fault::Open(_) | Fault::Instance(_));
+        if failed <= tries && (whole || matches!(fault, Fault::Retry(_)) || range.len() == 1) {
+            self.status.set_state(DeploymentState::Retrying);
+            self.pause(backoff::pause(self.deployment.spec.on_error.backoff, failed)).await?;
+            parts.push(Part { range, failed });
+            return Ok(());
+        }
+        if whole {
+            return Err(Stop::failed(view));
+        }
+        match bad {
+            Some(i) if range.len() == 1 => match inputs.get(i) {
+                Some(input) => self.give_up(input, source, next, &fault, failed, view).await,
+                None => Ok(()),
+            },
+            Some(i) => {
+                for cut in [i + 1..range.end, i..i + 1, range.start..i] {
+                    if !cut.is_empty() {
+                        parts.push(Part { range: cut, failed: 0 });
+                    }
+                }
+                Ok(())
+            }
+            None => {
+                let middle = range.start + range.len() / 2;
+                parts.push(Part { range: middle..range.end, failed: 0 });
+                parts.push(Part { range: range.start..middle, failed: 0 });
+                Ok(())
+            }
+        }
+    }
+
+    /// The one record that fails, after its retries: `on_error` decides.
+    async fn give_up(
+        &mut self,
+        input: &Input<'_>,
+        source: Source<'_>,
+        next: Offset,
+        fault: &Fault,
+        attempt: u32,
+        view: ErrorView,
+    ) -> Result<(), Stop> {
+        let policy = self.deployment.spec.on_error.policy;
+        loop {
+            let mut commit = Commit::new();
+            match policy {
+                OnErrorPolicy::Stop => return Err(Stop::failed(view)),
+                OnErrorPolicy::Skip => {}
+                OnErrorPolicy::DeadLetter => {
+                    let letter = self.dead_letter(input, source, fault, attempt);
+                    let topic = self.deployment.spec.dead_letter_topic();
+                    let mut appends = Outputs::default();
+                    let pushed = appends.push(&self.shared.broker, &topic, source.partition, &letter);
+                    if let Err(reason) = pushed {
+                        return Err(Stop::failed(self.error(
+                            "dead_letter",
+                            reason,
+                            source,
+                            Some(input.offset),
+                        )));
+                    }
+                    appends.write_into(&mut commit);
+                }
+            }
+            if self.commit(commit, source, next).await? {
+                let counts = &self.status.counts;
+                let counter =
+                    if policy == OnErrorPolicy::Skip { &counts.skipped } else { &counts.dead_letters };
+                counter.fetch_add(1, Ordering::Relaxed);
+                counts.records_in.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+    }
+
+    fn dead_letter(
+        &self,
+        input: &Input<'_>,
+        source: Source<'_>,
+        fault: &Fault,
+        attempt: u32,
+    ) -> crate::model::Record {
+        let reason = Reason {
+            deployment: &self.deployment.spec.name,
+            module: &self.deployment.module_and_digest(),
+            topic: source.topic,
+            partition: source.partition,
+            offset: Some(input.offset),
+            code: fault.code(),
+            error: &fault.to_string(),
+            attempt,
+        };
+        dead_letter::letter(owned(input), &reason)
+    }
+
+    fn fault_error(
+        &self,
+        fault: &Fault,
+        source: Source<'_>,
+        input: Option<&Input<'_>>,
+        attempt: u32,
+    ) -> ErrorView {
+        let mut view = self.error(fault.code(), fault.to_string(), source, input.map(|i| i.offset));
+        if let Fault::Trap { backtrace, .. } = fault {
+            view.backtrace.clone_from(backtrace);
+        }
+        view.attempt = attempt;
+        view
+    }
+
+    fn error(&self, code: &str, message: String, source: Source<'_>, offset: Option<Offset>) -> ErrorView {
+        ErrorView {
+            code: code.to_owned(),
+            message,
+            backtrace: Vec::new(),
+            topic: Some(source.topic.clone()),
+            partition: Some(source.partition),
+            offset,
+            attempt: 1,
+            at_ms: self.shared.broker.clock().now_ms(),
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Who runs: the deployments of this node, their tasks and their stages. Changes are made one at a time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::DeployError;
+use super::logs::Logs;
+use super::status::Status;
+use super::task::{Order, Task};
+use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
+use crate::broker::inline::{Chain, Stage};
+use crate::broker::{Broker, catalog::Use};
+use crate::model::deployment::{Deployment, DeploymentKind, Desired};
+use crate::model::module::Digest;
+use crate::model::{DeploymentName, Partition, TopicName, suggest};
+use crate::registry::Registry;
+use crate::storage::tables;
+use crate::wasm::Fault;
+
+/// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
+const STOP_WAIT: Duration = Duration::from_secs(20);
+
+/// Bounds of all deployments together.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// guest instances of processors alive at once; a deployment that would pass it is refused
+    pub instances_max: usize,
+}
+
+/// Handle of the deployments; cheap to clone.
+#[derive(Clone)]
+pub struct Pipelines(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) shared: Arc<Shared>,
+    pub(super) logs: Logs,
+    pub(super) options: Options,
+    /// one change of deployments at a time
+    pub(super) changes: tokio::sync::Mutex<()>,
+    entries: RwLock<BTreeMap<DeploymentName, Entry>>,
+}
+
+/// What every task needs.
+pub(super) struct Shared {
+    pub(super) broker: Broker,
+    pub(super) registry: Registry,
+}
+
+/// A deployment and what runs of it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) tasks: Vec<Arc<Running>>,
+    pub(super) stage: Option<Arc<Stage>>,
+}
+
+/// A running task.
+pub(super) struct Running {
+    pub(super) status: Arc<Status>,
+    orders: watch::Sender<Order>,
+    ended: parking_lot::Mutex<Option<JoinHandle<()>>>,
+}
+
+// === impl Pipelines ===
+
+impl Pipelines {
+    /// Takes the stored deployments into use: inline stages first, so that nothing is produced past them.
+    ///
+    /// # Errors
+    /// When the tables cannot be read or the log topic cannot be made.
+    pub async fn open(broker: Broker, registry: Registry, options: Options) -> anyhow::Result<Self> {
+        let logs = Logs::start(&broker).await?;
+        let stored = tables::deployments::load_all(broker.storage())?;
+        let shared = Arc::new(Shared { broker, registry });
+        let inner = Inner { shared, logs, options, changes: Default::default(), entries: RwLock::default() };
+        let pipelines = Self(Arc::new(inner));
+        for deployment in stored {
+            pipelines.start(Arc::new(deployment)).await;
+        }
+        Ok(pipelines)
+    }
+
+    pub(super) fn broker(&self) -> &Broker {
+        &self.0.shared.broker
+    }
+
+    /// The running entry of this name; retired ones are hidden.
+    pub(super) fn entry(&self, name: &str) -> Result<Entry, DeployError> {
+        let entries = self.0.entries.read();
+        match entries.get(name) {
+            Some(entry) if entry.deployment.desired != Desired::Retired => Ok(entry.clone()),
+            _ => {
+                let visible = entries.iter().filter(|(_, e)| e.deployment.desired != Desired::Retired);
+                let suggestion = suggest(name, visible.map(|(n, _)| n.as_str()));
+                Err(DeployError::Unknown { name: name.to_owned(), suggestion })
+            }
+        }
+    }
+
+    /// Every entry, also retired ones.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        self.0.entries.read().values().cloned().collect()
+    }
+
+    /// Installs the stage or starts the tasks. The caller holds the change lock, or nobody else is there yet.
+    pub(super) async fn start(&self, deployment: Arc<Deployment>) {
+        let name = deployment.spec.name.clone();
+        let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None };
+        if deployment.desired != Desired::Retired {
+            self.broker().attach(&name, uses(&deployment));
+            match deployment.spec.kind {
+                DeploymentKind::Inline => entry.stage = Some(Arc::new(self.stage(&deployment).await)),
+                DeploymentKind::Processor => {
+                    entry.tasks =
+                        (0..deployment.tasks).map(|task| self.start_task(&deployment, task)).collect();
+                }
+            }
+        }
+        self.0.entries.write().insert(name, entry);
+        self.install_chains(&deployment.spec.input.topics);
+    }
+
+    async fn stage(&self, deployment: &Arc<Deployment>) -> Stage {
+        let component = self.0.shared.registry.component(deployment.digest).await;
+        let component = component.map_err(|e| {
+            tracing::error!(deployment = %deployment.spec.name, error = %e, "an inline transform cannot be loaded");
+            Fault::Instance(e.to_string())
+        });
+        let log = self.0.logs.deployment(&deployment.spec.name);
+        Stage::new(
+            Deployment::clone(deployment),
+            component,
+            Box::new(move |partition| log.instance(partition)),
+        )
+    }
+
+    fn start_task(&self, deployment: &Arc<Deployment>, task: Partition) -> Arc<Running> {
+        let order = if deployment.desired == Desired::Paused { Order::Pause } else { Order::Run };
+        let (orders, receiver) = watch::channel(order);
+        let status = Arc::new(Status::new(task));
+        let log = self.0.logs.deployment(&deployment.spec.name);
+        let task = Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, receiver);
+        let ended = self.broker().guests().spawn("processor task", task.work());
+        Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
+    }
+
+    /// Stops what runs of a deployment and takes it out of use. Returns when no commit of its can come any more.
+    pub(super) async fn stop(&self, name: &DeploymentName) {
+        let entry = self.0.entries.write().remove(name);
+        let Some(entry) = entry else { return };
+        self.broker().detach(name);
+        self.install_chains(&entry.deployment.spec.input.topics);
+        stop_tasks(&entry.tasks).await;
+    }
+
+    /// Tells the tasks of a deployment what to do.
+    pub(super) fn order(entry: &Entry, order: Order, wanted: impl Fn(&Status) -> bool) {
+        for task in entry.tasks.iter().filter(|t| wanted(&t.status)) {
+            let _ = task.orders.send(order);
+        }
+    }
+
+    /// Puts the stages of these topics in force.
+    pub(super) fn install_chains(&self, topics: &[TopicName]) {
+        let entries = self.0.entries.read();
+        for name in topics {
+            let Ok(topic) = self.broker().topic(name.as_str()) else { continue };
+            let on_topic = entries.values().filter(|e| e.deployment.spec.input.topics.contains(name));
+            topic.set_chain(Chain::new(on_topic.filter_map(|e| e.stage.clone()).collect()));
+        }
+    }
+
+    /// Stops every task. Called once, at the end.
+    pub async fn close(&self) {
+        let entries = self.entries();
+        let all: Vec<_> = entries.into_iter().flat_map(|e| e.tasks).collect();
+        stop_tasks(&all).await;
+    }
+
+    /// All deployments in name order.
+    pub fn list(&self) -> Vec<DeploymentView> {
+        self.entries().iter().filter(|e| e.deployment.desired != Desired::Retired).map(Entry::view).collect()
+    }
+
+    /// One deployment.
+    ///
+    /// # Errors
+    /// `Unknown`.
+    pub fn describe(&self, name: &str) -> Result<DeploymentView, DeployError> {
+        Ok(self.entry(name)?.view())
+    }
+
+    /// The deployments that run this code.
+    pub fn users_of(&self, digest: Digest) -> Vec<DeploymentName> {
+        let uses = |e: &Entry| e.deployment.digest == digest && e.deployment.desired != Desired::Retired;
+        self.entries().into_iter().filter(uses).map(|e| e.deployment.spec.name.clone()).collect()
+    }
+
+    /// Instances that the processors of this node may have alive.
+    pub(super) fn instances(&self) -> usize {
+        self.entries().iter().map(|e| e.tasks.len()).sum()
+    }
+}
+
+async fn stop_tasks(tasks: &[Arc<Running>]) {
+    for task in tasks {
+        let _ = task.orders.send(Order::Stop);
+    }
+    for task in tasks {
+        let Some(ended) = task.ended.lock().take() else { continue };
+        if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {
+            tracing::error!(task = task.status.partition, "a task did not end in time");
+        }
+    }
+}
+
+/// The topics that a deployment needs as they are.
+fn uses(deployment: &Deployment) -> Vec<(TopicName, Use)> {
+    let spec = &deployment.spec;
+    let input = if spec.kind == DeploymentKind::Processor { Use::StatefulInput } else { Use::Input };
+    let dead = spec.wants_dead_letters().then(|| spec.dead_letter_topic());
+    let inputs = spec.input.topics.iter().map(|t| (t.clone(), input));
+    inputs.chain(spec.outputs().cloned().chain(dead).map(|t| (t, Use::Output))).collect()
+}
+
+// === impl Entry ===
+
+impl Entry {
+    pub(super) fn view(&self) -> DeploymentView {
+        let tasks: Vec<_> = self.tasks.iter().map(|t| t.status.view()).collect();
+        let mut totals = Totals::default();
+        for task in &tasks {
+            totals.add(&task.totals);
+        }
+        let mut last_error = tasks.iter().filter_map(|t| t.last_error.clone()).max_by_key(|e| e.at_ms);
+        if let Some(stage) = &self.stage {
+            totals = stage_totals(stage);
+            last_error = stage_error(stage);
+        }
+        let state = tasks.iter().map(|t| t.state).max_by_key(|s| severity(*s));
+        let deployment = &self.deployment;
+        DeploymentView {
+            name: deployment.spec.name.clone(),
+            kind: deployment.spec.kind,
+            state: state.unwrap_or(DeploymentState::Running),
+            desired: deployment.desired,
+            module: deployment.module(),
+            digest: deployment.digest.to_string(),
+            revision: deployment.revision,
+            generation: deployment.generation,
+            totals,
+            tasks,
+            last_error,
+            spec: deployment.spec.clone(),
+            created_ms: deployment.created_ms,
+            updated_ms: deployment.updated_ms,
+        }
+    }
+}
+
+/// The worst state of any task is the deployment's.
+fn severity(state: DeploymentState) -> u8 {
+    match state {
+        DeploymentState::Running => 0,
+        DeploymentState::Starting => 1,
+        DeploymentState::Paused => 2,
+        DeploymentState::Retrying => 3,
+        DeploymentState::Failed => 4,
+    }
+}
+
+fn stage_totals(stage: &Stage) -> Totals {
+    let get = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
+    let counts = &stage.counters;
+    Totals {
+        records_in: get(&counts.records_in),
+        records_out: get(&counts.records_out),
+        rejected: get(&counts.rejected),
+        dead_letters: get(&counts.dead_letters),
+        errors: get(&counts.errors),
+        ..Totals::default()
+    }
+}
+
+fn stage_error(stage: &Stage) -> Option<ErrorView> {
+    let error = stage.last_error()?;
+    let backtrace = match &error.fault {
+        Fault::Trap { backtrace, .. } => backtrace.clone(),
+        _ => Vec::new(),
+    };
+    Some(ErrorView {
+        code: error.fault.code().to_owned(),
+        message: error.fault.to_string(),
+        backtrace,
+        topic: stage.deployment().spec.input.topics.first().cloned(),
+        partition: Some(error.partition),
+        offset: None,
+        attempt: 1,
+        at_ms: error.at_ms,
+    })
+}

@@ -1,0 +1,402 @@
+//! A task: one partition index of a processor's inputs. Opens at its stored positions, reads, steps, commits; whatever
+//! goes wrong, it reopens from what is stored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::logs::DeploymentLog;
+use super::status::{Status, TaskInput};
+use super::step::Source;
+use super::supervisor::Shared;
+use super::view::{DeploymentState, ErrorView};
+use crate::model::batch::RecordBatch;
+use crate::model::deployment::Deployment;
+use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
+use crate::model::{Offset, Partition, TopicId};
+use crate::runtime::backoff;
+use crate::state::{TaskId, TaskState, positions};
+use crate::storage::{Commit, ReadError};
+use crate::wasm::{Fault, Input, InstanceConfig, LogSink, Output, Processor};
+
+/// Bytes asked of the storage in one read.
+const READ_BYTES: usize = MIB;
+
+/// What the supervisor wants of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Run,
+    Pause,
+    Stop,
+}
+
+/// Why a task does not go on.
+pub(super) enum Stop {
+    /// told to pause or stop
+    Ordered,
+    /// by its own failure
+    Failed(Box<ErrorView>),
+    /// the storage is closing
+    Closed,
+}
+
+impl Stop {
+    pub(super) fn failed(error: ErrorView) -> Self {
+        Self::Failed(Box::new(error))
+    }
+}
+
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) deployment: Arc<Deployment>,
+    pub(super) status: Arc<Status>,
+    log: DeploymentLog,
+    orders: watch::Receiver<Order>,
+    inputs: Vec<TaskInput>,
+    next: Vec<Offset>,
+    instance: Option<Processor>,
+    /// how often the storage refused in a row
+    pub(super) refused: u32,
+    turn: usize,
+}
+
+impl Task {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        deployment: Arc<Deployment>,
+        status: Arc<Status>,
+        log: DeploymentLog,
+        orders: watch::Receiver<Order>,
+    ) -> Self {
+        Self {
+            shared,
+            deployment,
+            status,
+            log,
+            orders,
+            inputs: Vec::new(),
+            next: Vec::new(),
+            instance: None,
+            refused: 0,
+            turn: 0,
+        }
+    }
+
+    pub(super) fn id(&self) -> TaskId {
+        TaskId {
+            deployment: self.deployment.id,
+            generation: self.deployment.generation,
+            task: self.status.partition,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn work(mut self) {
+        loop {
+            let order = *self.orders.borrow_and_update();
+            let stop = match order {
+                Order::Stop => return,
+                Order::Pause => {
+                    self.drop_instance();
+                    self.status.set_state(DeploymentState::Paused);
+                    Stop::Ordered
+                }
+                Order::Run => match self.open_and_process().await {
+                    Ok(()) => Stop::Closed,
+                    Err(stop) => stop,
+                },
+            };
+            self.drop_instance();
+            match stop {
+                Stop::Closed => return,
+                Stop::Failed(error) => {
+                    tracing::warn!(
+                        deployment = %self.deployment.spec.name, task = self.status.partition,
+                        code = error.code, message = error.message, "a task stopped"
+                    );
+                    self.status.set_error(*error);
+                    self.status.set_state(DeploymentState::Failed);
+                }
+                Stop::Ordered if order == Order::Run => continue,
+                Stop::Ordered => {}
+            }
+            if self.orders.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn open_and_process(&mut self) -> Result<(), Stop> {
+        self.status.set_state(DeploymentState::Starting);
+        self.open().await?;
+        self.status.set_state(DeploymentState::Running);
+        loop {
+            let index = self.wait_for_records().await?;
+            let batches = self.read(index).await?;
+            self.process(index, &batches).await?;
+        }
+    }
+
+    /// Finds inputs and positions.
+    async fn open(&mut self) -> Result<(), Stop> {
+        let stored = {
+            let id = self.id();
+            let storage = self.shared.broker.storage();
+            storage.on_reader(move |storage| positions::load(storage, id)).await
+        };
+        let stored = match stored {
+            Ok(Ok(stored)) => stored,
+            Ok(Err(error)) => return Err(self.failed("state_unreadable", error.to_string())),
+            Err(_) => return Err(Stop::Closed),
+        };
+        self.inputs.clear();
+        self.next.clear();
+        for name in &self.deployment.spec.input.topics.clone() {
+            let topic = match self.shared.broker.topic(name.as_str()) {
+                Ok(topic) => topic,
+                Err(error) => return Err(self.failed("topic_gone", error.to_string())),
+            };
+            if let Some(log) = topic.log(self.status.partition) {
+                self.next.push(self.beginning(&stored, log.topic_id(), log.partition()));
+                self.inputs.push(TaskInput { topic: name.clone(), log: log.clone() });
+            }
+        }
+        self.status.set_inputs(self.inputs.clone());
+        for (input, next) in self.inputs.iter().zip(&self.next) {
+            self.status.set_position(&input.topic, input.log.partition(), *next);
+        }
+        Ok(())
+    }
+
+    fn beginning(
+        &self,
+        stored: &BTreeMap<(TopicId, Partition), Offset>,
+        topic: TopicId,
+        partition: Partition,
+    ) -> Offset {
+        let start = || self.deployment.start.iter().find(|s| s.topic == topic && s.partition == partition);
+        stored.get(&(topic, partition)).copied().or_else(|| start().map(|s| s.offset)).unwrap_or(0)
+    }
+
+    /// The index of an input with records, the inputs in turn.
+    async fn wait_for_records(&mut self) -> Result<usize, Stop> {
+        loop {
+            self.check_orders()?;
+            for _ in 0..self.inputs.len() {
+                self.turn = (self.turn + 1) % self.inputs.len();
+                if self.inputs[self.turn].log.tail() > self.next[self.turn] {
+                    return Ok(self.turn);
+                }
+            }
+            if self.inputs.is_empty() {
+                self.ordered().await;
+                continue;
+            }
+            let waits = self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_past(*next)));
+            let mut orders = self.orders.clone();
+            tokio::select! {
+                biased;
+                _ = orders.changed() => {}
+                _ = futures_util::future::select_all(waits) => {}
+            }
+        }
+    }
+
+    /// Whole batches from the next offset of an input on.
+    async fn read(&mut self, index: usize) -> Result<Vec<RecordBatch>, Stop> {
+        let mut failed = 0;
+        loop {
+            let log = &self.inputs[index].log;
+            match self.shared.broker.storage().read(log, self.next[index], READ_BYTES).await {
+                Ok(batches) => return Ok(batches),
+                Err(ReadError::OutOfRange { start, .. }) if self.next[index] < start => {
+                    self.gap(index, start)?;
+                }
+                Err(ReadError::Closed) => return Err(Stop::Closed),
+                Err(error) => {
+                    failed += 1;
+                    if failed > self.deployment.spec.on_error.max_retries {
+                        return Err(self.failed("input_unreadable", error.to_string()));
+                    }
+                    self.pause(backoff::pause(self.deployment.spec.on_error.backoff, failed)).await?;
+                }
+            }
+        }
+    }
+
+    /// Records were deleted before this task read them.
+    fn gap(&mut self, index: usize, start: Offset) -> Result<(), Stop> {
+        let (position, input) = (self.next[index], &self.inputs[index]);
+        if !self.deployment.spec.skip_input_gap {
+            let text = format!(
+                "records {position}..{start} of `{}` partition {} were deleted before they were read; rewind to \
+                 earliest, or set skip_input_gap",
+                input.topic, self.status.partition
+            );
+            return Err(self.failed("input_gap", text));
+        }
+        self.status.counts.gap_records.fetch_add(start - position, Ordering::Relaxed);
+        self.status.set_position(&input.topic, self.status.partition, start);
+        self.next[index] = start;
+        Ok(())
+    }
+
+    /// Takes the batches through the code, in runs of at most the deployment's batch size.
+    async fn process(&mut self, index: usize, batches: &[RecordBatch]) -> Result<(), Stop> {
+        let damaged = |e: &dyn std::fmt::Display| e.to_string();
+        let mut payloads = Vec::with_capacity(batches.len());
+        for batch in batches.iter().filter(|b| !b.header().control) {
+            match batch.payload(BATCH_UNCOMPRESSED_MAX) {
+                Ok(payload) => payloads.push(payload),
+                Err(error) => return Err(self.failed("input_unreadable", damaged(&error))),
+            }
+        }
+        let from = self.next[index];
+        let mut inputs = Vec::new();
+        for payload in &payloads {
+            for record in payload.records() {
+                let record = match record {
+                    Ok(record) => record,
+                    Err(error) => return Err(self.failed("input_unreadable", damaged(&error))),
+                };
+                let offset = payload.header().base_offset + Offset::from(record.offset_delta);
+                if offset >= from {
+                    let topic = u32::try_from(index).unwrap_or(u32::MAX);
+                    inputs.push(Input { topic, partition: self.status.partition, offset, record });
+                }
+            }
+        }
+        let end = batches.last().map_or(from, |b| b.header().next_offset()).max(from);
+        let topic = self.inputs[index].topic.clone();
+        let topic_id = self.inputs[index].log.topic_id();
+        let mut rest = inputs.as_slice();
+        loop {
+            let count = run_length(rest, self.deployment.spec.limits.batch.records);
+            let (run, after) = rest.split_at(count);
+            rest = after;
+            let until = rest.first().map_or(end, |next| next.offset);
+            let source = Source { topic: &topic, topic_id, partition: self.status.partition, until };
+            if !run.is_empty() {
+                self.run(run, source).await?;
+            }
+            self.next[index] = until;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            self.check_orders()?;
+        }
+    }
+
+    /// One call into the code, with an instance made when there is none. Orders end a call that takes long.
+    pub(super) async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Result<Vec<Output>, Fault>, Stop> {
+        let mut orders = self.orders.clone();
+        let id = self.id();
+        let call = async {
+            if self.instance.is_none() {
+                let log = self.log.instance(self.status.partition);
+                self.instance = Some(new_instance(&self.shared, &self.deployment, id, log).await?);
+            }
+            match self.instance.as_mut() {
+                Some(instance) => instance.process(inputs).await,
+                None => Err(Fault::Instance("no instance".to_owned())),
+            }
+        };
+        let result = tokio::select! {
+            biased;
+            _ = orders.wait_for(|order| *order != Order::Run) => None,
+            result = call => Some(result),
+        };
+        match result {
+            None => {
+                self.drop_instance();
+                Err(Stop::Ordered)
+            }
+            Some(Ok(outputs)) => {
+                let memory = self.instance.as_ref().map_or(0, Processor::memory_bytes);
+                self.status.counts.memory_bytes.store(memory as u64, Ordering::Relaxed);
+                Ok(Ok(outputs))
+            }
+            Some(Err(fault)) => {
+                self.drop_instance();
+                self.status.counts.restarts.fetch_add(1, Ordering::Relaxed);
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    /// The batch's state changes, into the commit.
+    pub(super) fn write_state(&mut self, commit: &mut Commit) -> Result<(), crate::state::Error> {
+        self.instance.as_mut().map_or(Ok(()), |instance| instance.state().write_into(commit))
+    }
+
+    /// Guest memory is uncommitted state: it goes with the instance.
+    pub(super) fn drop_instance(&mut self) {
+        self.instance = None;
+        self.status.counts.memory_bytes.store(0, Ordering::Relaxed);
+    }
+
+    fn check_orders(&self) -> Result<(), Stop> {
+        if *self.orders.borrow() == Order::Run { Ok(()) } else { Err(Stop::Ordered) }
+    }
+
+    async fn ordered(&mut self) {
+        let mut orders = self.orders.clone();
+        let _ = orders.wait_for(|order| *order != Order::Run).await;
+    }
+
+    /// Stands still, unless ordered to do something else.
+    pub(super) async fn pause(&mut self, pause: Duration) -> Result<(), Stop> {
+        let _ = tokio::time::timeout(pause, self.ordered()).await;
+        self.check_orders()
+    }
+
+    pub(super) fn failed(&self, code: &str, message: String) -> Stop {
+        Stop::failed(ErrorView {
+            code: code.to_owned(),
+            message,
+            backtrace: Vec::new(),
+            topic: None,
+            partition: None,
+            offset: None,
+            attempt: 1,
+            at_ms: self.shared.broker.clock().now_ms(),
+        })
+    }
+}
+
+/// Loads the code, opens the task's state, makes an instance. Takes parts of a task, for an instance cannot be shared
+/// between threads, and neither can a reference to the task that holds it.
+async fn new_instance(
+    shared: &Shared,
+    deployment: &Deployment,
+    id: TaskId,
+    log: Arc<dyn LogSink>,
+) -> Result<Processor, Fault> {
+    let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
+    let component = shared.registry.component(deployment.digest).await.map_err(|e| instance(&e))?;
+    let spec = &deployment.spec;
+    let state =
+        TaskState::open(shared.broker.storage(), id, spec.state.max_bytes).map_err(|e| instance(&e))?;
+    let config = InstanceConfig {
+        label: format!("{}/{}", spec.name, id.task),
+        params: spec.params.clone(),
+        inputs: spec.input.topics.iter().map(ToString::to_string).collect(),
+        outputs: spec.output.routes.keys().cloned().collect(),
+        limits: spec.limits.clone(),
+        log,
+    };
+    component.processor(config, state).await
+}
+
+/// How many of the first inputs make one call: at most `records`, and at most [`BATCH_BYTES_MAX`] but one at least.
+fn run_length(inputs: &[Input<'_>], records: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |input: &&Input<'_>| {
+        bytes += input.size();
+        bytes <= BATCH_BYTES_MAX
+    };
+    inputs.iter().take(records).take_while(fits).count().max(1).min(inputs.len())
+}

@@ -1,0 +1,157 @@
+//! A deployment as its users see it.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::model::deployment::{DeploymentKind, DeploymentSpec, Desired};
+use crate::model::{DeploymentName, Offset, Partition, TopicName};
+
+/// How it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentState {
+    /// loading code and state
+    Starting,
+    /// processing, or waiting for records
+    Running,
+    /// trying again after an error
+    Retrying,
+    /// told to stand still
+    Paused,
+    /// at least one task stopped for good; `restart` or `rewind` sets it going again
+    Failed,
+}
+
+/// A deployment with its tasks.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DeploymentView {
+    /// its name
+    #[schema(value_type = String)]
+    pub name: DeploymentName,
+    /// inline or processor
+    #[schema(value_type = String)]
+    pub kind: DeploymentKind,
+    /// how it goes: the worst of its tasks
+    pub state: DeploymentState,
+    /// what its owner wants: running or paused
+    #[schema(value_type = String)]
+    pub desired: Desired,
+    /// `name@version` of the code that runs
+    pub module: String,
+    /// its digest
+    pub digest: String,
+    /// grows with every change; the ETag
+    pub revision: u64,
+    /// grows when the state is cleared
+    pub generation: u32,
+    /// sums over the tasks
+    pub totals: Totals,
+    /// one per partition; empty for inline
+    pub tasks: Vec<TaskView>,
+    /// the last error of any task
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<ErrorView>,
+    /// as applied
+    #[schema(value_type = Object)]
+    pub spec: DeploymentSpec,
+    /// milliseconds since the epoch
+    pub created_ms: i64,
+    /// milliseconds since the epoch
+    pub updated_ms: i64,
+}
+
+/// Counts since the server started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Totals {
+    /// records read and committed (inline: handed to the code)
+    pub records_in: u64,
+    /// records written
+    pub records_out: u64,
+    /// inline: refused by `reject`
+    pub rejected: u64,
+    /// records given up to the dead-letter topic
+    pub dead_letters: u64,
+    /// records passed over by `on_error: skip`
+    pub skipped: u64,
+    /// records passed over because they were deleted before they were read
+    pub gap_records: u64,
+    /// calls that failed
+    pub errors: u64,
+    /// instances made after the first
+    pub restarts: u64,
+    /// records not yet read
+    pub lag: u64,
+}
+
+impl Totals {
+    /// Adds a task's.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.records_in += other.records_in;
+        self.records_out += other.records_out;
+        self.rejected += other.rejected;
+        self.dead_letters += other.dead_letters;
+        self.skipped += other.skipped;
+        self.gap_records += other.gap_records;
+        self.errors += other.errors;
+        self.restarts += other.restarts;
+        self.lag += other.lag;
+    }
+}
+
+/// A task: one partition index of the inputs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct TaskView {
+    /// its index
+    pub partition: Partition,
+    /// how it goes
+    pub state: DeploymentState,
+    /// where it stands in each input
+    pub positions: Vec<InputPosition>,
+    /// its counts
+    pub totals: Totals,
+    /// linear memory of its instance, bytes
+    pub memory_bytes: u64,
+    /// its last error
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<ErrorView>,
+}
+
+/// A position in an input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputPosition {
+    /// the input
+    #[schema(value_type = String)]
+    pub topic: TopicName,
+    /// its partition
+    pub partition: Partition,
+    /// of the next record it will read
+    pub offset: Offset,
+    /// records not yet read
+    pub lag: u64,
+}
+
+/// An error and the record it happened on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ErrorView {
+    /// such as `trap`, `cpu_limit`, `rejected`
+    pub code: String,
+    /// one line
+    pub message: String,
+    /// demangled frames, innermost first
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backtrace: Vec<String>,
+    /// of the record
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub topic: Option<TopicName>,
+    /// of the record
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<Partition>,
+    /// of the record
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+    /// tries so far
+    pub attempt: u32,
+    /// milliseconds since the epoch
+    pub at_ms: i64,
+}

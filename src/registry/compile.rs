@@ -1,0 +1,141 @@
+//! Compilation in a child process of this binary: it cannot be interrupted from within, and a compile bomb must not take
+//! the server with it. One at a time, at low priority, within bounds of memory and time.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::process::{Resource, Rlimit, Signal};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::sync::Semaphore;
+
+use super::error::UploadError;
+use crate::model::limits::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX};
+
+/// The hidden subcommand: `compile-module --component PATH --out PATH`.
+pub const SUBCOMMAND: &str = "compile-module";
+/// Compilations that run or wait. Each holds its module's bytes, 64 MiB at most.
+const QUEUE_MAX: usize = 8;
+/// What is read of the child's complaints.
+const STDERR_MAX: u64 = 16 << 10;
+/// Added to the priority: only when nobody else wants the CPU.
+const NICE: i32 = 10;
+
+/// Bounds for the compiling child, set by itself before it does anything else; its body is
+/// [`crate::wasm::artifact::compile_file`].
+///
+/// # Errors
+///
+/// The system refused a bound; the child must not go on.
+pub fn limit_self() -> io::Result<()> {
+    let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
+    rustix::process::setrlimit(Resource::As, at_most(COMPILE_MEMORY_MAX))?;
+    // The compiler uses several threads; wall time is watched by the parent.
+    rustix::process::setrlimit(Resource::Cpu, at_most(2 * COMPILE_TIME_MAX.as_secs()))?;
+    rustix::process::setrlimit(Resource::Core, at_most(0))?;
+    rustix::process::nice(NICE)?;
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
+}
+
+/// Starts the children.
+pub(super) struct Compiler {
+    exe: PathBuf,
+    time_max: Duration,
+    queue: Semaphore,
+    running: Semaphore,
+}
+
+impl Compiler {
+    pub(super) fn new(exe: PathBuf) -> Self {
+        Self { exe, time_max: COMPILE_TIME_MAX, queue: Semaphore::new(QUEUE_MAX), running: Semaphore::new(1) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_time_max(self, time_max: Duration) -> Self {
+        Self { time_max, ..self }
+    }
+
+    /// Compiles a component into the file `out`. Waits for its turn; dropping the future ends the child.
+    pub(super) async fn compile(&self, component: &Bytes, out: &Path) -> Result<(), UploadError> {
+        let _queued = self.queue.try_acquire().map_err(|_| UploadError::Busy)?;
+        let _running = self.running.acquire().await.map_err(|_| UploadError::Busy)?;
+
+        let source = TemporaryFile(out.with_extension("component.partial"));
+        tokio::fs::write(&source.0, component).await.map_err(UploadError::Cache)?;
+        let mut child = self.start(&source.0, out).map_err(|e| UploadError::CompileFailed {
+            detail: format!("{} cannot be started: {e}", self.exe.display()),
+        })?;
+
+        let Ok(ended) = tokio::time::timeout(self.time_max, end(&mut child)).await else {
+            // Reaped here, so that the next one does not run beside it.
+            let _ = child.kill().await;
+            return Err(UploadError::CompileTimeout { seconds: self.time_max.as_secs() });
+        };
+        let (status, complaint) = ended.map_err(|e| UploadError::CompileFailed { detail: e.to_string() })?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(UploadError::CompileFailed { detail: why(status, &complaint) })
+    }
+
+    fn start(&self, component: &Path, out: &Path) -> io::Result<Child> {
+        Command::new(&self.exe)
+            .arg(SUBCOMMAND)
+            .arg("--component")
+            .arg(component)
+            .arg("--out")
+            .arg(out)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+    }
+}
+
+/// Waits for the child's end and what it wrote.
+async fn end(child: &mut Child) -> io::Result<(ExitStatus, String)> {
+    let mut complaint = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut stderr = stderr.take(STDERR_MAX);
+        stderr.read_to_end(&mut complaint).await?;
+        // The rest is thrown away, so that the child cannot hang on a full pipe.
+        tokio::io::copy(&mut stderr.into_inner(), &mut tokio::io::sink()).await?;
+    }
+    Ok((child.wait().await?, String::from_utf8_lossy(&complaint).trim().to_owned()))
+}
+
+fn why(status: ExitStatus, complaint: &str) -> String {
+    let signal = status.signal();
+    let cause = if signal == Some(Signal::XCPU.as_raw()) {
+        "it took too much CPU time".to_owned()
+    } else if complaint.contains("memory allocation of") {
+        format!("it took more than {} MiB of memory", COMPILE_MEMORY_MAX >> 20)
+    } else if let Some(signal) = signal {
+        format!("the compiler was ended by signal {signal}")
+    } else {
+        return if complaint.is_empty() {
+            format!("the compiler ended with {status}")
+        } else {
+            complaint.to_owned()
+        };
+    };
+    if complaint.is_empty() { cause } else { format!("{cause}: {complaint}") }
+}
+
+/// Removed when dropped.
+struct TemporaryFile(PathBuf);
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        // One that stays behind is dropped at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

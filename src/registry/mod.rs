@@ -1,0 +1,168 @@
+//! Floor 4: the modules that users have uploaded. Bytes are checked, compiled in a process of their own, stored, and only
+//! then listed. Versions are immutable. Who uses a module is not known here: callers ask before they delete.
+
+mod cache;
+mod catalog;
+pub mod compile;
+mod error;
+mod jobs;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use self::cache::Cache;
+use self::catalog::Catalog;
+use self::compile::Compiler;
+use self::jobs::Jobs;
+use crate::model::ModuleName;
+use crate::model::module::{Digest, ModuleRef, ModuleVersion, Version};
+use crate::runtime::clock::Clock;
+use crate::runtime::tasks;
+use crate::storage::tables::{module_bytes, modules};
+use crate::storage::{Commit, Storage};
+use crate::wasm::{self, Component};
+
+pub use error::{DeleteError, LoadError, OpenError, ResolveError, UploadError};
+pub use jobs::{Job, JobId, JobState};
+pub use upload::{Report, Uploaded};
+
+/// How to open a registry.
+pub struct Options {
+    /// where compiled modules lie; may be emptied while the server is stopped
+    pub cache_dir: PathBuf,
+    /// this binary: its hidden subcommand `compile-module` is the compiler
+    pub exe: PathBuf,
+    /// for the times of uploads
+    pub clock: Clock,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    storage: Storage,
+    clock: Clock,
+    catalog: RwLock<Catalog>,
+    cache: Cache,
+    compiler: Compiler,
+    jobs: Jobs,
+    /// Held while the set of versions changes on disk, so that bytes are not dropped while a version of them is published.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Registry {
+    /// Reads the catalog and tidies the cache. Compiles nothing: a module without a compiled form is compiled when it is
+    /// first asked for. Blocks.
+    pub fn open(storage: Storage, engine: wasm::Engine, options: Options) -> Result<Self, OpenError> {
+        let catalog = Catalog::of(modules::load_all(&storage)?);
+        let cache = Cache::open(options.cache_dir, engine, |digest| catalog.uses(digest))?;
+        Ok(Self(Arc::new(Inner {
+            storage,
+            clock: options.clock,
+            catalog: RwLock::new(catalog),
+            cache,
+            compiler: Compiler::new(options.exe),
+            jobs: Jobs::default(),
+            changing: tokio::sync::Mutex::default(),
+        })))
+    }
+
+    /// Every version, by name and version.
+    pub fn list(&self) -> Vec<Arc<ModuleVersion>> {
+        self.0.catalog.read().list()
+    }
+
+    /// The version that a reference means now.
+    pub fn resolve(&self, module: &ModuleRef) -> Result<Arc<ModuleVersion>, ResolveError> {
+        self.0.catalog.read().resolve(module)
+    }
+
+    /// The bytes as uploaded. Reads up to tens of megabytes on a reader thread.
+    pub async fn bytes(&self, digest: Digest) -> Result<Bytes, LoadError> {
+        let read = self.0.storage.on_reader(move |storage| module_bytes::load(storage, &digest)).await;
+        read.and_then(|loaded| loaded)?.ok_or(LoadError::Unknown { digest })
+    }
+
+    /// The world as WIT text. Made from the bytes each time.
+    pub async fn wit(&self, digest: Digest) -> Result<String, LoadError> {
+        let bytes = self.bytes(digest).await?;
+        let inspected =
+            inspect(bytes).await.map_err(|e| LoadError::Unusable { digest, cause: e.to_string() })?;
+        Ok(inspected.wit)
+    }
+
+    /// The loaded code; kept in memory from the first call on. Waits for a compilation when the compiled form is gone,
+    /// damaged, or of another engine or CPU; callers of one digest share it.
+    pub async fn component(&self, digest: Digest) -> Result<Component, LoadError> {
+        let kind = self.0.catalog.read().by_digest(&digest).map(|version| version.kind);
+        let kind = kind.ok_or(LoadError::Unknown { digest })?;
+        let slot = self.0.cache.slot(digest);
+        let component = slot.get_or_try_init(|| self.load_or_compile(digest, kind)).await?;
+        Ok(component.clone())
+    }
+
+    async fn load_or_compile(
+        &self,
+        digest: Digest,
+        kind: crate::model::module::ModuleKind,
+    ) -> Result<Component, LoadError> {
+        match self.0.cache.load(digest, kind).await {
+            Err(wasm::LoadError::Artifact(cause)) => {
+                tracing::info!(%digest, %cause, "compiling a module again");
+            }
+            other => return other.map_err(|e| LoadError::Unusable { digest, cause: e.to_string() }),
+        }
+        let bytes = self.bytes(digest).await?;
+        let unusable = |cause: UploadError| match cause {
+            UploadError::Busy => LoadError::Busy { digest },
+            cause => LoadError::Unusable { digest, cause: cause.to_string() },
+        };
+        let inspected = inspect(bytes).await.map_err(unusable)?;
+        self.compile(digest, &inspected).await.map_err(unusable)
+    }
+
+    /// Forgets one version, or all of them, and what no other version needs of their bytes. Answers what was forgotten.
+    /// The caller has made sure that no deployment uses them.
+    pub async fn delete(
+        &self,
+        name: &ModuleName,
+        version: Option<Version>,
+    ) -> Result<Vec<Arc<ModuleVersion>>, DeleteError> {
+        let _changing = self.0.changing.lock().await;
+        let gone = self.0.catalog.read().matching(name, version.as_ref())?;
+
+        let mut after = self.0.catalog.read().clone();
+        let mut commit = Commit::new();
+        for version in &gone {
+            after.remove(version);
+            modules::delete(&mut commit, &version.name, &version.version);
+        }
+        let unused: Vec<_> = gone.iter().map(|v| v.digest).filter(|digest| !after.uses(digest)).collect();
+        for digest in &unused {
+            module_bytes::delete(&mut commit, digest);
+        }
+        self.0.storage.commit(commit).await?;
+
+        *self.0.catalog.write() = after;
+        for digest in unused {
+            self.0.cache.forget(&digest);
+        }
+        Ok(gone)
+    }
+}
+
+/// Inspects on a blocking thread. A panic of a parser on hostile bytes is a refusal, not ours.
+async fn inspect(bytes: Bytes) -> Result<wasm::Inspected, UploadError> {
+    let inspected = tasks::spawn_blocking("inspect-module", move || wasm::inspect(&bytes)).await;
+    match inspected {
+        Ok(inspected) => Ok(inspected?),
+        Err(_) => Err(wasm::Invalid::Malformed("it cannot be parsed".to_owned()).into()),
+    }
+}

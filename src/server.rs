@@ -1,0 +1,188 @@
+//! Floor 8: the server, put together. Builds upward in the order of the floors, runs until a signal or until the storage
+//! fails, and stops downward: the doors first, then the deployments, the storage last.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::broker::Broker;
+use crate::config::Config;
+use crate::http;
+use crate::model::limits::INSTANCES_MAX;
+use crate::pipelines::{self, Pipelines};
+use crate::registry::{self, Registry};
+use crate::runtime::clock::Clock;
+use crate::runtime::shutdown;
+use crate::runtime::tasks::{self, GuestThreads};
+use crate::storage::{self, Storage};
+use crate::telemetry::metrics::Metrics;
+use crate::wasm;
+
+/// Threads for reads that wait for the disk. One disk serves a handful of reads at once; more only queue in the kernel.
+const READER_THREADS: usize = 4;
+/// How often recorded metrics are folded into their histograms.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often idempotency keys that are past their time are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// What the end of the runtime waits for tasks that did not stop by themselves.
+const RUNTIME_STOP: Duration = Duration::from_secs(2);
+/// After a second signal, as a shell reports a death by SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Runs a server until it is told to stop or its storage fails. `listening` is called once with the address, when
+/// requests are taken. Blocks; to be called once, outside of any runtime.
+///
+/// # Errors
+/// What kept it from starting. A storage that fails later is logged and gives a failure code.
+pub fn run(
+    config: Config,
+    listening: impl FnOnce(SocketAddr) -> std::io::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("net").build()?;
+    let code = runtime.block_on(serve(config, listening));
+    runtime.shutdown_timeout(RUNTIME_STOP);
+    code
+}
+
+async fn serve(
+    config: Config,
+    listening: impl FnOnce(SocketAddr) -> std::io::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting: {}", config.summary());
+    // Before anything is opened, so that a signal during recovery is not lost, and a taken address is told at once.
+    let mut signals = Signals::new()?;
+    let addr = config.http.addr;
+    let listener = http::Listener::bind(addr).await.with_context(|| format!("cannot listen on {addr}"))?;
+    let bound = listener.local_addr();
+
+    let metrics = Metrics::install().unwrap_or_else(Metrics::detached);
+    let clock = Clock::system();
+    let storage = open_storage(&config, &clock).await?;
+    let engine = wasm::Engine::new().context("cannot set up the Wasm engine")?;
+    let registry = open_registry(&config, &storage, engine, &clock)?;
+    let guests = GuestThreads::start(config.guest_threads).context("cannot start the guests' threads")?;
+    let broker = Broker::open(storage.clone(), guests.handle(), clock).context("cannot open the topics")?;
+    let options = pipelines::Options { instances_max: INSTANCES_MAX };
+    let pipelines = Pipelines::open(broker.clone(), registry.clone(), options).await?;
+
+    let (trigger, stopping) = shutdown::channel();
+    let upkeep = tasks::spawn("upkeep", upkeep(metrics.clone(), broker.clone()));
+    let options = http::Options {
+        allowed_hosts: config.http.allowed_hosts.clone(),
+        drain: config.drain,
+        ..http::Options::default()
+    };
+    let state = http::State {
+        broker,
+        pipelines: pipelines.clone(),
+        registry,
+        storage: storage.clone(),
+        metrics_render: Box::new(move || metrics.render()),
+    };
+    let mut failed = storage.failed();
+    let mut door = tasks::spawn("http", http::serve(listener, options, state, stopping));
+    tracing::info!(address = %bound, "listening");
+    listening(bound).context("cannot write the ready file")?;
+
+    let cause = tokio::select! {
+        // A failed storage is the one thing that must not wait.
+        biased;
+        failure = failed.wait_for(Option::is_some) => {
+            failure.ok().and_then(|f| f.clone()).or_else(|| Some("its writer is gone".to_owned()))
+        }
+        name = signals.next() => {
+            tracing::info!(signal = name, drain = ?config.drain, "stopping; a second signal exits at once");
+            None
+        }
+        ended = &mut door => Some(format!("the HTTP door ended: {ended:?}")),
+    };
+    trigger.fire();
+    if let Some(cause) = cause {
+        // Nothing more can be stored; a restart recovers what was acknowledged.
+        tracing::error!(cause, "the server cannot go on; restart it");
+        return Ok(ExitCode::FAILURE);
+    }
+
+    // Each step waits for the one before: nothing new comes in, then nothing runs, then the writer ends.
+    let drained = async {
+        let _ = door.await;
+        pipelines.close().await;
+        upkeep.abort();
+        let _ = tasks::spawn_blocking("close", move || storage.close()).await;
+    };
+    tokio::select! {
+        () = drained => tracing::info!("stopped"),
+        _ = signals.next() => std::process::exit(INTERRUPTED),
+    }
+    drop(guests);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Recovery may take seconds; it runs beside the runtime.
+async fn open_storage(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
+    let options = storage::Options {
+        dir: config.data_dir.clone(),
+        memory: config.memory,
+        clock: clock.clone(),
+        reader_threads: READER_THREADS,
+    };
+    let opened = tasks::spawn_blocking("open storage", move || Storage::open(options)).await?;
+    let storage = opened.with_context(|| format!("cannot open the data in {}", config.data_dir.display()))?;
+    for warning in storage.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(storage)
+}
+
+fn open_registry(
+    config: &Config,
+    storage: &Storage,
+    engine: wasm::Engine,
+    clock: &Clock,
+) -> anyhow::Result<Registry> {
+    let options = registry::Options {
+        cache_dir: config.data_dir.join("compiled"),
+        exe: std::env::current_exe().context("cannot find this program, which also compiles modules")?,
+        clock: clock.clone(),
+    };
+    Registry::open(storage.clone(), engine, options).context("cannot open the modules")
+}
+
+/// What has to be done now and then, for as long as the server runs.
+async fn upkeep(metrics: Metrics, broker: Broker) {
+    let mut fold = tokio::time::interval(UPKEEP_EVERY);
+    let mut expire = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        tokio::select! {
+            _ = fold.tick() => metrics.upkeep(),
+            _ = expire.tick() => {
+                if let Err(error) = broker.expire_idempotency_keys().await {
+                    tracing::warn!(%error, "old idempotency keys could not be deleted; tried again in a minute");
+                }
+            }
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one; its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Queries of committed state, for readers outside the task. Each call sees one moment: the entries and the positions
+//! that it returns are of the same commits. Synchronous and blocking: for [`Storage::on_reader`].
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::positions::{self, Positions};
+use super::{TaskId, keys, quota};
+use crate::model::limits::SCAN_ENTRIES_MAX;
+use crate::storage::keys::prefix_end;
+use crate::storage::{KeyRange, ReadError, StateView, Storage};
+
+/// Which entries of a store a scan gives. All bounds hold together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// only keys that begin so
+    pub prefix: Bytes,
+    /// no keys before this one
+    pub from: Option<Bytes>,
+    /// this key and those after it are left out
+    pub to: Option<Bytes>,
+    /// from the last key to the first
+    pub reverse: bool,
+    /// most entries; at most [`SCAN_ENTRIES_MAX`]
+    pub limit: usize,
+    /// bytes of keys and values, but at least one entry
+    pub bytes_max: usize,
+    /// the last key of the page before: goes on after it, in the direction of the scan
+    pub after_key: Option<Bytes>,
+}
+
+/// A page of entries in the order of the scan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// keys with values
+    pub entries: Vec<(Bytes, Bytes)>,
+    /// there are more after the last one
+    pub more: bool,
+    /// what the state is made of
+    pub positions: Positions,
+}
+
+/// What a store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreStats {
+    /// its name
+    pub name: String,
+    /// how many keys
+    pub keys: u64,
+    /// of keys and values
+    pub bytes: u64,
+}
+
+/// The value of a key, and the positions that it is made of.
+pub fn get(
+    storage: &Storage,
+    id: TaskId,
+    store: &str,
+    key: &[u8],
+) -> Result<(Option<Bytes>, Positions), ReadError> {
+    let (mut values, positions) = get_many(storage, id, store, &[key])?;
+    Ok((values.pop().flatten(), positions))
+}
+
+/// The values of keys in their order, and the positions that they are made of.
+pub fn get_many<K: AsRef<[u8]>>(
+    storage: &Storage,
+    id: TaskId,
+    store: &str,
+    keys: &[K],
+) -> Result<(Vec<Option<Bytes>>, Positions), ReadError> {
+    let reader = storage.state();
+    let view = reader.view();
+    let value = |key: &K| view.value(&keys::entry(id, store, key.as_ref()));
+    let values = keys.iter().map(value).collect::<Result<_, _>>()?;
+    Ok((values, positions_of(&view, id)?))
+}
+
+/// A page of a store.
+pub fn scan(storage: &Storage, id: TaskId, store: &str, scan: &Scan) -> Result<Page, ReadError> {
+    let reader = storage.state();
+    let view = reader.view();
+    let mut page = Page { entries: Vec::new(), more: false, positions: positions_of(&view, id)? };
+    let range = range_of(id, store, scan);
+    if range.start >= range.end {
+        return Ok(page);
+    }
+    let limit = scan.limit.min(SCAN_ENTRIES_MAX);
+    let prefix_len = keys::store(id, store).len();
+    let mut bytes = 0;
+    view.scan(&range, |key, value| {
+        let key = &key[prefix_len..];
+        bytes += key.len() + value.len();
+        if page.entries.len() >= limit || (bytes > scan.bytes_max && !page.entries.is_empty()) {
+            page.more = true;
+            return ControlFlow::Break(());
+        }
+        page.entries.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        ControlFlow::Continue(())
+    })?;
+    Ok(page)
+}
+
+/// The rows of a scan: the narrowest of its bounds.
+fn range_of(id: TaskId, store: &str, scan: &Scan) -> KeyRange {
+    let row = |key: &Bytes| keys::entry(id, store, key);
+    let prefix = row(&scan.prefix);
+    let mut end = prefix_end(&prefix).min(prefix_end(&keys::store(id, store)));
+    let mut start = prefix;
+    if let Some(from) = &scan.from {
+        start = start.max(row(from));
+    }
+    if let Some(to) = &scan.to {
+        end = end.min(row(to));
+    }
+    if let Some(after) = &scan.after_key {
+        if scan.reverse {
+            end = end.min(row(after));
+        } else {
+            // The least key after it.
+            let mut next = row(after);
+            next.push(0);
+            start = start.max(next);
+        }
+    }
+    KeyRange { start, end, reverse: scan.reverse }
+}
+
+/// The stores of a task, in the order of their names.
+pub fn stores(storage: &Storage, id: TaskId) -> Result<Vec<StoreStats>, ReadError> {
+    let reader = storage.state();
+    let view = reader.view();
+    let stores = quota::load(id, |range, visit| view.scan(range, visit))?;
+    let stats = |(name, usage): (Box<str>, quota::Usage)| StoreStats {
+        name: name.into(),
+        keys: usage.keys,
+        bytes: usage.bytes,
+    };
+    Ok(stores.into_iter().map(stats).collect())
+}
+
+fn positions_of(view: &StateView<'_>, id: TaskId) -> Result<Positions, ReadError> {
+    positions::read(id, |range, visit| view.scan(range, visit))
+}

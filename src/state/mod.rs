@@ -1,0 +1,96 @@
+//! Floor 2: the keyed memory of tasks. A task's code reads and writes its stores through [`TaskState`]; what it wrote
+//! goes into one storage commit together with its input positions and its outputs. Others read what is committed
+//! through [`committed`].
+
+pub mod committed;
+mod keys;
+mod overlay;
+pub mod positions;
+mod quota;
+mod store;
+
+#[cfg(test)]
+mod tests;
+
+pub use store::TaskState;
+
+use crate::model::names::NameError;
+use crate::storage::{Commit, ReadError};
+
+/// Whose state it is. The generation grows when the state is cleared: what is left of an old one is never read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId {
+    /// the deployment's id
+    pub deployment: u32,
+    /// of the deployment's state
+    pub generation: u32,
+    /// the index of the partition that the task works on
+    pub task: u32,
+}
+
+/// Why the state did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The store's name is no name.
+    #[error(transparent)]
+    StoreName(#[from] NameError),
+    /// One store more than a deployment may have.
+    #[error("more than {limit} stores")]
+    Stores {
+        /// how many there may be
+        limit: usize,
+    },
+    /// A key that is too long.
+    #[error("state key of {found} bytes, at most {limit} are allowed")]
+    KeySize {
+        /// bytes
+        found: usize,
+        /// bytes
+        limit: usize,
+    },
+    /// A value that is too long.
+    #[error("state value of {found} bytes, at most {limit} are allowed")]
+    ValueSize {
+        /// bytes
+        found: usize,
+        /// bytes
+        limit: usize,
+    },
+    /// Too much changed in one batch.
+    #[error("{found} bytes of state changed in one batch, at most {limit} are allowed")]
+    BatchBytes {
+        /// bytes
+        found: usize,
+        /// bytes
+        limit: usize,
+    },
+    /// More than the deployment's `state.max_bytes`.
+    #[error("state of {bytes} bytes, at most {limit} are allowed")]
+    Quota {
+        /// as it would be
+        bytes: u64,
+        /// as configured
+        limit: u64,
+    },
+    /// The storage could not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Deletes state, positions and sizes of one task. What is put into the commit afterwards stays.
+pub fn clear_task(commit: &mut Commit, id: TaskId) {
+    let (start, end) = keys::of_task(id);
+    commit.delete_state_range(start, end);
+}
+
+/// Deletes everything of one generation of a deployment.
+pub fn clear_generation(commit: &mut Commit, deployment: u32, generation: u32) {
+    let (start, end) = keys::of_generation(deployment, generation);
+    commit.delete_state_range(start, end);
+}
+
+/// Deletes everything of a deployment.
+pub fn clear_deployment(commit: &mut Commit, deployment: u32) {
+    let (start, end) = keys::of_deployment(deployment);
+    commit.delete_state_range(start, end);
+}

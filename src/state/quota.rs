@@ -1,0 +1,186 @@
+//! How many keys and bytes each store of a task holds, and what may be put. The numbers are rows of the state itself,
+//! changed in the commit that changes what they count, so they are exact after any crash.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::{Error, TaskId, keys};
+use crate::model::limits::STORES_MAX;
+use crate::storage::keys::Kind;
+use crate::storage::{Commit, KeyRange, ReadError};
+
+const FORMAT: u8 = 1;
+
+/// What a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Usage {
+    pub(super) keys: u64,
+    /// of keys and values
+    pub(super) bytes: u64,
+}
+
+/// The usage of all stores of a task, uncommitted changes included.
+#[derive(Debug)]
+pub(super) struct Quota {
+    bytes_max: u64,
+    bytes: u64,
+    stores: BTreeMap<Box<str>, Usage>,
+    /// stores that changed since the last commit, with what they held then
+    changed: BTreeMap<Box<str>, Option<Usage>>,
+}
+
+impl Usage {
+    fn encode(self) -> Bytes {
+        let mut row = vec![FORMAT];
+        row.extend_from_slice(&self.keys.to_be_bytes());
+        row.extend_from_slice(&self.bytes.to_be_bytes());
+        row.into()
+    }
+
+    fn decode(row: &[u8]) -> Option<Self> {
+        let (keys, bytes) = row.strip_prefix(&[FORMAT])?.split_first_chunk::<8>()?;
+        Some(Self { keys: u64::from_be_bytes(*keys), bytes: u64::from_be_bytes(bytes.try_into().ok()?) })
+    }
+}
+
+/// The committed usage of a task's stores, read with `scan`.
+pub(super) fn load(
+    id: TaskId,
+    scan: impl FnOnce(&KeyRange, &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) -> Result<(), ReadError>,
+) -> Result<BTreeMap<Box<str>, Usage>, ReadError> {
+    let (start, end) = keys::of_kind(id, Kind::StateStats);
+    let mut stores = BTreeMap::new();
+    let mut damaged = false;
+    scan(&KeyRange { start, end, reverse: false }, &mut |key, row| {
+        match (keys::parse_stats(key), Usage::decode(row)) {
+            (Some(store), Some(usage)) => drop(stores.insert(store.into(), usage)),
+            _ => damaged = true,
+        }
+        if damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if damaged {
+        return Err(ReadError::Damaged(format!("row with the size of a store of {id:?}")));
+    }
+    Ok(stores)
+}
+
+impl Quota {
+    pub(super) fn new(stores: BTreeMap<Box<str>, Usage>, bytes_max: u64) -> Self {
+        let bytes = stores.values().map(|usage| usage.bytes).sum();
+        Self { bytes_max, bytes, stores, changed: BTreeMap::new() }
+    }
+
+    pub(super) fn knows(&self, store: &str) -> bool {
+        self.stores.contains_key(store)
+    }
+
+    /// Counts a change of one entry, given what it took before and will take (`None`: not there). Growth beyond the
+    /// quota, or into one store too many, is refused and changes nothing.
+    pub(super) fn change(
+        &mut self,
+        store: &str,
+        before: Option<u64>,
+        after: Option<u64>,
+    ) -> Result<(), Error> {
+        let (old, new) = (before.unwrap_or(0), after.unwrap_or(0));
+        let bytes = (self.bytes - old.min(self.bytes)).saturating_add(new);
+        if new > old && bytes > self.bytes_max {
+            return Err(Error::Quota { bytes, limit: self.bytes_max });
+        }
+        let known = self.stores.get(store).copied();
+        if known.is_none() && after.is_none() {
+            return Ok(());
+        }
+        if known.is_none() && self.stores.len() >= STORES_MAX {
+            return Err(Error::Stores { limit: STORES_MAX });
+        }
+        if !self.changed.contains_key(store) {
+            self.changed.insert(store.into(), known);
+        }
+        let mut usage = known.unwrap_or_default();
+        usage.bytes = (usage.bytes - old.min(usage.bytes)).saturating_add(new);
+        usage.keys = (usage.keys - u64::from(before.is_some()).min(usage.keys)) + u64::from(after.is_some());
+        match self.stores.get_mut(store) {
+            Some(known) => *known = usage,
+            None => drop(self.stores.insert(store.into(), usage)),
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Puts the rows of the stores that changed into the commit.
+    pub(super) fn write_into(&mut self, id: TaskId, commit: &mut Commit) {
+        for (store, _) in std::mem::take(&mut self.changed) {
+            let usage = self.stores.get(&store).copied().unwrap_or_default();
+            commit.put_state(keys::stats(id, &store), usage.encode());
+        }
+    }
+
+    /// Back to what was committed last.
+    pub(super) fn discard(&mut self) {
+        for (store, before) in std::mem::take(&mut self.changed) {
+            match before {
+                Some(before) => drop(self.stores.insert(store, before)),
+                None => drop(self.stores.remove(&store)),
+            }
+        }
+        self.bytes = self.stores.values().map(|usage| usage.bytes).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn usage_reads_back(keys: u64, bytes: u64) {
+            let usage = Usage { keys, bytes };
+            prop_assert_eq!(Usage::decode(&usage.encode()), Some(usage));
+        }
+
+        #[test]
+        fn short_and_long_usage_is_refused(row: Vec<u8>) {
+            if row.len() != 17 || row[0] != FORMAT { prop_assert_eq!(Usage::decode(&row), None); }
+        }
+    }
+
+    #[test]
+    fn growth_beyond_the_quota_is_refused_and_shrinking_never_is() {
+        let full = BTreeMap::from([("a".into(), Usage { keys: 2, bytes: 150 })]);
+        let mut quota = Quota::new(full, 100);
+        let refused = quota.change("a", Some(50), Some(60));
+        assert!(matches!(refused, Err(Error::Quota { bytes: 160, limit: 100 })));
+        quota.change("a", Some(50), Some(40)).unwrap();
+        quota.change("a", Some(100), None).unwrap();
+        assert_eq!(quota.stores["a"], Usage { keys: 1, bytes: 40 });
+        quota.change("b", None, Some(60)).unwrap();
+        assert!(quota.change("b", None, Some(1)).is_err());
+    }
+
+    #[test]
+    fn discarding_brings_back_what_was_committed() {
+        let before = BTreeMap::from([("a".into(), Usage { keys: 2, bytes: 50 })]);
+        let mut quota = Quota::new(before.clone(), 100);
+        quota.change("a", Some(20), None).unwrap();
+        quota.change("b", None, Some(7)).unwrap();
+        quota.discard();
+        assert_eq!((quota.stores, quota.bytes), (before, 50));
+    }
+
+    #[test]
+    fn one_store_too_many_is_refused() {
+        let mut quota = Quota::new(BTreeMap::new(), 1_000);
+        for i in 0..STORES_MAX {
+            quota.change(&i.to_string(), None, Some(1)).unwrap();
+        }
+        let refused = quota.change("more", None, Some(1));
+        assert!(matches!(refused, Err(Error::Stores { limit: STORES_MAX })));
+        quota.change("more", None, None).unwrap();
+        assert!(!quota.knows("more"), "deleting from an unknown store makes none");
+    }
+}

@@ -1,0 +1,240 @@
+//! A task's stores as its code sees them: ordered maps from bytes to bytes, with the task's own uncommitted writes over
+//! what is committed.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::overlay::Overlay;
+use super::quota::{self, Quota};
+use super::{Error, TaskId, keys};
+use crate::model::limits::{
+    SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX, STORE_NAME_MAX,
+};
+use crate::model::names;
+use crate::storage::{Commit, KeyRange, StateReader, Storage};
+
+/// The state of one task, owned by whoever runs the task. Calls are synchronous and may read from disk; they are made on
+/// the guests' threads. Nothing changes on disk before [`TaskState::write_into`] and the commit it goes into. Until that
+/// commit has ended no further call may be made, and if it was not made the state has to be opened anew.
+#[derive(Debug)]
+pub struct TaskState {
+    id: TaskId,
+    reader: StateReader,
+    overlay: Overlay,
+    quota: Quota,
+}
+
+/// Bytes of a page of [`TaskState::scan`]; a longer one is cut there. Any 256 entries fit.
+const SCAN_BYTES_MAX: usize = 256 * (STATE_KEY_MAX + STATE_VALUE_MAX);
+
+impl TaskState {
+    /// The committed state of a task, of which it may hold `bytes_max` bytes of keys and values.
+    ///
+    /// # Errors
+    /// `Read`.
+    pub fn open(storage: &Storage, id: TaskId, bytes_max: u64) -> Result<Self, Error> {
+        let reader = storage.state();
+        let stores = quota::load(id, |range, visit| reader.scan(range, visit))?;
+        let quota = Quota::new(stores, bytes_max);
+        Ok(Self { id, reader, overlay: Overlay::default(), quota })
+    }
+
+    /// The value of a key; `None`: there is no such key.
+    ///
+    /// # Errors
+    /// `StoreName`, `KeySize`, `Read`.
+    pub fn get(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        check_store(store)?;
+        check_key(key)?;
+        self.value(store, key)
+    }
+
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    /// All of [`Error`]; nothing is changed then.
+    pub fn put(&mut self, store: &str, key: &[u8], value: Bytes) -> Result<(), Error> {
+        check_store(store)?;
+        check_key(key)?;
+        if value.len() > STATE_VALUE_MAX {
+            return Err(Error::ValueSize { found: value.len(), limit: STATE_VALUE_MAX });
+        }
+        self.write(store, key, Some(value))
+    }
+
+    /// Deletes a key; one that is not there is no error.
+    ///
+    /// # Errors
+    /// `StoreName`, `KeySize`, `BatchBytes`, `Read`.
+    pub fn delete(&mut self, store: &str, key: &[u8]) -> Result<(), Error> {
+        check_store(store)?;
+        check_key(key)?;
+        self.write(store, key, None)
+    }
+
+    /// The values of keys, in their order.
+    ///
+    /// # Errors
+    /// As [`TaskState::get`].
+    pub fn get_many<K: AsRef<[u8]>>(&mut self, store: &str, keys: &[K]) -> Result<Vec<Option<Bytes>>, Error> {
+        keys.iter().map(|key| self.get(store, key.as_ref())).collect()
+    }
+
+    /// Sets many values, in their order. Those before one that is refused stay set; the batch is lost anyway.
+    ///
+    /// # Errors
+    /// As [`TaskState::put`].
+    pub fn put_many<K: AsRef<[u8]>>(
+        &mut self,
+        store: &str,
+        entries: impl IntoIterator<Item = (K, Bytes)>,
+    ) -> Result<(), Error> {
+        entries.into_iter().try_for_each(|(key, value)| self.put(store, key.as_ref(), value))
+    }
+
+    /// The entries with keys in `start..end` (`None`: to the end of the store), in key order: at most `limit`, at most
+    /// [`SCAN_ENTRIES_MAX`], and about 226 MiB, which any 256 entries fit. Who wants more goes on after the last key.
+    ///
+    /// # Errors
+    /// `StoreName`, `Read`.
+    pub fn scan(
+        &mut self,
+        store: &str,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
+        check_store(store)?;
+        let prefix = keys::store(self.id, store);
+        let range = KeyRange {
+            start: keys::entry(self.id, store, start),
+            end: match end {
+                Some(end) => keys::entry(self.id, store, end),
+                None => crate::storage::keys::prefix_end(&prefix),
+            },
+            reverse: false,
+        };
+        let mut page = Page::new(limit.min(SCAN_ENTRIES_MAX));
+        if limit == 0 || range.start >= range.end {
+            return Ok(page.entries);
+        }
+        let mut own = self.overlay.dirty_range(store, start, end).peekable();
+        self.reader.scan(&range, |key, value| {
+            let key = &key[prefix.len()..];
+            // Own writes up to this key come first, and hide it if they are of this key.
+            while let Some((own_key, own_value)) = own.peek().copied() {
+                let order = own_key.cmp(key);
+                if order == Ordering::Greater {
+                    break;
+                }
+                own.next();
+                if let Some(own_value) = own_value
+                    && page.push(own_key, own_value).is_break()
+                {
+                    return ControlFlow::Break(());
+                }
+                if order == Ordering::Equal {
+                    return ControlFlow::Continue(());
+                }
+            }
+            page.push(key, value)
+        })?;
+        for (key, value) in own {
+            if page.is_full() {
+                break;
+            }
+            if let Some(value) = value {
+                let _ = page.push(key, value);
+            }
+        }
+        Ok(page.entries)
+    }
+
+    /// Puts everything written since the last commit into `commit`, with the sizes of the stores. The state then counts
+    /// it as committed: if the commit is refused or its outcome is unknown, the state has to be opened anew.
+    ///
+    /// # Errors
+    /// None: what is written was checked when it was put. A caller treats one as a failed batch all the same.
+    pub fn write_into(&mut self, commit: &mut Commit) -> Result<(), Error> {
+        let id = self.id;
+        self.overlay.drain(|store, key, value| {
+            let row = keys::entry(id, store, key);
+            match value {
+                Some(value) => commit.put_state(row, value.clone()),
+                None => commit.delete_state(row),
+            }
+        });
+        self.quota.write_into(id, commit);
+        Ok(())
+    }
+
+    /// Forgets everything written since the last [`TaskState::write_into`].
+    pub fn discard(&mut self) {
+        self.overlay.clear();
+        self.quota.discard();
+    }
+
+    fn value(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        if let Some(entry) = self.overlay.entry(store, key) {
+            return Ok(entry.value.clone());
+        }
+        // A store that holds nothing needs no reads.
+        let value = match self.quota.knows(store) {
+            true => self.reader.value(&keys::entry(self.id, store, key))?,
+            false => None,
+        };
+        self.overlay.note(store, key, value.clone());
+        Ok(value)
+    }
+
+    fn write(&mut self, store: &str, key: &[u8], value: Option<Bytes>) -> Result<(), Error> {
+        let bytes = self.overlay.dirty_bytes() + key.len() + value.as_ref().map_or(0, Bytes::len);
+        if bytes > STATE_BATCH_BYTES_MAX {
+            return Err(Error::BatchBytes { found: bytes, limit: STATE_BATCH_BYTES_MAX });
+        }
+        let size = |value: &Option<Bytes>| value.as_ref().map(|v| (key.len() + v.len()) as u64);
+        let before = self.value(store, key)?;
+        if before.is_none() && value.is_none() {
+            return Ok(());
+        }
+        self.quota.change(store, size(&before), size(&value))?;
+        self.overlay.write(store, key, value);
+        Ok(())
+    }
+}
+
+/// The entries of one scan, with their bounds.
+struct Page {
+    entries: Vec<(Bytes, Bytes)>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Page {
+    fn new(limit: usize) -> Self {
+        Self { entries: Vec::new(), bytes: 0, limit }
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit || self.bytes >= SCAN_BYTES_MAX
+    }
+
+    fn push(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
+        self.bytes += key.len() + value.len();
+        self.entries.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+        if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn check_store(store: &str) -> Result<(), Error> {
+    Ok(names::check("store", store, STORE_NAME_MAX)?)
+}
+
+fn check_key(key: &[u8]) -> Result<(), Error> {
+    if key.len() > STATE_KEY_MAX {
+        return Err(Error::KeySize { found: key.len(), limit: STATE_KEY_MAX });
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! Scenarios over a real storage.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::committed::{Scan, StoreStats};
+use super::*;
+use crate::model::TopicId;
+use crate::model::limits::{STATE_KEY_MAX, STATE_VALUE_MAX};
+use crate::storage::tests::World;
+
+const TASK: TaskId = TaskId { deployment: 1, generation: 1, task: 0 };
+const LIMIT: u64 = 1 << 30;
+
+fn open(world: &World) -> TaskState {
+    TaskState::open(&world.storage, TASK, LIMIT).unwrap()
+}
+
+async fn commit(world: &World, state: &mut TaskState) {
+    let mut commit = Commit::new();
+    state.write_into(&mut commit).unwrap();
+    world.storage.commit(commit).await.unwrap();
+}
+
+fn pairs(entries: &[(Bytes, Bytes)]) -> Vec<(&str, &str)> {
+    let text = |b| std::str::from_utf8(b).unwrap();
+    entries.iter().map(|(k, v)| (text(k), text(v))).collect()
+}
+
+#[tokio::test]
+async fn a_task_sees_its_own_writes_and_nobody_else_does_before_the_commit() {
+    let world = World::new();
+    let mut state = open(&world);
+    state.put("s", b"a", "1".into()).unwrap();
+    assert_eq!(state.get("s", b"a").unwrap().unwrap(), "1");
+    assert_eq!(committed::get(&world.storage, TASK, "s", b"a").unwrap().0, None);
+
+    commit(&world, &mut state).await;
+    assert_eq!(committed::get(&world.storage, TASK, "s", b"a").unwrap().0.unwrap(), "1");
+    assert_eq!(open(&world).get_many("s", &[&b"a"[..], b"b"]).unwrap(), [Some("1".into()), None]);
+    assert_eq!(open(&world).get("other", b"a").unwrap(), None, "stores are apart");
+}
+
+#[tokio::test]
+async fn a_scan_merges_own_writes_over_what_is_committed() {
+    let world = World::new();
+    let mut state = open(&world);
+    let old = ["a", "b", "c", "d", "e"].map(|k| (k, Bytes::from("old")));
+    state.put_many("s", old).unwrap();
+    state.put("t", b"x", "other store".into()).unwrap();
+    commit(&world, &mut state).await;
+
+    state.put("s", b"b", "new".into()).unwrap();
+    state.put("s", b"bb", "new".into()).unwrap();
+    state.put("s", b"f", "new".into()).unwrap();
+    state.delete("s", b"c").unwrap();
+    state.delete("s", b"nothing").unwrap();
+
+    let all = state.scan("s", b"", None, 100).unwrap();
+    let expected = [("a", "old"), ("b", "new"), ("bb", "new"), ("d", "old"), ("e", "old"), ("f", "new")];
+    assert_eq!(pairs(&all), expected);
+    for limit in 0..7 {
+        assert_eq!(pairs(&state.scan("s", b"", None, limit).unwrap()), expected[..limit.min(6)]);
+    }
+    let middle = state.scan("s", b"b", Some(b"e"), 100).unwrap();
+    assert_eq!(pairs(&middle), &expected[1..4]);
+    assert_eq!(state.scan("s", b"e", Some(b"b"), 100).unwrap(), []);
+    assert_eq!(pairs(&state.scan("s", b"ee", None, 100).unwrap()), &expected[5..]);
+}
+
+#[tokio::test]
+async fn discarding_forgets_the_batch() {
+    let world = World::new();
+    let mut state = open(&world);
+    state.put("s", b"a", "1".into()).unwrap();
+    commit(&world, &mut state).await;
+    state.put("s", b"a", "2".into()).unwrap();
+    state.delete("s", b"a").unwrap();
+    state.put("new", b"b", "2".into()).unwrap();
+    state.discard();
+    assert_eq!(state.get("s", b"a").unwrap().unwrap(), "1");
+    assert_eq!(state.get("new", b"b").unwrap(), None);
+    commit(&world, &mut state).await;
+    let stats = StoreStats { name: "s".into(), keys: 1, bytes: 2 };
+    assert_eq!(committed::stores(&world.storage, TASK), Ok(vec![stats]));
+}
+
+#[tokio::test]
+async fn sizes_follow_every_change_and_the_quota_holds() {
+    let world = World::new();
+    let mut state = TaskState::open(&world.storage, TASK, 20).unwrap();
+    state.put("s", b"key", vec![0; 10].into()).unwrap();
+    state.put("s", b"key", vec![0; 17].into()).unwrap();
+    assert_eq!(state.put("s", b"k", Bytes::new()), Err(Error::Quota { bytes: 21, limit: 20 }));
+    assert_eq!(state.get("s", b"k").unwrap(), None, "nothing is changed by a refused put");
+    commit(&world, &mut state).await;
+
+    let mut state = TaskState::open(&world.storage, TASK, 20).unwrap();
+    assert_eq!(state.put("t", b"k", Bytes::new()), Err(Error::Quota { bytes: 21, limit: 20 }));
+    state.put("s", b"key", vec![0; 16].into()).unwrap();
+    state.put("t", b"k", Bytes::new()).unwrap();
+    state.delete("s", b"key").unwrap();
+    commit(&world, &mut state).await;
+    let stats = |name: &str, keys, bytes| StoreStats { name: name.into(), keys, bytes };
+    let expected = vec![stats("s", 0, 0), stats("t", 1, 1)];
+    assert_eq!(committed::stores(&world.storage, TASK), Ok(expected));
+}
+
+#[tokio::test]
+async fn names_keys_and_values_have_bounds() {
+    let world = World::new();
+    let mut state = open(&world);
+    assert!(matches!(state.put("a/b", b"k", Bytes::new()), Err(Error::StoreName(_))));
+    assert!(matches!(state.scan("", b"", None, 1), Err(Error::StoreName(_))));
+    let long = vec![0; STATE_KEY_MAX + 1];
+    let error = Error::KeySize { found: STATE_KEY_MAX + 1, limit: STATE_KEY_MAX };
+    assert_eq!(state.get("s", &long), Err(error.clone()));
+    assert_eq!(state.delete("s", &long), Err(error));
+    let value = Bytes::from(vec![0; STATE_VALUE_MAX + 1]);
+    let error = Error::ValueSize { found: STATE_VALUE_MAX + 1, limit: STATE_VALUE_MAX };
+    assert_eq!(state.put("s", b"k", value), Err(error));
+    let value = Bytes::from(vec![0; STATE_VALUE_MAX]);
+    let refused = (0..100u32).find_map(|i| state.put("s", &i.to_be_bytes(), value.clone()).err());
+    assert!(matches!(refused, Some(Error::BatchBytes { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn positions_change_with_the_state_and_are_read_with_it() {
+    let world = World::new();
+    let topic = TopicId(Uuid::from_u128(7));
+    let mut state = open(&world);
+    for next in [5, 9] {
+        state.put("s", b"count", next.to_string().into()).unwrap();
+        let mut commit = Commit::new();
+        state.write_into(&mut commit).unwrap();
+        positions::put(&mut commit, TASK, topic, 0, next);
+        positions::put(&mut commit, TASK, topic, 3, next + 1);
+        world.storage.commit(commit).await.unwrap();
+
+        let expected = BTreeMap::from([((topic, 0), next), ((topic, 3), next + 1)]);
+        assert_eq!(positions::load(&world.storage, TASK), Ok(expected.clone()));
+        let (value, positions) = committed::get(&world.storage, TASK, "s", b"count").unwrap();
+        assert_eq!((value.unwrap(), positions), (Bytes::from(next.to_string()), expected));
+    }
+}
+
+#[tokio::test]
+async fn committed_scans_page_in_both_directions() {
+    let world = World::new();
+    let mut state = open(&world);
+    for key in ["a1", "b1", "b2", "b3", "b4", "c1"] {
+        state.put("s", key.as_bytes(), "v".into()).unwrap();
+    }
+    state.put("r", b"b9", "other store".into()).unwrap();
+    commit(&world, &mut state).await;
+
+    let all = Scan { limit: 100, bytes_max: 1000, ..Scan::default() };
+    let keys = |scan: &Scan| {
+        let page = committed::scan(&world.storage, TASK, "s", scan).unwrap();
+        let keys: Vec<_> =
+            page.entries.iter().map(|(k, _)| String::from_utf8_lossy(k).into_owned()).collect();
+        (keys.join(" "), page.more)
+    };
+    let b = Scan { prefix: "b".into(), ..all.clone() };
+    let cases = [
+        (all.clone(), "a1 b1 b2 b3 b4 c1", false),
+        (b.clone(), "b1 b2 b3 b4", false),
+        (Scan { reverse: true, ..b.clone() }, "b4 b3 b2 b1", false),
+        (Scan { limit: 2, ..b.clone() }, "b1 b2", true),
+        (Scan { limit: 2, after_key: Some("b2".into()), ..b.clone() }, "b3 b4", false),
+        (Scan { limit: 2, reverse: true, after_key: Some("b3".into()), ..b.clone() }, "b2 b1", false),
+        (Scan { from: Some("b2".into()), to: Some("b4".into()), ..all.clone() }, "b2 b3", false),
+        (Scan { from: Some("c".into()), to: Some("b".into()), ..all.clone() }, "", false),
+        (Scan { bytes_max: 7, ..all.clone() }, "a1 b1", true),
+        (Scan { bytes_max: 0, ..all }, "a1", true),
+    ];
+    for (scan, expected, more) in cases {
+        assert_eq!(keys(&scan), (expected.to_owned(), more), "{scan:?}");
+    }
+}
+
+#[tokio::test]
+async fn clearing_takes_what_it_names_and_nothing_else() {
+    let world = World::new();
+    let ids = [(1, 1, 0), (1, 1, 1), (1, 2, 0), (2, 1, 0), (u32::MAX, u32::MAX, u32::MAX)];
+    let ids = ids.map(|(deployment, generation, task)| TaskId { deployment, generation, task });
+    let left = || {
+        let stored = |id: &&TaskId| !committed::stores(&world.storage, **id).unwrap().is_empty();
+        ids.iter().filter(stored).copied().collect::<Vec<_>>()
+    };
+    for id in ids {
+        let mut state = TaskState::open(&world.storage, id, LIMIT).unwrap();
+        state.put("s", b"k", "v".into()).unwrap();
+        commit(&world, &mut state).await;
+    }
+    let clear = async |fill: &dyn Fn(&mut Commit)| {
+        let mut commit = Commit::new();
+        fill(&mut commit);
+        world.storage.commit(commit).await.unwrap();
+        left()
+    };
+    assert_eq!(clear(&|c| clear_task(c, ids[1])).await, [ids[0], ids[2], ids[3], ids[4]]);
+    assert_eq!(clear(&|c| clear_generation(c, 1, 1)).await, [ids[2], ids[3], ids[4]]);
+    assert_eq!(clear(&|c| clear_deployment(c, 1)).await, [ids[3], ids[4]]);
+    assert_eq!(clear(&|c| clear_deployment(c, u32::MAX)).await, [ids[3]]);
+    assert_eq!(committed::get(&world.storage, ids[3], "s", b"k").unwrap().0.unwrap(), "v");
+    assert_eq!(committed::get(&world.storage, ids[0], "s", b"k").unwrap().0, None);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put(u8, u8),
+    Delete(u8),
+    Get(u8),
+    Scan(u8, u8, usize),
+    Commit,
+    Discard,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = || 0..12u8;
+    let step = prop_oneof![
+        4 => (key(), any::<u8>()).prop_map(|(k, v)| Step::Put(k, v)),
+        2 => key().prop_map(Step::Delete),
+        2 => key().prop_map(Step::Get),
+        2 => (key(), key(), 0..6usize).prop_map(|(a, b, n)| Step::Scan(a, b, n)),
+        1 => Just(Step::Commit),
+        1 => Just(Step::Discard),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Against a map and its committed copy.
+    #[test]
+    fn a_store_behaves_as_an_ordered_map(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let world = World::new();
+        let mut state = open(&world);
+        let mut model = BTreeMap::<u8, u8>::new();
+        let mut kept = model.clone();
+        for step in steps {
+            match step {
+                Step::Put(k, v) => {
+                    state.put("s", &[k], vec![v].into()).unwrap();
+                    model.insert(k, v);
+                }
+                Step::Delete(k) => {
+                    state.delete("s", &[k]).unwrap();
+                    model.remove(&k);
+                }
+                Step::Get(k) => {
+                    let found = state.get("s", &[k]).unwrap().map(|v| v[0]);
+                    prop_assert_eq!(found, model.get(&k).copied());
+                }
+                Step::Scan(a, b, n) => {
+                    let found = state.scan("s", &[a], Some(&[b]), n).unwrap();
+                    let found: Vec<_> = found.iter().map(|(k, v)| (k[0], v[0])).collect();
+                    let within = model.iter().filter(|(k, _)| (a..b).contains(*k));
+                    let expected: Vec<_> = within.take(n).map(|(k, v)| (*k, *v)).collect();
+                    prop_assert_eq!(found, expected);
+                }
+                Step::Commit => {
+                    runtime.block_on(commit(&world, &mut state));
+                    kept = model.clone();
+                }
+                Step::Discard => {
+                    state.discard();
+                    model = kept.clone();
+                }
+                Step::Reopen => {
+                    state = open(&world);
+                    model = kept.clone();
+                }
+            }
+        }
+        runtime.block_on(commit(&world, &mut state));
+        let stats = committed::stores(&world.storage, TASK).unwrap();
+        let found = stats.first().map_or((0, 0), |s| (s.keys, s.bytes));
+        prop_assert_eq!(found, (model.len() as u64, 2 * model.len() as u64));
+    }
+}

@@ -1,0 +1,216 @@
+//! The only unit of change: everything in a [`Commit`] is stored at once, or nothing is.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::model::Offset;
+use crate::model::batch::RecordBatch;
+use crate::model::topic::Durability;
+
+use super::error::CommitError;
+use super::families::Family;
+use super::log::Log;
+
+/// A change under construction. Nothing happens until [`super::Storage::submit`] takes it.
+///
+/// It is made durable before it is acknowledged if one of its batches goes to a topic with `durability = fsync`, or if
+/// it has no batches and did not say otherwise with [`Commit::durability`].
+#[derive(Default)]
+pub struct Commit {
+    pub(super) appends: Vec<Append>,
+    pub(super) expects: Vec<(Arc<Log>, Offset)>,
+    pub(super) rows: Vec<Row>,
+    pub(super) late: Vec<Late>,
+    /// logs whose oldest records go, as far as their retention says
+    pub(super) trims: Vec<Arc<Log>>,
+    /// logs of a topic that is deleted
+    pub(super) retired: Vec<Arc<Log>>,
+    pub(super) holds: Vec<Box<dyn Send>>,
+    durability: Option<Durability>,
+    bytes: usize,
+}
+
+pub(super) struct Append {
+    pub(super) log: Arc<Log>,
+    pub(super) batch: RecordBatch,
+}
+
+pub(super) enum Row {
+    Put { family: Family, key: Vec<u8>, value: Bytes },
+    Delete { family: Family, key: Vec<u8> },
+    DeleteRange { family: Family, start: Vec<u8>, end: Vec<u8> },
+}
+
+type MakeValue = Box<dyn FnOnce(&[Placed]) -> Vec<u8> + Send>;
+
+/// A row whose value is made by the writer, from the offsets that it gave.
+pub(super) struct Late {
+    pub(super) family: Family,
+    pub(super) key: Vec<u8>,
+    pub(super) make: MakeValue,
+}
+
+/// Where an appended batch went: `base..next`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    /// offset of its first record
+    pub base: Offset,
+    /// offset after its last record
+    pub next: Offset,
+}
+
+/// A commit that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// one for each [`Commit::append`], in their order
+    pub placed: Vec<Placed>,
+}
+
+/// A commit in the writer's queue. Dropping it does not take the commit back.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Result<Receipt, CommitError>>);
+
+/// Whoever waits for the outcome.
+pub(super) enum Reply {
+    Task(oneshot::Sender<Result<Receipt, CommitError>>),
+    /// one of the storage's own threads
+    Thread(std::sync::mpsc::SyncSender<Result<Receipt, CommitError>>),
+}
+
+impl std::fmt::Debug for Commit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (appends, rows) = (self.appends.len(), self.rows.len() + self.late.len());
+        write!(f, "Commit({appends} batches, {rows} rows, {} bytes)", self.bytes)
+    }
+}
+
+// === impl Commit ===
+
+impl Commit {
+    /// What a row or batch costs in the queue beside its bytes (a guess).
+    const OVERHEAD: usize = 64;
+
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a batch at the log's next offset; the writer gives the offset. Returns the index into
+    /// [`Receipt::placed`]. Batches for one log are placed in the order of the calls.
+    pub fn append(&mut self, log: &Arc<Log>, batch: RecordBatch) -> usize {
+        self.bytes += batch.bytes().len() + Self::OVERHEAD;
+        self.appends.push(Append { log: log.clone(), batch });
+        self.appends.len() - 1
+    }
+
+    /// Makes the whole commit fail with [`CommitError::Expected`] unless the log's next offset is `next` when the
+    /// writer takes it up: after all commits submitted before, and before the batches of this one.
+    pub fn expect(&mut self, log: &Arc<Log>, next: Offset) {
+        self.expects.push((log.clone(), next));
+    }
+
+    /// Puts a row of task state; the key is encoded by `state::keys`.
+    pub fn put_state(&mut self, key: Vec<u8>, value: Bytes) {
+        self.put(Family::State, key, value);
+    }
+
+    /// Deletes a row of task state.
+    pub fn delete_state(&mut self, key: Vec<u8>) {
+        self.delete(Family::State, key);
+    }
+
+    /// Deletes all rows of task state in `start..end`. Rows put later in this commit stay.
+    pub fn delete_state_range(&mut self, start: Vec<u8>, end: Vec<u8>) {
+        self.delete_range(Family::State, start, end);
+    }
+
+    /// Keeps a value alive until the commit has ended, well or not. It is dropped before the outcome is told, on the
+    /// writer's thread: its `Drop` must not wait.
+    pub fn hold(&mut self, guard: impl Send + 'static) {
+        self.holds.push(Box::new(guard));
+    }
+
+    /// What the commit itself needs; a batch for an `fsync` topic still makes it synced.
+    pub fn durability(&mut self, durability: Durability) {
+        self.durability = Some(durability);
+    }
+
+    pub(super) fn put(&mut self, family: Family, key: Vec<u8>, value: Bytes) {
+        self.bytes += key.len() + value.len() + Self::OVERHEAD;
+        self.rows.push(Row::Put { family, key, value });
+    }
+
+    pub(super) fn delete(&mut self, family: Family, key: Vec<u8>) {
+        self.bytes += key.len() + Self::OVERHEAD;
+        self.rows.push(Row::Delete { family, key });
+    }
+
+    pub(super) fn delete_range(&mut self, family: Family, start: Vec<u8>, end: Vec<u8>) {
+        self.bytes += start.len() + end.len() + Self::OVERHEAD;
+        self.rows.push(Row::DeleteRange { family, start, end });
+    }
+
+    pub(super) fn put_late(
+        &mut self,
+        family: Family,
+        key: Vec<u8>,
+        make: impl FnOnce(&[Placed]) -> Vec<u8> + Send + 'static,
+    ) {
+        self.bytes += key.len() + Self::OVERHEAD;
+        self.late.push(Late { family, key, make: Box::new(make) });
+    }
+
+    /// Bytes that it adds to a write, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Does it make the data larger? Then a full disk refuses it.
+    pub(super) fn adds(&self) -> bool {
+        !self.appends.is_empty()
+            || !self.late.is_empty()
+            || self.rows.iter().any(|r| matches!(r, Row::Put { .. }))
+    }
+
+    /// Must it be synced before it is acknowledged?
+    pub(super) fn needs_sync(&self) -> bool {
+        let own = match self.durability {
+            Some(durability) => durability == Durability::Fsync,
+            None => self.appends.is_empty(),
+        };
+        own || self.appends.iter().any(|a| a.log.settings().durability == Durability::Fsync)
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    pub(super) fn channel() -> (Reply, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (Reply::Task(sender), Self(receiver))
+    }
+
+    /// Waits for the outcome. The wait ends in any case: with the write, or with the failure of the writer.
+    pub async fn receipt(self) -> Result<Receipt, CommitError> {
+        self.0.await.unwrap_or_else(|_gone| Err(writer_gone()))
+    }
+}
+
+/// The writer never drops a reply unless it panicked over it.
+pub(super) fn writer_gone() -> CommitError {
+    CommitError::Unknown("the writer has stopped".into())
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// Whoever asked may have stopped waiting; that is no error.
+    pub(super) fn send(self, outcome: Result<Receipt, CommitError>) {
+        match self {
+            Self::Task(sender) => drop(sender.send(outcome)),
+            Self::Thread(sender) => drop(sender.try_send(outcome)),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A group of commits on its way into one RocksDB write: places batches after all that was placed before them,
+//! published or not, and remembers what is to be published once the write is made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rocksdb::WriteBatch;
+
+use crate::model::batch::{self, RecordBatch};
+use crate::model::{Offset, TimestampMs, TopicId};
+
+use super::commit::{Append, Commit, Placed, Receipt, Row};
+use super::db::{Db, Handle};
+use super::error::CommitError;
+use super::families::{FIXED, Family};
+use super::keys;
+use super::ledger::{Head, Segment};
+use super::log::Log;
+use super::tables;
+use super::tail_cache::TailCache;
+
+pub(super) struct Group<'db> {
+    db: &'db Db,
+    write: WriteBatch,
+    fixed: [Option<Handle<'db>>; FIXED.len()],
+    topics: HashMap<TopicId, Handle<'db>>,
+    touched: Vec<Touched>,
+    /// where a log stands in `touched`, by its address
+    index: HashMap<usize, usize>,
+    now_ms: TimestampMs,
+}
+
+/// A log as it will be when the group is written.
+pub(super) struct Touched {
+    log: Arc<Log>,
+    head: Head,
+    /// segments closed by this group
+    closed: Vec<Segment>,
+    /// how many of the oldest segments go
+    dropped: usize,
+    trimmed: bool,
+    retired: bool,
+    batches: Vec<RecordBatch>,
+}
+
+impl<'db> Group<'db> {
+    pub(super) fn new(db: &'db Db, bytes: usize, now_ms: TimestampMs) -> Self {
+        Self {
+            db,
+            write: WriteBatch::with_capacity_bytes(bytes),
+            fixed: Default::default(),
+            topics: HashMap::new(),
+            touched: Vec::new(),
+            index: HashMap::new(),
+            now_ms,
+        }
+    }
+
+    /// Takes a commit in, or refuses it and stays as it was.
+    pub(super) fn place(&mut self, commit: Commit) -> Result<Receipt, CommitError> {
+        self.check(&commit)?;
+        let Commit { appends, rows, late, trims, retired, .. } = commit;
+
+        // A range that is deleted comes before what is written.
+        for log in &trims {
+            self.trim(log);
+        }
+        for row in rows {
+            self.put_row(row);
+        }
+        for log in &retired {
+            self.touch(log).retired = true;
+        }
+        let placed: Vec<_> = appends.into_iter().map(|append| self.append(append)).collect();
+        for late in late {
+            let value = (late.make)(&placed);
+            let family = self.family(late.family);
+            self.write.put_cf(&family, late.key, value);
+        }
+        Ok(Receipt { placed })
+    }
+
+    fn check(&mut self, commit: &Commit) -> Result<(), CommitError> {
+        for (log, expected) in &commit.expects {
+            let actual = self.touch(log).head.next();
+            if actual != *expected {
+                let (topic, partition) = (log.topic_id(), log.partition());
+                return Err(CommitError::Expected { topic, partition, expected: *expected, actual });
+            }
+        }
+        for log in commit.appends.iter().map(|a| &a.log).chain(&commit.trims) {
+            let touched = self.touch(log);
+            let is_gone = touched.retired || log.is_gone();
+            if touched.head.is_exhausted() {
+                return Err(CommitError::Unknown(format!("{log:?} has no offsets left")));
+            }
+            if is_gone || self.topic_family(log).is_none() {
+                return Err(CommitError::TopicGone { topic: log.topic_id() });
+            }
+        }
+        Ok(())
+    }
+
+    fn touch(&mut self, log: &Arc<Log>) -> &mut Touched {
+        let at = *self.index.entry(Arc::as_ptr(log) as usize).or_insert_with(|| {
+            let head = log.ledger.lock().head;
+            self.touched.push(Touched {
+                log: log.clone(),
+                head,
+                closed: Vec::new(),
+                dropped: 0,
+                trimmed: false,
+                retired: false,
+                batches: Vec::new(),
+            });
+            self.touched.len() - 1
+        });
+        &mut self.touched[at]
+    }
+
+    fn family(&mut self, family: Family) -> Handle<'db> {
+        self.fixed[family as usize].get_or_insert_with(|| self.db.family(family)).clone()
+    }
+
+    fn topic_family(&mut self, log: &Log) -> Option<Handle<'db>> {
+        if let Some(handle) = self.topics.get(&log.topic_id()) {
+            return Some(handle.clone());
+        }
+        let handle = self.db.topic_family(&log.family)?;
+        self.topics.insert(log.topic_id(), handle.clone());
+        Some(handle)
+    }
+
+    fn append(&mut self, append: Append) -> Placed {
+        let Append { log, batch } = append;
+        let handle = self.topic_family(&log).expect("`check` has found the family");
+        let keep = log.settings().keep;
+        let now_ms = self.now_ms;
+        let touched = self.touch(&log);
+
+        let (placed, closed) = touched.head.append(batch.header(), now_ms, &keep);
+        let batch = patch(batch, placed.base);
+        let bytes = batch.bytes().clone();
+        touched.batches.push(batch);
+        touched.closed.extend(closed);
+
+        self.write.put_cf(&handle, keys::batch(log.slot, log.partition(), placed.next - 1), bytes);
+        if let Some(segment) = closed {
+            let key = keys::segment(log.topic_id(), log.partition(), segment.base);
+            let meta = self.family(Family::Meta);
+            self.write.put_cf(&meta, key, tables::segments::encode(&segment));
+        }
+        placed
+    }
+
+    /// Drops what the log's retention does not keep any more. The batches go by one range deletion.
+    fn trim(&mut self, log: &Arc<Log>) {
+        let keep = log.settings().keep;
+        let now_ms = self.now_ms;
+        let touched = self.touch(log);
+        if touched.trimmed {
+            return;
+        }
+        let ledger = log.ledger.lock();
+        let (count, is_active_old) = ledger.expired(&keep, now_ms);
+        // Appended to by an earlier commit of this group: then it is not old any more.
+        let whole = is_active_old && touched.head == ledger.head;
+        let start = if whole { ledger.head.next() } else { ledger.start_without(count) };
+        if start == touched.head.start {
+            return;
+        }
+        let dropped: Vec<Segment> = ledger.closed.iter().take(count).copied().collect();
+        drop(ledger);
+
+        touched.trimmed = true;
+        touched.dropped = count;
+        touched.head.start = start;
+        touched.head.bytes -= dropped.iter().map(|s| s.bytes).sum::<u64>().min(touched.head.bytes);
+        if whole {
+            touched.head.bytes = 0;
+            touched.head.active = Segment::empty(start);
+        }
+
+        let (topic, partition) = (log.topic_id(), log.partition());
+        let meta = self.family(Family::Meta);
+        for segment in dropped {
+            self.write.delete_cf(&meta, keys::segment(topic, partition, segment.base));
+        }
+        if let Some(handle) = self.topic_family(log) {
+            let (from, to) = (keys::batch(log.slot, partition, 0), keys::batch(log.slot, partition, start));
+            self.write.delete_range_cf(&handle, from, to);
+        }
+    }
+
+    fn put_row(&mut self, row: Row) {
+        match row {
+            Row::Put { family, key, value } => {
+                let family = self.family(family);
+                self.write.put_cf(&family, key, value);
+            }
+            Row::Delete { family, key } => {
+                let family = self.family(family);
+                self.write.delete_cf(&family, key);
+            }
+            Row::DeleteRange { family, start, end } => {
+                let family = self.family(family);
+                self.write.delete_range_cf(&family, start, end);
+            }
+        }
+    }
+
+    /// The write, and what to publish after it. From here on nobody reads what the write deletes.
+    pub(super) fn finish(mut self) -> (WriteBatch, Vec<Touched>) {
+        self.touched.retain(|t| t.retired || t.trimmed || !t.batches.is_empty());
+        let mut meta = None;
+        for touched in &self.touched {
+            if touched.trimmed {
+                touched.log.set_start(touched.head.start);
+            }
+            if !touched.retired {
+                let key = keys::log(touched.log.topic_id(), touched.log.partition());
+                let meta = meta.get_or_insert_with(|| self.db.family(Family::Meta));
+                self.write.put_cf(meta, key, tables::logs::encode(&touched.head));
+            }
+        }
+        (self.write, self.touched)
+    }
+}
+
+// === impl Touched ===
+
+impl Touched {
+    /// Was all of the log, before this group, on disk?
+    pub(super) fn is_durable(&self) -> bool {
+        self.log.durable() == self.log.tail()
+    }
+
+    /// Makes the written group visible: first in memory, then to whoever waits for the tail.
+    pub(super) fn publish(self, cache: &mut TailCache) -> Arc<Log> {
+        let Self { log, head, closed, dropped, trimmed, retired, batches } = self;
+        {
+            let mut ledger = log.ledger.lock();
+            ledger.closed.drain(..dropped);
+            ledger.closed.extend(closed);
+            ledger.head = head;
+        }
+        if trimmed {
+            cache.trim(&log, head.start);
+        }
+        cache.push(&log, batches.into_iter());
+        log.set_bytes(head.bytes);
+        log.set_tail(head.next());
+        if retired {
+            log.set_gone();
+            cache.trim(&log, Offset::MAX);
+        }
+        log
+    }
+}
+
+/// The batch with its base offset in place. A batch that nobody else holds is patched where it lies; the write copies
+/// it anyway.
+fn patch(batch: RecordBatch, base: Offset) -> RecordBatch {
+    let shared = batch.bytes().clone();
+    drop(batch);
+    let mut own = match shared.try_into_mut() {
+        // A buffer that was grown for more than its content would stay in the tail cache with all its room.
+        Ok(own) if own.capacity() <= own.len() + own.len() / 2 + 1024 => own,
+        Ok(own) => BytesMut::from(&own[..]),
+        Err(shared) => BytesMut::from(&shared[..]),
+    };
+    batch::place(&mut own, base).expect("a batch has a header, and its log is not exhausted");
+    RecordBatch::trusted(own.freeze()).expect("its header was read before")
+}

@@ -1,0 +1,43 @@
+//! Topics. Row: JSON of `{ slot, topic }` under the topic's id. A topic's family is made before its row and dropped
+//! after it: a row without a family is damage, a family without a row is left over.
+
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::commit::Commit;
+use super::super::db::Db;
+use super::super::error::ReadError;
+use super::super::families::Family;
+use super::super::keys::{self, Kind};
+use crate::model::TopicId;
+use crate::model::topic::Topic;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::storage) struct Row {
+    /// the topic's number in the keys of its batches
+    pub(in crate::storage) slot: u32,
+    pub(in crate::storage) topic: Topic,
+}
+
+pub(in crate::storage) fn put(commit: &mut Commit, row: &Row) {
+    commit.put(Family::Meta, keys::topic(row.topic.id), super::encode_json(row));
+}
+
+/// The topic with the bounds and segments of its logs.
+pub(in crate::storage) fn delete(commit: &mut Commit, id: TopicId) {
+    commit.delete(Family::Meta, keys::topic(id));
+    for kind in [Kind::Log, Kind::Segment] {
+        let (start, end) = keys::of_topic(kind, id);
+        commit.delete_range(Family::Meta, start, end);
+    }
+}
+
+pub(in crate::storage) fn load_all(db: &Db) -> Result<Vec<Row>, ReadError> {
+    let mut rows = Vec::new();
+    db.scan(Family::Meta, keys::all(Kind::Topic), |_, row| {
+        rows.push(super::decode_json("topic", row));
+        ControlFlow::Continue(())
+    })?;
+    rows.into_iter().collect()
+}

@@ -1,0 +1,75 @@
+//! The name of every metric, and what it says. A name that dashboards use is an interface: it is never changed in
+//! passing. Base units are seconds and bytes, counters end in `_total`, labels take few values.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Duration of the write that makes a group of commits durable, its fdatasync included.
+pub const WAL_SYNC_DURATION_SECONDS: &str = "millstream_wal_sync_duration_seconds";
+/// Commits that one write made.
+pub const COMMIT_GROUP_COMMITS: &str = "millstream_commit_group_commits";
+/// Bytes that one write made.
+pub const COMMIT_GROUP_BYTES: &str = "millstream_commit_group_bytes";
+/// Commits that were made.
+pub const COMMITS_TOTAL: &str = "millstream_commits_total";
+/// Commits that were refused before anything was written; label `reason`.
+pub const COMMITS_REFUSED_TOTAL: &str = "millstream_commits_refused_total";
+/// Bytes of record batches in memory for tailing readers.
+pub const TAIL_CACHE_BYTES: &str = "millstream_tail_cache_bytes";
+/// Reads answered; label `source`: `memory` or `disk`.
+pub const LOG_READS_TOTAL: &str = "millstream_log_reads_total";
+/// Bytes of records that retention deleted.
+pub const RETENTION_DELETED_BYTES_TOTAL: &str = "millstream_retention_deleted_bytes_total";
+/// Free bytes of the disk that holds the data directory.
+pub const DISK_FREE_BYTES: &str = "millstream_disk_free_bytes";
+/// Below so many free bytes writes are refused.
+pub const DISK_RESERVE_BYTES: &str = "millstream_disk_reserve_bytes";
+/// Time that writes stood still because flushes or compactions were behind.
+pub const ROCKSDB_STALL_SECONDS: &str = "millstream_rocksdb_stall_seconds_total";
+/// Bytes that compaction still has to rewrite.
+pub const ROCKSDB_PENDING_COMPACTION_BYTES: &str = "millstream_rocksdb_pending_compaction_bytes";
+/// Blocks found in the block cache.
+pub const ROCKSDB_BLOCK_CACHE_HITS: &str = "millstream_rocksdb_block_cache_hits_total";
+/// Blocks read from disk.
+pub const ROCKSDB_BLOCK_CACHE_MISSES: &str = "millstream_rocksdb_block_cache_misses_total";
+/// Bytes in the block cache.
+pub const ROCKSDB_BLOCK_CACHE_BYTES: &str = "millstream_rocksdb_block_cache_bytes";
+/// Bytes in memtables.
+pub const ROCKSDB_MEMTABLE_BYTES: &str = "millstream_rocksdb_memtable_bytes";
+/// Estimated number of rows of all tasks' state.
+pub const STATE_KEYS_ESTIMATE: &str = "millstream_state_keys_estimate";
+/// Estimated bytes of all tasks' state on disk.
+pub const STATE_BYTES: &str = "millstream_state_bytes";
+
+/// Tells the installed recorder what the metrics mean. Called once, after the recorder is installed.
+pub fn describe() {
+    describe_histogram!(
+        WAL_SYNC_DURATION_SECONDS,
+        Unit::Seconds,
+        "Duration of a synced group write, fdatasync included"
+    );
+    describe_histogram!(COMMIT_GROUP_COMMITS, Unit::Count, "Commits made by one group write");
+    describe_histogram!(COMMIT_GROUP_BYTES, Unit::Bytes, "Bytes made by one group write");
+    describe_counter!(COMMITS_TOTAL, Unit::Count, "Commits made");
+    describe_counter!(COMMITS_REFUSED_TOTAL, Unit::Count, "Commits refused before anything was written");
+    describe_gauge!(TAIL_CACHE_BYTES, Unit::Bytes, "Record batches in memory for tailing readers");
+    describe_counter!(LOG_READS_TOTAL, Unit::Count, "Reads of record batches, by where they were found");
+    describe_counter!(RETENTION_DELETED_BYTES_TOTAL, Unit::Bytes, "Record batches deleted by retention");
+    describe_gauge!(DISK_FREE_BYTES, Unit::Bytes, "Free bytes of the data directory's disk");
+    describe_gauge!(DISK_RESERVE_BYTES, Unit::Bytes, "Writes are refused below so many free bytes");
+    describe_counter!(
+        ROCKSDB_STALL_SECONDS,
+        Unit::Seconds,
+        "Time that writes stood still for flushes or compactions"
+    );
+    describe_gauge!(
+        ROCKSDB_PENDING_COMPACTION_BYTES,
+        Unit::Bytes,
+        "Bytes that compaction still has to rewrite"
+    );
+    describe_counter!(ROCKSDB_BLOCK_CACHE_HITS, Unit::Count, "Blocks found in the block cache");
+    describe_counter!(ROCKSDB_BLOCK_CACHE_MISSES, Unit::Count, "Blocks not found in the block cache");
+    describe_gauge!(ROCKSDB_BLOCK_CACHE_BYTES, Unit::Bytes, "Bytes in the block cache");
+    describe_gauge!(ROCKSDB_MEMTABLE_BYTES, Unit::Bytes, "Bytes in memtables");
+    describe_gauge!(STATE_KEYS_ESTIMATE, Unit::Count, "Estimated rows of all tasks' state");
+    describe_gauge!(STATE_BYTES, Unit::Bytes, "Estimated bytes of all tasks' state on disk");
+}

@@ -1,0 +1,102 @@
+//! A component ready to run: loaded machine code, linked to the host functions once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::{ComponentExportIndex, InstancePre};
+
+use super::artifact::{self, ArtifactError, Stamp};
+use super::engine::Engine;
+use super::host::{Host, interface};
+use super::instance::{InstanceConfig, Live};
+use super::{Fault, Processor, Transformer};
+use crate::model::module::ModuleKind;
+use crate::state::TaskState;
+
+/// Machine code that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// the artifact is missing, damaged or of another engine: compile again
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// the code wants what this server does not offer
+    #[error("the component cannot be linked: {0}")]
+    Link(String),
+}
+
+/// Cheap to clone; instances are independent of each other.
+#[derive(Clone)]
+pub struct Component {
+    pub(super) pre: InstancePre<Host>,
+    pub(super) exports: Exports,
+    pub(super) instances: Arc<Semaphore>,
+    kind: ModuleKind,
+    stamp: Stamp,
+}
+
+/// Where the functions of the component's kind are.
+#[derive(Clone, Copy)]
+pub(super) struct Exports {
+    pub(super) open: ComponentExportIndex,
+    pub(super) process: ComponentExportIndex,
+}
+
+impl Engine {
+    /// Loads an artifact that this server has compiled, of a component whose exports make it a `kind`. Blocks for
+    /// reading the file once.
+    pub fn load(&self, artifact: &Path, kind: ModuleKind) -> Result<Component, LoadError> {
+        let (component, stamp) = artifact::load(&self.inner, artifact)?;
+        let link = |e: wasmtime::Error| LoadError::Link(format!("{e:#}"));
+        let pre = self.linker.instantiate_pre(&component).map_err(link)?;
+
+        let name = interface(kind.export());
+        let function = |function: &str| {
+            let instance = component.get_export_index(None, &name);
+            let index = instance.and_then(|instance| component.get_export_index(Some(&instance), function));
+            index.ok_or_else(|| LoadError::Link(format!("it does not export `{function}` of {name}")))
+        };
+        let exports = Exports { open: function("open")?, process: function("process")? };
+        Ok(Component { pre, exports, instances: self.instances.clone(), kind, stamp })
+    }
+}
+
+impl Component {
+    /// What its exports make of it.
+    pub fn kind(&self) -> ModuleKind {
+        self.kind
+    }
+
+    /// What is known of its compilation.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// A new instance of a transform, opened. Runs guest code: call it on the guests' threads.
+    pub async fn transformer(&self, config: InstanceConfig) -> Result<Transformer, Fault> {
+        if !self.kind.is_transform() {
+            return Err(self.wrong_kind("inline"));
+        }
+        let live = Live::start(self, config, None).await?;
+        Transformer::open(live, self.kind).await
+    }
+
+    /// A new instance of a processor, opened, over its task's state. Runs guest code: call it on the guests' threads.
+    pub async fn processor(&self, config: InstanceConfig, state: TaskState) -> Result<Processor, Fault> {
+        if self.kind != ModuleKind::Processor {
+            return Err(self.wrong_kind("as a processor"));
+        }
+        let live = Live::start(self, config, Some(state)).await?;
+        Processor::open(live).await
+    }
+
+    fn wrong_kind(&self, wanted: &str) -> Fault {
+        Fault::Instance(format!("the module exports `{}` and cannot run {wanted}", self.kind.export()))
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}

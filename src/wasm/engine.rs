@@ -1,0 +1,75 @@
+//! The engine: its settings, the linked host functions, and the ticks that let guests share threads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
+use wasmtime::{Config, EngineWeak, OptLevel, WasmBacktraceDetails};
+
+use super::host::{self, Host};
+use crate::model::limits::INSTANCES_MAX;
+use crate::runtime::tasks;
+
+/// A guest yields at every tick, and limits are looked at then.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// The engine could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// settings that this machine does not take
+    #[error("WebAssembly engine: {0}")]
+    Setup(String),
+    /// no ticker
+    #[error("thread of the WebAssembly engine's ticker: {0}")]
+    Ticker(std::io::Error),
+}
+
+/// Cheap to clone. Lives as long as the last clone, component or instance.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) inner: wasmtime::Engine,
+    pub(super) linker: Arc<Linker<Host>>,
+    /// one permit per live instance
+    pub(super) instances: Arc<Semaphore>,
+}
+
+impl Engine {
+    /// Sets up the engine, links the host functions and starts the ticker thread, which ends with the engine.
+    pub fn new() -> Result<Self, EngineError> {
+        let setup = |e: wasmtime::Error| EngineError::Setup(format!("{e:#}"));
+        let inner = wasmtime::Engine::new(&config()).map_err(setup)?;
+        let mut linker = Linker::new(&inner);
+        host::link(&mut linker).map_err(setup)?;
+
+        let weak = inner.weak();
+        tasks::thread("wasm-ticker", move || tick(&weak)).map_err(EngineError::Ticker)?;
+        Ok(Self { inner, linker: Arc::new(linker), instances: Arc::new(Semaphore::new(INSTANCES_MAX)) })
+    }
+}
+
+/// One set of settings for compiling and running: a compiled artifact is valid only under the settings it was made with.
+pub(super) fn config() -> Config {
+    let mut config = Config::new();
+    config
+        // The only way to stop and to share; a third dearer for tight loops, and still cheaper than fuel (measured).
+        .epoch_interruption(true)
+        // No guest runs two calls at once; without it calls are cheaper.
+        .concurrency_support(false)
+        // Interpreters start in 20 to 600 us with it, in milliseconds without (measured).
+        .memory_init_cow(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .parallel_compilation(true)
+        // wasmtime's own default, kept in sight: it bounds recursion. The fiber's stack has to be larger.
+        .max_wasm_stack(512 << 10)
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config
+}
+
+fn tick(engine: &EngineWeak) {
+    while let Some(engine) = engine.upgrade() {
+        engine.increment_epoch();
+        drop(engine);
+        std::thread::sleep(TICK);
+    }
+}

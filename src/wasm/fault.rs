@@ -1,0 +1,183 @@
+//! What can go wrong in a call into a guest, as opposed to the guest's verdict on a record.
+
+use wasmtime::{Trap, WasmBacktrace};
+
+/// A call that failed. Its instance is spent and has to be dropped.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The code aborted: a panic, an access out of bounds, endless recursion.
+    #[error("the code trapped: {message}")]
+    Trap {
+        /// the panic's message where the code logged one, else the kind of trap
+        message: String,
+        /// function names, innermost first
+        backtrace: Vec<String>,
+    },
+    /// A bound of the deployment was passed.
+    #[error("the {} limit was passed: {detail}", kind.name())]
+    Limit {
+        /// which one
+        kind: LimitKind,
+        /// found and allowed
+        detail: String,
+    },
+    /// The code says: the whole batch, later.
+    #[error("the code asks to retry: {0}")]
+    Retry(String),
+    /// The code says: the whole batch, never.
+    #[error("the code gave up on the batch: {0}")]
+    Fatal(String),
+    /// The code says: only this input is bad.
+    #[error("the code refused input {index} of the batch: {reason}")]
+    At {
+        /// which input of the batch, from 0
+        index: u32,
+        /// the code's words
+        reason: String,
+    },
+    /// What came back contradicts the interface.
+    #[error("the code broke the interface: {0}")]
+    Protocol(String),
+    /// The code's `open` refused to start.
+    #[error("the code's open failed: {0}")]
+    Open(String),
+    /// No instance could be made, or a spent one was called.
+    #[error("no instance: {0}")]
+    Instance(String),
+}
+
+/// Bounds of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// CPU time of one call
+    Cpu,
+    /// wall time of one call
+    Wall,
+    /// linear memory
+    Memory,
+    /// bytes that came back
+    OutputBytes,
+    /// records that came back
+    OutputRecords,
+    /// state: quota, sizes, number of stores
+    State,
+}
+
+impl LimitKind {
+    /// As users read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU time",
+            Self::Wall => "wall time",
+            Self::Memory => "memory",
+            Self::OutputBytes => "output bytes",
+            Self::OutputRecords => "output records",
+            Self::State => "state",
+        }
+    }
+}
+
+impl Fault {
+    /// Stable name for metrics, logs and problem documents.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "trap",
+            Self::Limit { kind, .. } => match kind {
+                LimitKind::Cpu => "cpu_limit",
+                LimitKind::Wall => "wall_limit",
+                LimitKind::Memory => "memory_limit",
+                LimitKind::OutputBytes => "output_bytes_limit",
+                LimitKind::OutputRecords => "output_records_limit",
+                LimitKind::State => "state_limit",
+            },
+            Self::Retry(_) => "retry",
+            Self::Fatal(_) => "fatal",
+            Self::At { .. } => "at",
+            Self::Protocol(_) => "protocol",
+            Self::Open(_) => "open_failed",
+            Self::Instance(_) => "instance",
+        }
+    }
+
+    pub(super) fn limit(kind: LimitKind, detail: impl Into<String>) -> Self {
+        Self::Limit { kind, detail: detail.into() }
+    }
+}
+
+/// Words for an error that ended a call and that no host function explained. `spoken` is what the code logged last as
+/// an error: the panic message, if the language logs one.
+pub(super) fn from_engine(error: &wasmtime::Error, spoken: Option<String>) -> Fault {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(frames).unwrap_or_default();
+    if let Some(exit) = error.downcast_ref::<wasmtime_wasi::I32Exit>() {
+        let exit = format!("it called exit({})", exit.0);
+        return Fault::Trap { message: spoken.unwrap_or(exit), backtrace };
+    }
+    if let Some(trap) = error.downcast_ref::<Trap>() {
+        let message = spoken.unwrap_or_else(|| trap_words(*trap));
+        return Fault::Trap { message, backtrace };
+    }
+    let cause = error.root_cause().to_string();
+    // The type of this error is private to wasmtime; a test pins its text.
+    if cause.contains("fuel allocated for hostcalls") {
+        return Fault::limit(
+            LimitKind::OutputBytes,
+            "the code handed over more data in one call than it may",
+        );
+    }
+    Fault::Protocol(cause)
+}
+
+fn trap_words(trap: Trap) -> String {
+    match trap {
+        Trap::UnreachableCodeReached => "it aborted (`unreachable`), as a panic does".to_owned(),
+        Trap::StackOverflow => "its call stack is exhausted; endless recursion?".to_owned(),
+        other => other.to_string().trim_start_matches("wasm trap: ").to_owned(),
+    }
+}
+
+/// Names as the engine prints them: demangled, with the source line where the module carries debug information.
+fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
+    let printed = backtrace.to_string();
+    let mut out: Vec<String> = Vec::new();
+    for line in printed.lines().skip(1) {
+        let line = line.trim();
+        match (line.strip_prefix("at "), out.last_mut()) {
+            (Some(place), Some(frame)) => {
+                frame.push_str(" at ");
+                frame.push_str(place);
+            }
+            // `3:   0x1f2 - redact.wasm!redact::mask`, or `- redact::mask` for what was inlined into the frame above
+            _ => out.push(without_hash(line.rsplit_once("- ").map_or(line, |(_, name)| name)).to_owned()),
+        }
+    }
+    // The panic runtime's own frames say nothing about the user's code.
+    let machinery = |f: &String| {
+        ["panicking", "rust_panic", "rust_begin_unwind", "process::abort"].iter().any(|m| f.contains(m))
+    };
+    let own = out.iter().position(|f| !machinery(f)).unwrap_or(0);
+    out.split_off(own)
+}
+
+/// Without the `::h0123456789abcdef` that rustc ends names with.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((name, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => name,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_reads_as_one_line_with_a_code() {
+        let fault = Fault::limit(LimitKind::Cpu, "more than 200ms in one call");
+        assert_eq!(fault.to_string(), "the CPU time limit was passed: more than 200ms in one call");
+        assert_eq!(fault.code(), "cpu_limit");
+        assert_eq!(
+            Fault::At { index: 3, reason: "no id".into() }.to_string(),
+            "the code refused input 3 of the batch: no id"
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Looks at uploaded bytes: is it a component for this server, which kind, and if not, what its author should do. Nothing
+//! is compiled or run here. Function bodies are validated by the compiler, in its own process.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use wit_component::{ComponentEncoder, DecodedWasm, WitPrinter};
+use wit_parser::{InterfaceId, PackageId, Resolve, WorldId, WorldItem};
+
+use super::{PACKAGE, PACKAGE_VERSION, WIT};
+use crate::model::module::ModuleKind;
+use crate::model::suggest;
+
+mod invalid;
+mod sections;
+mod shape;
+#[cfg(test)]
+mod tests;
+
+pub use invalid::{Invalid, UnknownImport};
+
+/// What an upload turned out to be.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// the component: the bytes as uploaded, or what a core module was made into
+    pub component: Bytes,
+    /// what its exports make of it
+    pub kind: ModuleKind,
+    /// interfaces it imports, as `package:name/interface@version`
+    pub imports: Vec<String>,
+    /// interfaces it exports
+    pub exports: Vec<String>,
+    /// tools that made it, such as `rustc 1.95.0`
+    pub producers: Vec<String>,
+    /// its world as WIT text
+    pub wit: String,
+}
+
+/// Interfaces of ours that a component may import; the linker offers exactly these.
+const OFFERED: [&str; 4] = ["types", "log", "config", "state"];
+/// WASI 0.2 packages that are linked, over an empty context.
+const WASI_OFFERED: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// Kinds by what they export, the preferred one first.
+const KINDS: [ModuleKind; 3] = [ModuleKind::TransformPacked, ModuleKind::Transform, ModuleKind::Processor];
+
+/// The released WIT, parsed.
+struct Released {
+    resolve: Resolve,
+    package: PackageId,
+}
+
+static RELEASED: LazyLock<Released> = LazyLock::new(|| {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("millstream.wit", WIT).expect("a test parses the WIT that is built in");
+    Released { resolve, package }
+});
+
+impl Released {
+    fn interface(&self, name: &str) -> Option<InterfaceId> {
+        self.resolve.packages[self.package].interfaces.get(name).copied()
+    }
+}
+
+/// Checks uploaded bytes, a component or a core module that carries its WIT. Takes time in proportion to their size (a
+/// second for 20 MB): call it where blocking is allowed.
+pub fn inspect(bytes: &Bytes) -> Result<Inspected, Invalid> {
+    let component = match bytes.get(..8) {
+        Some(b"\0asm\x0d\0\x01\0") => bytes.clone(),
+        Some(b"\0asm\x01\0\0\0") => componentize(bytes)?.into(),
+        Some([b'\0', b'a', b's', b'm', version @ ..]) => {
+            return Err(Invalid::Malformed(format!(
+                "binary version {version:02x?}, which is neither a module nor a component"
+            )));
+        }
+        _ => return Err(Invalid::not_wasm(bytes)),
+    };
+    let (resolve, world) = match wit_component::decode(&component) {
+        Ok(DecodedWasm::Component(resolve, world)) => (resolve, world),
+        Ok(DecodedWasm::WitPackage(..)) => return Err(Invalid::WitPackage),
+        Err(e) => return Err(Invalid::Malformed(format!("{e:#}"))),
+    };
+
+    let names = |items: Vec<Item<'_>>| items.into_iter().map(|item| item.name).collect::<Vec<_>>();
+    check_imports(&resolve, world)?;
+    let kind = kind(&resolve, world)?;
+    Ok(Inspected {
+        kind,
+        imports: names(items(&resolve, world, Side::Imports)),
+        exports: names(items(&resolve, world, Side::Exports)),
+        producers: sections::producers(&component),
+        wit: print(&resolve, world),
+        component,
+    })
+}
+
+/// A core module, as rustc or clang write it, becomes a component by the WIT in its custom section.
+fn componentize(module: &[u8]) -> Result<Vec<u8>, Invalid> {
+    let (described, _) =
+        wit_component::metadata::decode(module).map_err(|e| Invalid::Malformed(format!("{e:#}")))?;
+    if described.is_none() {
+        return Err(Invalid::NoWit);
+    }
+    let encoded =
+        ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode());
+    encoded.map_err(|e| {
+        let detail = format!("{e:#}");
+        if detail.contains("wasi_snapshot_preview1") { Invalid::Preview1 } else { Invalid::Encode(detail) }
+    })
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Imports,
+    Exports,
+}
+
+struct Item<'a> {
+    name: String,
+    item: &'a WorldItem,
+}
+
+fn items(resolve: &Resolve, world: WorldId, side: Side) -> Vec<Item<'_>> {
+    let world = &resolve.worlds[world];
+    let items = match side {
+        Side::Imports => &world.imports,
+        Side::Exports => &world.exports,
+    };
+    items.iter().map(|(key, item)| Item { name: resolve.name_world_key(key), item }).collect()
+}
+
+/// `package:name/interface@version`, taken apart.
+struct Name<'a> {
+    package: &'a str,
+    interface: &'a str,
+    version: &'a str,
+}
+
+impl<'a> Name<'a> {
+    fn parse(name: &'a str) -> Option<Self> {
+        let (package, rest) = name.split_once('/')?;
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        Some(Self { package, interface, version })
+    }
+}
+
+fn check_imports(resolve: &Resolve, world: WorldId) -> Result<(), Invalid> {
+    let mut unknown = Vec::new();
+    for Item { name, item } in items(resolve, world, Side::Imports) {
+        let Some(parsed) = Name::parse(&name) else {
+            // A type that the world names; a function would have to come from somewhere.
+            if !matches!(item, WorldItem::Type { .. }) {
+                unknown.push(UnknownImport {
+                    hint: "the server offers interfaces, no single functions".into(),
+                    name,
+                });
+            }
+            continue;
+        };
+        if parsed.package == PACKAGE && parsed.version != PACKAGE_VERSION {
+            return Err(Invalid::Version { found: name.clone(), expected: PACKAGE_VERSION });
+        }
+        if parsed.package == PACKAGE && OFFERED.contains(&parsed.interface) {
+            if let WorldItem::Interface { id, .. } = item {
+                check_interface(resolve, *id, parsed.interface, Side::Imports)?;
+            }
+            continue;
+        }
+        if let Some(hint) = import_hint(&parsed) {
+            unknown.push(UnknownImport { hint, name });
+        }
+    }
+    if unknown.is_empty() { Ok(()) } else { Err(Invalid::Imports(unknown)) }
+}
+
+/// What to do about an import that is not ours; `None`: it is offered.
+fn import_hint(import: &Name<'_>) -> Option<String> {
+    if import.package == PACKAGE {
+        return Some(match suggest(import.interface, OFFERED) {
+            Some(near) => format!("did you mean `{PACKAGE}/{near}@{PACKAGE_VERSION}`?"),
+            None => format!("the server offers {} of this package", OFFERED.join(", ")),
+        });
+    }
+    let Some(wasi) = import.package.strip_prefix("wasi:") else {
+        return Some(format!(
+            "guests may import {PACKAGE} and WASI 0.2; give the component its own copy of this interface"
+        ));
+    };
+    let minor = import.version.split('.').take(2).collect::<Vec<_>>().join(".");
+    if minor == "0.2" && WASI_OFFERED.contains(&wasi) {
+        return None;
+    }
+    Some(match (wasi, minor.as_str()) {
+        ("http", _) => {
+            "guests have no network; build without it (componentize-js: disableFeatures http and fetch-event)"
+                .into()
+        }
+        (_, "0.3") => "WASI 0.3 is not offered; build for WASI 0.2 (componentize-qjs: --sync)".into(),
+        _ => format!("of WASI 0.2 the packages {} are offered", WASI_OFFERED.join(", ")),
+    })
+}
+
+fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
+    let exports = items(resolve, world, Side::Exports);
+    let exported = |kind: &ModuleKind| {
+        let wanted = format!("{PACKAGE}/{}@{PACKAGE_VERSION}", kind.export());
+        exports.iter().find(|export| export.name == wanted)
+    };
+    let found: Vec<_> = KINDS.into_iter().filter(|kind| exported(kind).is_some()).collect();
+    let Some(kind) = found.first().copied() else {
+        return Err(no_kind(exports));
+    };
+    if found.contains(&ModuleKind::Processor) && kind != ModuleKind::Processor {
+        return Err(Invalid::Ambiguous);
+    }
+    for kind in found {
+        if let Some(Item { item: WorldItem::Interface { id, .. }, .. }) = exported(&kind) {
+            check_interface(resolve, *id, kind.export(), Side::Exports)?;
+        }
+    }
+    Ok(kind)
+}
+
+/// Nothing that is known is exported: in another version perhaps, or under another name.
+fn no_kind(exports: Vec<Item<'_>>) -> Invalid {
+    for export in &exports {
+        if let Some(name) = Name::parse(&export.name)
+            && name.package == PACKAGE
+            && name.version != PACKAGE_VERSION
+        {
+            return Invalid::Version { found: export.name.clone(), expected: PACKAGE_VERSION };
+        }
+    }
+    Invalid::NoKind { found: exports.into_iter().map(|export| export.name).collect() }
+}
+
+/// Compares an interface with the released one of the same name. Exports need all of its functions, imports only those
+/// they use.
+fn check_interface(resolve: &Resolve, found: InterfaceId, name: &str, side: Side) -> Result<(), Invalid> {
+    let released = &*RELEASED;
+    let Some(expected) = released.interface(name) else { return Ok(()) };
+    let found = &resolve.interfaces[found].functions;
+    let expected = &released.resolve.interfaces[expected].functions;
+    let differs = |function: &str, what: String| Invalid::Function {
+        interface: format!("{PACKAGE}/{name}@{PACKAGE_VERSION}"),
+        function: function.to_owned(),
+        what,
+    };
+    let wanted = match side {
+        Side::Exports => expected.keys(),
+        Side::Imports => found.keys(),
+    };
+    for function in wanted {
+        match (found.get(function), expected.get(function)) {
+            (Some(f), Some(e)) => {
+                shape::compare((resolve, f), (&released.resolve, e))
+                    .map_err(|what| differs(function, what))?;
+            }
+            (None, _) => return Err(differs(function, "it is missing".to_owned())),
+            (_, None) => {
+                return Err(differs(function, "the released interface has no such function".to_owned()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The world as text, with the packages it uses nested.
+fn print(resolve: &Resolve, world: WorldId) -> String {
+    let Some(main) = resolve.worlds[world].package else { return String::new() };
+    let nested: Vec<_> = resolve.packages.iter().map(|(id, _)| id).filter(|id| *id != main).collect();
+    let mut printer = WitPrinter::default();
+    match printer.print(resolve, main, &nested) {
+        Ok(()) => printer.output.to_string(),
+        Err(e) => format!("// this world cannot be written as WIT: {e:#}\n"),
+    }
+}

@@ -1,0 +1,122 @@
+//! Why an upload is refused, in words about its author's world: what is missing, what was found, what to do.
+
+use super::super::{PACKAGE, PACKAGE_VERSION};
+
+/// A refused upload. `Display` says what is wrong, [`Invalid::hint`] what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// another kind of file
+    #[error("this is no WebAssembly binary: {0}")]
+    NotWasm(String),
+    /// WebAssembly, but broken
+    #[error("the WebAssembly binary is malformed: {0}")]
+    Malformed(String),
+    /// a package of interfaces without code
+    #[error("this is a WIT package, which describes interfaces; it contains no code")]
+    WitPackage,
+    /// a core module that nothing is known of
+    #[error("this is a core WebAssembly module without WIT, so its functions have no meaning to the server")]
+    NoWit,
+    /// a core module for WASI preview 1
+    #[error("this core module imports wasi_snapshot_preview1")]
+    Preview1,
+    /// a core module that does not fit its own WIT
+    #[error("the core module does not fit the WIT it carries: {0}")]
+    Encode(String),
+    /// nothing that the server calls
+    #[error(
+        "it exports {}, and none of transform, transform-packed and processor of {PACKAGE}@{PACKAGE_VERSION}",
+        listed(found)
+    )]
+    NoKind {
+        /// everything it exports
+        found: Vec<String>,
+    },
+    /// a transform and a processor at once
+    #[error("it exports both a transform and a processor")]
+    Ambiguous,
+    /// our package in a version this server does not speak
+    #[error("it uses {found}; this server speaks version {expected}")]
+    Version {
+        /// the interface as named by the component
+        found: String,
+        /// ours
+        expected: &'static str,
+    },
+    /// imports that nobody fulfils
+    #[error("it imports what the server does not offer: {}", .0.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "))]
+    Imports(Vec<UnknownImport>),
+    /// the right name with another type
+    #[error("function `{function}` of {interface} differs from the released interface: {what}")]
+    Function {
+        /// full name of the interface
+        interface: String,
+        /// its function
+        function: String,
+        /// where, found and expected
+        what: String,
+    },
+}
+
+/// An import that the server does not offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownImport {
+    /// as the component names it
+    pub name: String,
+    /// what to do about it
+    pub hint: String,
+}
+
+impl Invalid {
+    pub(super) fn not_wasm(bytes: &[u8]) -> Self {
+        let found = match bytes {
+            [] => "the upload is empty".to_owned(),
+            [0x1f, 0x8b, ..] => "it is gzip-compressed".to_owned(),
+            [b'P', b'K', ..] => "it is a zip archive".to_owned(),
+            [0x7f, b'E', b'L', b'F', ..] => "it is a native Linux binary".to_owned(),
+            [b'\0', b'a', b's', b'm', ..] => "it ends within its first eight bytes".to_owned(),
+            _ if bytes.trim_ascii_start().starts_with(b"(") => "it looks like the text format".to_owned(),
+            _ => format!("it begins with {:02x?}", &bytes[..bytes.len().min(4)]),
+        };
+        Self::NotWasm(found)
+    }
+
+    /// What the author can do.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotWasm(_) => {
+                "upload the .wasm that your build writes, such as target/wasm32-unknown-unknown/release/NAME.wasm".into()
+            }
+            Self::Malformed(_) => "build again and upload the whole file".into(),
+            Self::WitPackage => "upload the component that was built from it".into(),
+            Self::NoWit => format!(
+                "build with bindings for {PACKAGE}@{PACKAGE_VERSION} (Rust: the SDK's macros, C: link the \
+                 *_component_type.o that wit-bindgen wrote), which put the WIT into the module"
+            ),
+            Self::Preview1 => {
+                "build for wasm32-unknown-unknown, or as a reactor without WASI calls, or upload a component made \
+                 with the preview 1 adapter (wasm32-wasip2 does this by itself)"
+                    .into()
+            }
+            Self::Encode(_) => "build the bindings again from the WIT that `millstream wit` prints".into(),
+            Self::NoKind { .. } => format!(
+                "export one of them: choose a world of {PACKAGE}@{PACKAGE_VERSION} (`millstream wit` prints it) when \
+                 the bindings are made"
+            ),
+            Self::Ambiguous => "upload two components, one for each".into(),
+            Self::Version { expected, .. } => {
+                format!("build with the SDK or WIT of version {expected}, or update the server")
+            }
+            Self::Imports(unknown) => {
+                unknown.iter().map(|i| format!("{}: {}", i.name, i.hint)).collect::<Vec<_>>().join("; ")
+            }
+            Self::Function { .. } => {
+                format!("build with an unchanged copy of {PACKAGE}@{PACKAGE_VERSION}, which `millstream wit` prints")
+            }
+        }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}

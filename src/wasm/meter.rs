@@ -1,0 +1,85 @@
+//! CPU time of a call, counted over the threads it runs on. A call moves between threads when it yields, so the time is
+//! taken around every poll; time inside host functions is taken off.
+//!
+//! One call at a time writes; the atomics only make the sharing between the poll, the engine's callback and the host
+//! functions safe.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::runtime::clock::thread_cpu;
+
+/// Counts for one instance.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    /// nanoseconds of this call's finished polls
+    used: AtomicU64,
+    /// the thread's clock when the running poll began
+    poll_began: AtomicU64,
+    /// nanoseconds of this call inside host functions
+    hosted: AtomicU64,
+    /// the call is past its first tick, so host functions are worth two system calls each
+    long: AtomicBool,
+    /// nanoseconds of all finished calls
+    total: AtomicU64,
+}
+
+impl Meter {
+    /// Runs `call` from zero.
+    pub(super) async fn measure<T>(self: &Arc<Self>, call: impl Future<Output = T>) -> T {
+        self.used.store(0, Relaxed);
+        self.hosted.store(0, Relaxed);
+        self.long.store(false, Relaxed);
+        let _end = AddToTotal(self);
+
+        let mut call = pin!(call);
+        poll_fn(|cx| {
+            let began = now();
+            self.poll_began.store(began, Relaxed);
+            let polled = call.as_mut().poll(cx);
+            self.used.fetch_add(now().saturating_sub(began), Relaxed);
+            polled
+        })
+        .await
+    }
+
+    /// CPU time of the running call, from inside its poll, at an epoch tick.
+    pub(super) fn at_tick(&self) -> Duration {
+        self.long.store(true, Relaxed);
+        let running = now().saturating_sub(self.poll_began.load(Relaxed));
+        let spent = self.used.load(Relaxed) + running;
+        Duration::from_nanos(spent.saturating_sub(self.hosted.load(Relaxed)))
+    }
+
+    /// Runs a host function, its time taken off the call's. Before the first tick of a call nothing is measured: a tick
+    /// is the resolution of the limit, and a clock reading costs as much as many a host function.
+    pub(super) fn host<T>(&self, work: impl FnOnce() -> T) -> T {
+        if !self.long.load(Relaxed) {
+            return work();
+        }
+        let began = now();
+        let out = work();
+        self.hosted.fetch_add(now().saturating_sub(began), Relaxed);
+        out
+    }
+
+    /// CPU time of all calls so far, host functions included.
+    pub(super) fn total(&self) -> Duration {
+        Duration::from_nanos(self.total.load(Relaxed))
+    }
+}
+
+struct AddToTotal<'a>(&'a Meter);
+
+impl Drop for AddToTotal<'_> {
+    fn drop(&mut self) {
+        self.0.total.fetch_add(self.0.used.load(Relaxed), Relaxed);
+    }
+}
+
+fn now() -> u64 {
+    u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,44 @@
+//! Floor 3: the users' code. The only code that names wasmtime.
+//!
+//! Bytes become a checked component (`inspect`), machine code (`artifact`, made in a child process), a pre-linked
+//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`]). Nothing here touches the log, decides
+//! what a fault means for a record, or retries: that is the caller's business.
+//!
+//! An instance whose last call failed is spent: guest memory is uncommitted state.
+
+pub mod artifact;
+mod bindings;
+mod component;
+mod convert;
+mod engine;
+mod fault;
+mod host;
+pub mod inspect;
+mod instance;
+mod limiter;
+mod meter;
+mod output;
+mod packed;
+mod processor;
+#[cfg(test)]
+pub(crate) mod tests;
+mod transform;
+
+pub use component::{Component, LoadError};
+pub use engine::{Engine, EngineError};
+pub use fault::{Fault, LimitKind};
+pub use host::log::{LogLevel, LogSink};
+pub use inspect::{Inspected, Invalid, inspect};
+pub use instance::InstanceConfig;
+pub use output::{Content, Input, Outcome, Output};
+pub use processor::Processor;
+pub use transform::Transformer;
+
+/// The WIT that guests are written against, as released.
+pub const WIT: &str = include_str!("../../wit/millstream.wit");
+
+/// The package of [`WIT`], without its version.
+const PACKAGE: &str = "millstream:functions";
+
+/// The version of [`PACKAGE`] that this server speaks.
+const PACKAGE_VERSION: &str = "0.1.0";

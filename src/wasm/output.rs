@@ -1,0 +1,67 @@
+//! What goes into a call and what comes out of it, in the server's terms.
+
+use bytes::Bytes;
+
+use crate::model::{Header, Offset, Partition, RecordView, TimestampMs};
+
+/// A record handed to a guest; borrowed from its batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// index into [`super::InstanceConfig::inputs`]
+    pub topic: u32,
+    /// its partition
+    pub partition: Partition,
+    /// inline: 0-based index in its batch
+    pub offset: Offset,
+    /// the record
+    pub record: RecordView<'a>,
+}
+
+impl Input<'_> {
+    /// Bytes of key, value and headers, as copied into the guest.
+    pub fn size(&self) -> usize {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        len(self.record.key) + len(self.record.value) + self.record.headers().encoded_len()
+    }
+}
+
+/// A transform's verdict on one input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// pass it on as it is
+    Keep,
+    /// leave it out
+    Drop,
+    /// replace it by these, at least one; `source` of each is the input's index
+    Emit(Vec<Output>),
+    /// refuse it, with a reason for its producer
+    Reject(String),
+}
+
+/// A record made by a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// index of the input it came from, always within the batch
+    pub source: Option<u32>,
+    /// `None`: the default output; else an index into [`super::InstanceConfig::outputs`]
+    pub route: Option<u32>,
+    /// its key
+    pub key: Content,
+    /// its value
+    pub value: Content,
+    /// `None`: the source's; without a source, that of the batch's last input. Never below -1, except as the source has it
+    pub timestamp: Option<TimestampMs>,
+    /// `None`: the source's; without a source, none
+    pub headers: Option<Vec<Header>>,
+}
+
+/// A key or a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// as the source has it; never without a source
+    Source,
+    /// null; as a value, a tombstone
+    Null,
+    /// these bytes, perhaps a slice shared with other outputs of the call
+    Bytes(Bytes),
+}

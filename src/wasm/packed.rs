@@ -1,0 +1,235 @@
+//! The packed form: two lists each way, whatever the number of records. The layout is drawn in `wit/millstream.wit`.
+//!
+//! What comes back is believed in nothing: order, indexes and lengths are checked before a byte is used. Outputs are
+//! slices of the one buffer that came back.
+
+use bytes::Bytes;
+
+use super::bindings::{Action, EntryIn, EntryOut, PackedIn, PackedOut};
+use super::convert::check;
+use super::fault::Fault;
+use super::host::log::cut;
+use super::instance::{Budget, source_of};
+use super::output::{Content, Input, Outcome, Output};
+use crate::model::Header;
+
+/// A key, value or headers that are null.
+const NULL: i32 = -1;
+/// A key, value or headers as the source has them.
+const SOURCE: i32 = -2;
+/// A buffer larger than this is given back after a call, for instances live long.
+const BUFFER_KEPT: usize = 256 << 10;
+
+/// The input of one call, reused from call to call.
+#[derive(Default)]
+pub(super) struct Buffer {
+    entries: Vec<EntryIn>,
+    data: Vec<u8>,
+}
+
+impl Buffer {
+    /// Packs a batch.
+    pub(super) fn pack(&mut self, batch: &[Input<'_>]) -> Result<PackedIn<'_>, Fault> {
+        self.entries.clear();
+        self.data.clear();
+        self.data.shrink_to(BUFFER_KEPT);
+        self.entries.reserve(batch.len());
+        self.data.reserve(batch.iter().map(Input::size).sum());
+        for (index, input) in batch.iter().enumerate() {
+            let entry = self.pack_one(input).map_err(|what| Fault::At {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                reason: format!("it cannot be packed: {what}"),
+            })?;
+            self.entries.push(entry);
+        }
+        Ok(PackedIn { entries: &self.entries, data: &self.data })
+    }
+
+    fn pack_one(&mut self, input: &Input<'_>) -> Result<EntryIn, &'static str> {
+        let key_len = self.put(input.record.key)?;
+        let value_len = self.put(input.record.value)?;
+        let headers_begin = self.data.len();
+        for (name, value) in input.record.headers() {
+            let name_len = u16::try_from(name.len()).map_err(|_| "a header name of more than 65535 bytes")?;
+            self.data.extend_from_slice(&name_len.to_le_bytes());
+            self.data.extend_from_slice(name.as_bytes());
+            let value_len = value.map_or(Ok(NULL), len_i32)?;
+            self.data.extend_from_slice(&value_len.to_le_bytes());
+            self.data.extend_from_slice(value.unwrap_or_default());
+        }
+        Ok(EntryIn {
+            topic: input.topic,
+            partition: input.partition,
+            offset: input.offset,
+            timestamp: input.record.timestamp,
+            key_len,
+            value_len,
+            headers_len: u32::try_from(self.data.len() - headers_begin)
+                .map_err(|_| "headers of more than 4 GiB")?,
+        })
+    }
+
+    fn put(&mut self, bytes: Option<&[u8]>) -> Result<i32, &'static str> {
+        let Some(bytes) = bytes else { return Ok(NULL) };
+        self.data.extend_from_slice(bytes);
+        len_i32(bytes)
+    }
+}
+
+fn len_i32(bytes: &[u8]) -> Result<i32, &'static str> {
+    i32::try_from(bytes.len()).map_err(|_| "a value of more than 2 GiB")
+}
+
+/// Checks and unpacks what came back: one outcome per input. `routes` is the number of declared routes.
+pub(super) fn unpack(
+    out: PackedOut,
+    batch: &[Input<'_>],
+    routes: usize,
+    budget: &mut Budget,
+) -> Result<Vec<Outcome>, Fault> {
+    let mut outcomes = vec![Outcome::Drop; batch.len()];
+    let mut data = Data { bytes: out.data.into(), at: 0 };
+    let mut last: Option<&EntryOut> = None;
+    for (index, entry) in out.entries.iter().enumerate() {
+        let bad = |what: String| Fault::Protocol(format!("entry {index} of the packed answer: {what}"));
+        let source = source_of(batch, entry.source)?;
+        match last {
+            Some(last) if last.source > entry.source => {
+                let sources = (entry.source, last.source);
+                return Err(bad(format!(
+                    "source {} after source {}; entries are sorted by source",
+                    sources.0, sources.1
+                )));
+            }
+            Some(last)
+                if last.source == entry.source
+                    && (last.action, entry.action) != (Action::Emit, Action::Emit) =>
+            {
+                return Err(bad(format!("source {} has another verdict already", entry.source)));
+            }
+            _ => {}
+        }
+        last = Some(entry);
+
+        let key = data.take(entry.key_len).map_err(bad)?;
+        let value = data.take(entry.value_len).map_err(bad)?;
+        let headers = data.take(entry.headers_len).map_err(bad)?;
+        let outcome = &mut outcomes[entry.source as usize];
+        match entry.action {
+            Action::Keep => *outcome = Outcome::Keep,
+            Action::Reject => *outcome = Outcome::Reject(reason(value).map_err(bad)?),
+            Action::Emit => {
+                let output = Output {
+                    source: Some(entry.source),
+                    route: route(entry.topic, routes).map_err(bad)?,
+                    key: key.into_content(),
+                    value: value.into_content(),
+                    timestamp: entry.timestamp,
+                    headers: headers.into_headers().map_err(bad)?,
+                };
+                check(&output, Some(source), budget)?;
+                match outcome {
+                    Outcome::Emit(outputs) => outputs.push(output),
+                    other => *other = Outcome::Emit(vec![output]),
+                }
+            }
+        }
+    }
+    if data.at != data.bytes.len() {
+        let (taken, found) = (data.at, data.bytes.len());
+        return Err(Fault::Protocol(format!(
+            "the packed answer's lengths sum to {taken}, its data has {found} bytes"
+        )));
+    }
+    Ok(outcomes)
+}
+
+/// The default output is 0, the n-th route is n.
+fn route(topic: u32, routes: usize) -> Result<Option<u32>, String> {
+    match topic.checked_sub(1) {
+        Some(route) if route as usize >= routes => {
+            Err(format!("output topic {topic}, the deployment declares {routes} routes"))
+        }
+        route => Ok(route),
+    }
+}
+
+fn reason(value: Piece) -> Result<String, String> {
+    let Piece::Bytes(bytes) = value else { return Ok(String::new()) };
+    std::str::from_utf8(&bytes).map(cut).map_err(|_| "a reason that is no UTF-8".to_owned())
+}
+
+/// One length-prefixed part of an entry.
+enum Piece {
+    Source,
+    Null,
+    Bytes(Bytes),
+}
+
+/// The data that came back, taken from its front.
+struct Data {
+    bytes: Bytes,
+    at: usize,
+}
+
+impl Data {
+    fn take(&mut self, len: i32) -> Result<Piece, String> {
+        match len {
+            SOURCE => Ok(Piece::Source),
+            NULL => Ok(Piece::Null),
+            _ => {
+                let len = usize::try_from(len).map_err(|_| format!("a length of {len}"))?;
+                let left = self.bytes.len() - self.at;
+                if len > left {
+                    return Err(format!("a length of {len} where {left} bytes are left"));
+                }
+                let bytes = self.bytes.slice(self.at..self.at + len);
+                self.at += len;
+                Ok(Piece::Bytes(bytes))
+            }
+        }
+    }
+}
+
+impl Piece {
+    fn into_content(self) -> Content {
+        match self {
+            Self::Source => Content::Source,
+            Self::Null => Content::Null,
+            Self::Bytes(bytes) => Content::Bytes(bytes),
+        }
+    }
+
+    /// Name length u16, name, value length s32 (-1: null), value; until the end.
+    fn into_headers(self) -> Result<Option<Vec<Header>>, String> {
+        let mut data = match self {
+            Self::Source => return Ok(None),
+            Self::Null => return Err("headers of length -1".to_owned()),
+            Self::Bytes(bytes) => bytes,
+        };
+        let mut headers = Vec::new();
+        while !data.is_empty() {
+            let name = split(&mut data, 2)
+                .and_then(|len| split(&mut data, usize::from(u16::from_le_bytes([len[0], len[1]]))));
+            let name = name.ok_or("a header that ends early")?;
+            let name = std::str::from_utf8(&name).map_err(|_| "a header name that is no UTF-8")?.to_owned();
+            let len = split(&mut data, 4).ok_or("a header that ends early")?;
+            let value = match i32::from_le_bytes([len[0], len[1], len[2], len[3]]) {
+                NULL => None,
+                len => {
+                    let len = usize::try_from(len).map_err(|_| format!("a header value of length {len}"))?;
+                    Some(split(&mut data, len).ok_or("a header that ends early")?)
+                }
+            };
+            headers.push(Header { name, value });
+        }
+        Ok(Some(headers))
+    }
+}
+
+fn split(data: &mut Bytes, len: usize) -> Option<Bytes> {
+    (len <= data.len()).then(|| data.split_to(len))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! Packed transforms in the engine.
+
+use super::*;
+
+fn guest<'a>(body: &'a str, rest: &'a str) -> Guest<'a> {
+    Guest { world: "packed-transform", body, rest, ..Guest::default() }
+}
+
+/// Entries at 1024, 48 bytes each, with the timestamp absent; data at 4096.
+const RESULT: &str =
+    "(i32.store (i32.const 260) (i32.const 1024)) (i32.store (i32.const 268) (i32.const 4096))";
+
+/// One entry as the canonical ABI lays it out.
+fn entry(source: u32, action: u8, topic: u32, lens: [i32; 3]) -> String {
+    let mut bytes = [0u8; 48];
+    bytes[..4].copy_from_slice(&source.to_le_bytes());
+    bytes[4] = action;
+    bytes[8..12].copy_from_slice(&topic.to_le_bytes());
+    for (i, len) in lens.iter().enumerate() {
+        bytes[32 + 4 * i..36 + 4 * i].copy_from_slice(&len.to_le_bytes());
+    }
+    bytes.iter().map(|b| format!("\\{b:02x}")).collect()
+}
+
+async fn run(entries: &[String], data: &str, inputs: usize) -> Result<Vec<Outcome>, Fault> {
+    let body = format!(
+        "{RESULT} (i32.store (i32.const 264) (i32.const {})) (i32.store (i32.const 272) (i32.const {}))",
+        entries.len(),
+        data.len()
+    );
+    let rest = format!(r#"(data (i32.const 1024) "{}") (data (i32.const 4096) "{data}")"#, entries.concat());
+    let values: Vec<_> = ["a", "b", "c", "d"][..inputs].to_vec();
+    guest(&body, &rest).transformer().await?.process(&Records::of(&values).inputs()).await
+}
+
+#[tokio::test]
+async fn verdicts_come_back_packed_and_outputs_share_one_buffer() {
+    let entries = [
+        entry(0, 0, 0, [-2, -2, -2]),
+        entry(2, 1, 2, [1, 2, -2]),
+        entry(2, 1, 0, [-1, 3, 0]),
+        entry(3, 2, 0, [-2, 6, -2]),
+    ];
+    let outcomes = run(&entries, "kvvwwwno way", 4).await.unwrap();
+    assert_eq!(outcomes[..2], [Outcome::Keep, Outcome::Drop]);
+    assert_eq!(outcomes[3], Outcome::Reject("no way".into()));
+    let Outcome::Emit(outputs) = &outcomes[2] else { panic!("{outcomes:?}") };
+    assert_eq!((outputs[0].route, outputs[1].route), (Some(1), None));
+    assert_eq!((&outputs[1].key, &outputs[1].headers), (&Content::Null, &Some(vec![])));
+    let (Content::Bytes(key), Content::Bytes(value)) = (&outputs[0].key, &outputs[1].value) else { panic!() };
+    assert_eq!((&key[..], &value[..]), (&b"k"[..], &b"www"[..]));
+    assert_eq!(value.as_ptr() as usize - key.as_ptr() as usize, 3, "slices of the same buffer");
+}
+
+#[tokio::test]
+async fn a_lying_table_is_a_fault() {
+    let say = async |entries: &[String], data| run(entries, data, 2).await.unwrap_err().to_string();
+    let words = say(&[entry(0, 1, 0, [-2, 50, -2])], "abc").await;
+    assert!(
+        words.ends_with("entry 0 of the packed answer: a length of 50 where 3 bytes are left"),
+        "{words}"
+    );
+    let words = say(&[entry(5, 0, 0, [-2; 3])], "").await;
+    assert!(words.ends_with("an output names input 5 as its source, the batch has 2"), "{words}");
+}
+
+#[tokio::test]
+async fn input_arrives_packed() {
+    // The answer's data are the input's, as one output's value.
+    let body = "(i32.store (i32.const 260) (i32.const 1024)) (i32.store (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 268) (local.get $data)) (i32.store (i32.const 272) (local.get $data_len))
+        (i32.store8 (i32.const 1028) (i32.const 1))
+        (i32.store (i32.const 1056) (i32.const -1)) (i32.store (i32.const 1060) (local.get $data_len))
+        (i32.store (i32.const 1064) (i32.const -2))";
+    let mut transformer = guest(body, "").transformer().await.unwrap();
+    let outcomes = transformer.process(&Records::of(&["ab", "c"]).inputs()).await.unwrap();
+    let Outcome::Emit(outputs) = &outcomes[0] else { panic!("{outcomes:?}") };
+    let expected = b"k0ab\x01\0h\x01\0\0\0xk1c\x01\0h\x01\0\0\0x";
+    assert_eq!(outputs[0].value, Content::Bytes(Bytes::from_static(expected)));
+}

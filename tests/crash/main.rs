@@ -1,0 +1,149 @@
+//! Kills the server with SIGKILL at random moments while producers and a counting processor work, and checks after each
+//! restart that nothing acknowledged is lost, nothing is there twice, and the processor's totals are those of a fold.
+//!
+//! ```text
+//! crash --server PATH [--rounds 50] [--seed N] [--expect-failure]      kill -9 rounds
+//! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
+//! ```
+//! `--expect-failure` turns the verdict round: for a server that was built with its commit deliberately broken.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program of its own: it tells what it found, and drives a real server in real time"
+)]
+
+mod check;
+mod producer;
+mod server;
+mod sync_order;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use producer::{Acked, Producers};
+use server::Server;
+
+/// Partitions of the input and of the output.
+const PARTITIONS: u32 = 3;
+
+/// A small generator, so that a run can be repeated from its seed (xorshift64*).
+pub(crate) struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+struct Args {
+    server: PathBuf,
+    rounds: u32,
+    seed: u64,
+    expect_failure: bool,
+    sync: Option<String>,
+}
+
+fn args() -> Result<Args> {
+    let seed = std::process::id();
+    let mut args = Args {
+        server: PathBuf::new(),
+        rounds: 50,
+        seed: u64::from(seed) << 7 | 1,
+        expect_failure: false,
+        sync: None,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--server" => args.server = value()?.into(),
+            "--rounds" => args.rounds = value()?.parse()?,
+            "--seed" => args.seed = value()?.parse()?,
+            "--sync" => args.sync = Some(value()?),
+            "--expect-failure" => args.expect_failure = true,
+            other => bail!("unknown argument {other}"),
+        }
+    }
+    if !args.server.is_file() {
+        bail!("--server must name the millstream binary");
+    }
+    Ok(args)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = args()?;
+    if let Some(durability) = &args.sync {
+        return sync_order::run(&args.server, durability).await;
+    }
+    println!("{} rounds of kill -9, seed {}", args.rounds, args.seed);
+    match (rounds(&args).await, args.expect_failure) {
+        (Ok(()), false) => Ok(()),
+        (Err(found), true) => {
+            println!("the check found the broken commit, as it should: {found:#}");
+            Ok(())
+        }
+        (Ok(()), true) => {
+            bail!("the commit is broken and the check did not see it: the check is worth nothing")
+        }
+        (Err(found), false) => Err(found.context(format!("seed {}", args.seed))),
+    }
+}
+
+async fn rounds(args: &Args) -> Result<()> {
+    let mut random = Random(args.seed);
+    let data = tempfile::tempdir()?;
+    let mut server = Server::start(&args.server, data.path()).await?;
+    prepare(&server).await?;
+    let acked = Arc::new(Acked::default());
+    let producers = Producers::start(server.url(), &acked, 4);
+
+    let mut restarts = Vec::new();
+    for round in 1..=args.rounds {
+        tokio::time::sleep(Duration::from_millis(150 + random.below(900))).await;
+        server.kill()?;
+        producers.hold().await;
+        let started = std::time::Instant::now();
+        server =
+            Server::start(&args.server, data.path()).await.with_context(|| format!("restart {round}"))?;
+        restarts.push(started.elapsed());
+        producers.go_on(server.url());
+        // The producers first get the answers to what was in flight, so that every record has one fate.
+        producers.settle().await?;
+        producers.hold().await;
+        let found = check::all(&server, &acked).await.with_context(|| format!("after restart {round}"))?;
+        if round % 10 == 0 || round == args.rounds {
+            println!("round {round}: {found}");
+        }
+        producers.go_on(server.url());
+    }
+    restarts.sort();
+    println!("restart until ready: median {:?}, longest {:?}", restarts[restarts.len() / 2], restarts.last());
+    producers.stop().await;
+    server.kill()?;
+    Ok(())
+}
+
+/// Topics, module, deployment.
+async fn prepare(server: &Server) -> Result<()> {
+    for topic in ["in", "out"] {
+        server.post("/v1/topics", &serde_json::json!({ "name": topic, "partitions": PARTITIONS })).await?;
+    }
+    let wasm = concat!(env!("CARGO_MANIFEST_DIR"), "/guest-examples/prebuilt/count-by-key.wasm");
+    server.put_bytes("/v1/modules/count-by-key?version=1.0.0", std::fs::read(wasm)?).await?;
+    let spec = serde_json::json!({
+        "name": "totals", "kind": "processor", "module": "count-by-key@1.0.0",
+        "input": { "topics": ["in"] }, "output": { "default": "out" },
+    });
+    server.put("/v1/deployments/totals", &spec).await
+}

@@ -1,0 +1,432 @@
+//! Bad requests, each with the exact status and code that it gets. Whatever is sent, the answer is a problem document,
+//! and the server goes on.
+
+use std::io::{Read as _, Write as _};
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::Server;
+
+/// A bad request.
+struct Case {
+    request: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: Vec<u8>,
+    status: u16,
+    code: &'static str,
+}
+
+/// `METHOD /path`, body, status, code.
+fn case(request: &'static str, body: impl Into<Vec<u8>>, status: u16, code: &'static str) -> Case {
+    Case { request, headers: &[], body: body.into(), status, code }
+}
+
+fn with(headers: &'static [(&'static str, &'static str)], case: Case) -> Case {
+    Case { headers, ..case }
+}
+
+const NDJSON: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
+const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
+const XML: &[(&str, &str)] = &[("content-type", "application/xml")];
+const WASM: &[(&str, &str)] = &[("content-type", "application/wasm")];
+const SPEC: &str = r#"{"kind":"processor","module":"word-count","input":{"topics":["t"]}}"#;
+
+fn paths_and_methods() -> Vec<Case> {
+    vec![
+        case("GET /nothing", "", 404, "route_not_found"),
+        case("GET /v1/topics/t/nothing", "", 404, "route_not_found"),
+        case("GET /problems/no-such-code", "", 404, "route_not_found"),
+        case("DELETE /v1/topics", "", 405, "method_not_allowed"),
+        case("PUT /v1/topics/t/records", "{}", 405, "method_not_allowed"),
+        case("GET /v1/topics/none", "", 404, "topic_not_found"),
+        case("GET /v1/topics/%ff", "", 400, "invalid_path"),
+        case("GET /v1/topics/t/partitions/x/records", "", 400, "invalid_path"),
+        case("GET /v1/topics/t/partitions/-1/records", "", 400, "invalid_path"),
+        case("GET /v1/topics/t/partitions/9/records", "", 404, "partition_not_found"),
+        case("POST /v1/topics/t/partitions/9/records", r#"{"value":1}"#, 404, "partition_not_found"),
+        case("GET /v1/modules/a%20b", "", 400, "invalid_path"),
+        case("GET /v1/jobs/x", "", 404, "job_not_found"),
+    ]
+}
+
+fn queries() -> Vec<Case> {
+    vec![
+        case("GET /v1/topics?prefx=a", "", 400, "invalid_query"),
+        case("GET /v1/topics?limit=0", "", 400, "invalid_query"),
+        case("GET /v1/topics?limit=x", "", 400, "invalid_query"),
+        case("GET /v1/topics?limit=1&limit=2", "", 400, "invalid_query"),
+        case("GET /v1/topics?internal=perhaps", "", 400, "invalid_query"),
+        case("GET /v1/topics?page_token=%3F", "", 400, "invalid_cursor"),
+        case("GET /healthz?deep=true", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?format=xml", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?offset=middle", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?offset=5", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?timestamp=yesterday", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?offset=latest&timestamp=0", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?wait=2m", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?limit=10001", "", 400, "invalid_query"),
+        case("GET /v1/topics/t/records?cursor=AAAA", "", 400, "invalid_cursor"),
+        case("GET /v1/topics/t/partitions/0/records?offset=99", "", 416, "offset_out_of_range"),
+        case("POST /v1/topics/t/records?acks=2", r#"{"value":1}"#, 400, "invalid_query"),
+        case("POST /v1/topics/t/events?key=a&key_path=/b", "{}", 400, "invalid_query"),
+        case("POST /v1/topics/t/events?key_path=b", "{}", 400, "invalid_query"),
+        case("POST /v1/topics/t/events?partition=9", "{}", 404, "partition_not_found"),
+    ]
+}
+
+fn headers() -> Vec<Case> {
+    vec![
+        with(&[("accept", "application/xml")], case("GET /v1/topics/t/records", "", 406, "not_acceptable")),
+        with(
+            &[("accept", "application/json")],
+            case("GET /v1/topics/t/records?follow=true", "", 406, "not_acceptable"),
+        ),
+        with(
+            &[("accept", "text/event-stream"), ("last-event-id", "x")],
+            case("GET /v1/topics/t/partitions/0/records", "", 400, "invalid_header"),
+        ),
+        with(&[("host", "evil.example")], case("GET /v1/topics", "", 403, "host_not_allowed")),
+        with(&[("origin", "http://evil.example")], case("GET /v1/topics", "", 403, "origin_not_allowed")),
+        with(&[("origin", "null")], case("POST /v1/topics", r#"{"name":"x"}"#, 403, "origin_not_allowed")),
+        with(&[("if-match", "abc")], case("PATCH /v1/topics/t", "{}", 400, "invalid_header")),
+        with(&[("if-match", "\"99\"")], case("PATCH /v1/topics/t", "{}", 412, "precondition_failed")),
+        with(&[("if-match", "*")], case("PUT /v1/deployments/none", SPEC, 412, "precondition_failed")),
+        with(&[("if-match", "\"99\"")], case("PUT /v1/deployments/wc", SPEC, 412, "precondition_failed")),
+        with(&[("if-none-match", "*")], case("PUT /v1/deployments/wc", SPEC, 412, "precondition_failed")),
+        with(
+            &[("idempotency-key", "")],
+            case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
+        ),
+        with(
+            &[("content-type", "application/x-ndjson"), ("idempotency-key", "k")],
+            case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
+        ),
+        with(XML, case("POST /v1/topics/t/records", "<a/>", 415, "unsupported_media_type")),
+        with(XML, case("POST /v1/topics/t/events", "<a/>", 415, "unsupported_media_type")),
+        with(TEXT, case("POST /v1/topics", "{}", 415, "unsupported_media_type")),
+        with(TEXT, case("PUT /v1/modules/m", "hello", 415, "unsupported_media_type")),
+        with(
+            &[("content-encoding", "br")],
+            case("POST /v1/topics/t/records", "x", 415, "unsupported_encoding"),
+        ),
+        with(
+            &[("content-encoding", "gzip")],
+            case("POST /v1/topics/t/records", "not gzip", 400, "malformed_body"),
+        ),
+    ]
+}
+
+fn topics() -> Vec<Case> {
+    vec![
+        case("POST /v1/topics", "{", 400, "malformed_json"),
+        case("POST /v1/topics", "", 400, "malformed_json"),
+        case("POST /v1/topics", "[]", 422, "invalid_body"),
+        case("POST /v1/topics", "{}", 422, "invalid_body"),
+        case("POST /v1/topics", r#"{"name":7}"#, 422, "invalid_body"),
+        case("POST /v1/topics", r#"{"name":"x","partition":1}"#, 422, "invalid_body"),
+        case("POST /v1/topics", r#"{"name":"a b"}"#, 422, "invalid_topic"),
+        case("POST /v1/topics", r#"{"name":".."}"#, 422, "invalid_topic"),
+        case("POST /v1/topics", r#"{"name":"__mine"}"#, 403, "topic_is_internal"),
+        case("POST /v1/topics", r#"{"name":"x","partitions":0}"#, 422, "invalid_partitions"),
+        case("POST /v1/topics", r#"{"name":"x","partitions":1001}"#, 422, "invalid_partitions"),
+        case("POST /v1/topics", r#"{"name":"x","partitions":-1}"#, 422, "invalid_body"),
+        case("POST /v1/topics", r#"{"name":"x","config":{"retention":"1"}}"#, 422, "invalid_topic_config"),
+        case(
+            "POST /v1/topics",
+            r#"{"name":"x","config":{"retention.ms":"soon"}}"#,
+            422,
+            "invalid_topic_config",
+        ),
+        case("POST /v1/topics", r#"{"name":"t"}"#, 409, "topic_exists"),
+        case("PUT /v1/topics/t", r#"{"partitions":3}"#, 409, "topic_exists"),
+        case("PATCH /v1/topics/none", "{}", 404, "topic_not_found"),
+        case("PATCH /v1/topics/t", r#"{"partitions":1}"#, 422, "invalid_partitions"),
+        case("PATCH /v1/topics/t", r#"{"config":{"nope":null}}"#, 422, "invalid_topic_config"),
+        case("PATCH /v1/topics/text", r#"{"partitions":9}"#, 409, "topic_is_stateful_input"),
+        case("PATCH /v1/topics/__millstream_logs", "{}", 403, "topic_is_internal"),
+        case("DELETE /v1/topics/text", "", 409, "topic_in_use"),
+        case("DELETE /v1/topics/none", "", 404, "topic_not_found"),
+        case("DELETE /v1/topics/__millstream_logs", "", 403, "topic_is_internal"),
+    ]
+}
+
+fn records() -> Vec<Case> {
+    let post = "POST /v1/topics/t/records";
+    let many = format!("{{\"records\":[{}]}}", vec![r#"{"value":1}"#; 10_001].join(","));
+    vec![
+        case(post, "", 400, "malformed_json"),
+        case(post, r#"{"value":1"#, 400, "malformed_json"),
+        case(post, r#"{"value":1} x"#, 400, "malformed_json"),
+        case(post, b"{\"value\":\"\xff\"}", 400, "malformed_json"),
+        case(post, r#"{"records":[{"value":1},{]}"#, 400, "malformed_json"),
+        case(post, "[]", 422, "invalid_record"),
+        case(post, "{}", 422, "invalid_record"),
+        case(post, r#"{"records":{}}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"vlue":2}"#, 422, "invalid_record"),
+        case(post, r#"{"key":7,"value":1}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"partition":4}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"partition":-1}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"timestamp":"now"}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"timestamp":-1}"#, 422, "invalid_record"),
+        case(post, r#"{"value_base64":"?"}"#, 422, "invalid_record"),
+        case(post, r#"{"key_base64":"A","value":1}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"value_base64":"AA=="}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"headers":7}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"headers":{"a":7}}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"headers":[["a"]]}"#, 422, "invalid_record"),
+        case(post, r#"{"value":1,"headers":{"a":{"base64":"?"}}}"#, 422, "invalid_record"),
+        case(post, r#"{"records":[{"value":1}],"expected_offsets":{"9":0}}"#, 422, "invalid_record"),
+        case(
+            post,
+            r#"{"records":[{"value":1}],"expected_offsets":{"0":7}}"#,
+            412,
+            "expected_offset_mismatch",
+        ),
+        case("POST /v1/topics/t/records?format=text", r#"{"value":1}"#, 422, "invalid_record"),
+        case("POST /v1/topics/t/records?format=base64", r#"{"value":1}"#, 422, "invalid_record"),
+        case("POST /v1/topics/t/partitions/1/records", r#"{"value":1,"partition":2}"#, 422, "invalid_record"),
+        case(
+            "POST /v1/topics/t/partitions/1/records?expected_offset=5",
+            r#"{"value":1}"#,
+            412,
+            "expected_offset_mismatch",
+        ),
+        case(post, many, 413, "body_too_large"),
+        case(post, vec![b' '; (16 << 20) + 1], 413, "body_too_large"),
+        case(
+            "POST /v1/topics/small/records",
+            format!(r#"{{"value":"{}"}}"#, "x".repeat(2_000)),
+            422,
+            "invalid_record",
+        ),
+        case("POST /v1/topics/none/records", r#"{"value":1}"#, 404, "topic_not_found"),
+        case("POST /v1/topics/__millstream_logs/records", r#"{"value":1}"#, 403, "topic_is_internal"),
+        case("POST /v1/topics/valid/records", r#"{"value":{"no":"event"}}"#, 422, "record_rejected"),
+        case("POST /v1/topics/t/events", "{\"a\":", 400, "malformed_json"),
+        case("POST /v1/topics/t/events?key_path=/user", r#"{"a":1}"#, 422, "invalid_record"),
+        case("POST /v1/topics/t/events?key_path=/user", r#"{"user":{}}"#, 422, "invalid_record"),
+        with(TEXT, case("POST /v1/topics/t/events", b"\xff", 422, "invalid_record")),
+        with(TEXT, case("POST /v1/topics/t/events?key_path=/a", "x", 400, "invalid_query")),
+        with(
+            NDJSON,
+            case("POST /v1/topics/t/partitions/0/records?expected_offset=0", "", 400, "invalid_query"),
+        ),
+    ]
+}
+
+fn modules() -> Vec<Case> {
+    let prebuilt = |name: &str| {
+        std::fs::read(format!("{}/guest-examples/prebuilt/{name}.wasm", env!("CARGO_MANIFEST_DIR")))
+            .expect("a prebuilt guest")
+    };
+    let truncated = prebuilt("word-count")[..1_000].to_vec();
+    let digest = &[("content-digest", "sha-256=:AAAA:")];
+    vec![
+        case("GET /v1/modules/none", "", 404, "module_not_found"),
+        case("GET /v1/modules/word-count/versions/9.9.9", "", 404, "module_not_found"),
+        case("GET /v1/modules/word-count/versions/newest", "", 400, "invalid_path"),
+        case("GET /v1/modules/none/versions/latest/wit", "", 404, "module_not_found"),
+        case("DELETE /v1/modules/none", "", 404, "module_not_found"),
+        case("DELETE /v1/modules/word-count", "", 409, "module_in_use"),
+        case("DELETE /v1/modules/word-count/versions/latest", "", 409, "module_in_use"),
+        with(WASM, case("PUT /v1/modules/m", "", 422, "invalid_module")),
+        with(WASM, case("PUT /v1/modules/m", "hello", 422, "invalid_module")),
+        with(WASM, case("PUT /v1/modules/m", truncated, 422, "invalid_module")),
+        with(WASM, case("PUT /v1/modules/m", prebuilt("wrong-world"), 422, "invalid_module")),
+        with(WASM, case("POST /v1/modules/validate", "\0asm\x01\0\0\0", 422, "invalid_module")),
+        with(WASM, case("PUT /v1/modules/m?version=one", "x", 400, "invalid_query")),
+        with(
+            WASM,
+            case("PUT /v1/modules/word-count?version=0.1.0", prebuilt("trap"), 409, "module_version_exists"),
+        ),
+        with(digest, case("PUT /v1/modules/m", "x", 422, "digest_mismatch")),
+        with(&[("content-digest", "sha-256=AAAA")], case("PUT /v1/modules/m", "x", 400, "invalid_header")),
+        with(WASM, case("PUT /v1/modules/m", vec![0; (64 << 20) + 1], 413, "body_too_large")),
+    ]
+}
+
+fn deployments() -> Vec<Case> {
+    let put = "PUT /v1/deployments/d";
+    let spec = |change: Value| {
+        let mut spec: Value = serde_json::from_str(SPEC).expect("a spec");
+        for (name, value) in change.as_object().expect("an object") {
+            spec[name] = value.clone();
+        }
+        spec.to_string()
+    };
+    vec![
+        case(put, "{", 400, "malformed_json"),
+        case(put, "[]", 422, "invalid_body"),
+        case(put, "{}", 422, "invalid_deployment"),
+        case(put, spec(json!({ "kind": "sink" })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "name": "other" })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "outputs": {} })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "input": { "topics": [] } })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "module": "word-count@newest" })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "module": "none" })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "limits": { "memory": "1KiB" } })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "output": { "default": "t" } })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "kind": "inline" })), 422, "module_kind_mismatch"),
+        case(put, spec(json!({ "input": { "topics": ["none"] } })), 404, "topic_not_found"),
+        case("PUT /v1/deployments/a%20b", SPEC, 400, "invalid_path"),
+        case("GET /v1/deployments/none", "", 404, "deployment_not_found"),
+        case("PATCH /v1/deployments/none", "{}", 404, "deployment_not_found"),
+        case("PATCH /v1/deployments/wc", r#"{"limits":{"cpu":"1h"}}"#, 422, "invalid_deployment"),
+        case("PATCH /v1/deployments/wc", r#"{"kind":"inline"}"#, 422, "invalid_deployment"),
+        case("POST /v1/deployments/none/pause", "", 404, "deployment_not_found"),
+        case("POST /v1/deployments/validate/pause", "", 409, "deployment_is_inline"),
+        case("POST /v1/deployments/wc/rewind", "{}", 422, "invalid_body"),
+        case("POST /v1/deployments/wc/rewind", r#"{"to":"start"}"#, 422, "invalid_body"),
+        case("DELETE /v1/deployments/none", "", 404, "deployment_not_found"),
+        case("DELETE /v1/deployments/wc?state=maybe", "", 400, "invalid_query"),
+        case("GET /v1/deployments/wc/logs?level=loud", "", 400, "invalid_query"),
+        case("GET /v1/deployments/none/logs", "", 404, "deployment_not_found"),
+    ]
+}
+
+fn state() -> Vec<Case> {
+    vec![
+        case("GET /v1/deployments/none/stores", "", 404, "deployment_not_found"),
+        case("GET /v1/deployments/validate/stores", "", 409, "deployment_is_inline"),
+        case("GET /v1/deployments/wc/stores/none/keys/a", "", 404, "store_not_found"),
+        case("GET /v1/deployments/wc/stores/counts/keys/absent", "", 404, "key_not_found"),
+        case("GET /v1/deployments/wc/stores/none/keys", "", 400, "invalid_query"),
+        case("GET /v1/deployments/wc/stores/none/keys?key_base64=%3F", "", 400, "invalid_query"),
+        case("GET /v1/deployments/wc/stores/none/entries?limit=0", "", 400, "invalid_query"),
+        case("GET /v1/deployments/wc/stores/counts/entries?partition=99", "", 404, "task_not_found"),
+        case("GET /v1/deployments/wc/stores/none/keys/a?after=text", "", 400, "invalid_query"),
+        case("GET /v1/deployments/wc/stores/none/keys/a?after=t:0:0", "", 422, "not_an_input"),
+        case("GET /v1/deployments/wc/stores/none/keys/a?after=text:0:99&wait=1", "", 504, "state_behind"),
+        case("POST /v1/deployments/wc/stores/none/get", r#"{"keys":[]}"#, 422, "invalid_body"),
+        case("POST /v1/deployments/wc/stores/none/get", r#"{"keys_base64":["?"]}"#, 422, "invalid_body"),
+    ]
+}
+
+#[tokio::test]
+async fn every_bad_request_gets_its_own_code() -> Result<()> {
+    let server = Server::start().await?;
+    prepare(&server).await?;
+    let groups =
+        [paths_and_methods(), queries(), headers(), topics(), records(), modules(), deployments(), state()];
+    let cases: Vec<_> = groups.into_iter().flatten().collect();
+    assert!(cases.len() >= 60, "{} cases", cases.len());
+
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let (method, path) = case.request.split_once(' ').expect("a method and a path");
+        let mut request = server.request(method.parse()?, path).body(case.body.clone());
+        for (name, value) in case.headers {
+            request = request.header(*name, *value);
+        }
+        let answer = server.send(request).await?;
+        let problem = answer.json().unwrap_or_default();
+        let found = (answer.status, problem["code"].as_str().unwrap_or_default());
+        let page = format!("/problems/{}", case.code.replace('_', "-"));
+        let is_problem = answer.header("content-type") == "application/problem+json"
+            && problem["instance"].as_str() == Some(answer.header("x-request-id"))
+            && problem["type"] == page.as_str();
+        if found != (case.status, case.code) || !is_problem {
+            let body: String = String::from_utf8_lossy(&case.body).chars().take(80).collect();
+            let (status, code) = (case.status, case.code);
+            wrong.push(format!("{} {body}\n  expected {status} {code}, got {}", case.request, answer.text()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    server.get("/readyz").await?.expect(200)?;
+    Ok(())
+}
+
+/// What some of the cases need: topics, modules, and deployments of both kinds.
+async fn prepare(server: &Server) -> Result<()> {
+    for topic in ["t", "text", "valid"] {
+        server.topic(topic, 4).await?;
+    }
+    let small = json!({ "partitions": 1, "config": { "max.message.bytes": 1024 } });
+    server.put("/v1/topics/small", &small).await?.expect(201)?;
+    for module in ["word-count", "validate-json"] {
+        server.upload(module).await?.expect(201)?;
+    }
+    let words = json!({
+        "kind": "processor", "module": "word-count",
+        "input": { "topics": ["text"] }, "output": { "default": "counts", "create_topics": { "partitions": 1 } },
+        "state": { "stores": [{ "name": "counts" }] }
+    });
+    server.put("/v1/deployments/wc", &words).await?.expect(201)?;
+    let validate = json!({
+        "kind": "inline", "module": "validate-json", "input": { "topics": ["valid"] },
+        "params": { "required": "user,item" }
+    });
+    server.put("/v1/deployments/validate", &validate).await?.expect(201)?;
+    Ok(())
+}
+
+/// What reqwest would not send.
+#[tokio::test]
+async fn heads_that_are_no_heads_are_refused_too() -> Result<()> {
+    let server = Server::start().await?;
+    let long_header = format!(
+        "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-long: {}\r\n\r\n",
+        "a".repeat(70_000)
+    );
+    let long_path =
+        format!("GET /{} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", "a".repeat(20_000));
+    let cases = [
+        ("GET / HTTP/1.1\r\nconnection: close\r\n\r\n", 400, "invalid_header"),
+        (
+            "GET / HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\nconnection: close\r\n\r\n",
+            400,
+            "invalid_header",
+        ),
+        (long_header.as_str(), 431, "headers_too_large"),
+        (long_path.as_str(), 414, "uri_too_long"),
+        (
+            "BREW /v1/topics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+            405,
+            "method_not_allowed",
+        ),
+    ];
+    for (head, status, code) in cases {
+        let answer = raw(&server, head)?;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head:.60}: {answer}");
+        assert!(answer.contains(&format!("\"code\":\"{code}\"")), "{head:.60}: {answer}");
+    }
+    for nonsense in ["nonsense\r\n\r\n", "GET / HTTP/9\r\n\r\n", "\x16\x03\x01\x02\r\n\r\n"] {
+        let answer = raw(&server, nonsense)?;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{nonsense:?}: {answer}");
+    }
+    server.get("/readyz").await?.expect(200)?;
+    Ok(())
+}
+
+/// Sends bytes and reads what comes until the server hangs up.
+fn raw(server: &Server, head: &str) -> Result<String> {
+    let mut stream = std::net::TcpStream::connect(server.address())?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20)))?;
+    stream.write_all(head.as_bytes())?;
+    let mut answer = Vec::new();
+    // A reset after the answer is the server's right.
+    let _ = stream.read_to_end(&mut answer);
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// A line that fails does not stop the others, and is named.
+#[tokio::test]
+async fn bad_lines_fail_alone() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 2).await?;
+    let body = "{\"value\":1}\nnot json\n\n{\"vlue\":1}\n{\"value\":2,\"partition\":7}\n{\"value\":3}";
+    let request =
+        server.request(Method::POST, "/v1/topics/t/records").header("content-type", "application/x-ndjson");
+    let summary = server.send(request.body(body)).await?.expect(200)?.json()?;
+    assert_eq!(
+        (&summary["lines"], &summary["stored"], &summary["failed"]),
+        (&json!(5), &json!(2), &json!(3))
+    );
+    let failures: Vec<_> =
+        summary["errors"].as_array().expect("a list").iter().map(|e| (&e["line"], &e["code"])).collect();
+    let (malformed, invalid) = (json!("malformed_json"), json!("invalid_record"));
+    assert_eq!(failures, [(&json!(2), &malformed), (&json!(4), &invalid), (&json!(5), &invalid)]);
+    Ok(())
+}

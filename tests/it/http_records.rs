@@ -1,0 +1,202 @@
+//! Producing and reading over HTTP, as a client sees it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::Server;
+
+#[tokio::test]
+async fn what_is_produced_reads_back_and_survives_a_kill() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    let body = json!({ "records": [
+        { "key": "u", "value": { "n": 1 }, "headers": { "h": ["1", { "base64": "/w==" }], "n": null }, "timestamp": 5 },
+        { "key_base64": "/w==", "value_base64": "/g==" },
+        { "key": "u", "value": null },
+    ] });
+    let stored = server.post("/v1/topics/t/records", &body).await?.expect(200)?.json()?;
+    let offsets: Vec<_> =
+        stored["results"].as_array().context("a list")?.iter().map(|r| r["offset"].clone()).collect();
+    assert_eq!(offsets, [json!(0), json!(1), json!(2)]);
+
+    let server = server.restart().await?;
+    let page = server.get("/v1/topics/t/partitions/0/records").await?.expect(200)?.json()?;
+    assert_eq!(
+        (&page["next_offset"], &page["high_watermark"], &page["log_start_offset"]),
+        (&json!(3), &json!(3), &json!(0))
+    );
+    let first = json!({
+        "partition": 0, "offset": 0, "timestamp": 5, "key": "u", "value": { "n": 1 },
+        "headers": { "h": ["1", { "base64": "/w==" }], "n": null }
+    });
+    assert_eq!(page["records"][0], first);
+    assert_eq!(
+        (&page["records"][1]["key_base64"], &page["records"][1]["value_base64"]),
+        (&json!("/w=="), &json!("/g=="))
+    );
+    assert!(page["records"][1]["decode_error"].is_string());
+    assert_eq!(page["records"][2]["value"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stores_once_and_answers_twice() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 2).await?;
+    let send = |server: &Server, body: Value| {
+        server.request(Method::POST, "/v1/topics/t/records").header("idempotency-key", "order-1").json(&body)
+    };
+    let body = json!({ "key": "a", "value": 1 });
+    let first = server.send(send(&server, body.clone())).await?.expect(200)?.json()?;
+    let server = server.restart().await?;
+    let again = server.send(send(&server, body)).await?.expect(200)?.json()?;
+    assert_eq!(first["results"], again["results"]);
+    assert_eq!((&first["duplicate"], &again["duplicate"]), (&Value::Null, &json!(true)));
+    let other = server.send(send(&server, json!({ "key": "a", "value": 2 }))).await?.expect(422)?.json()?;
+    assert_eq!(other["code"], "idempotency_key_reused");
+    let read = server.get("/v1/topics/t/records").await?.json()?;
+    assert_eq!(read["records"].as_array().map(Vec::len), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cursor_reads_all_partitions_without_gap_or_repeat() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 4).await?;
+    let records: Vec<_> =
+        (0..100).map(|n| json!({ "key": format!("k{n}"), "value": n, "timestamp": n })).collect();
+    server.post("/v1/topics/t/records", &json!({ "records": records })).await?.expect(200)?;
+
+    let (mut seen, mut query) = (Vec::new(), "limit=7".to_owned());
+    loop {
+        let page = server.get(&format!("/v1/topics/t/records?{query}")).await?.expect(200)?.json()?;
+        let records = page["records"].as_array().context("a list")?.clone();
+        if records.is_empty() {
+            break;
+        }
+        seen.extend(records.iter().filter_map(|r| r["value"].as_i64()));
+        query = format!("limit=7&cursor={}", page["next_cursor"].as_str().context("a cursor")?);
+    }
+    assert_eq!(seen, (0..100).collect::<Vec<_>>(), "merged by timestamp");
+
+    let until = server.get("/v1/topics/t/records?until=30").await?.expect(200)?.json()?;
+    assert_eq!((until["records"].as_array().map(Vec::len), &until["complete"]), (Some(30), &json!(true)));
+    let back = server.get("/v1/topics/t/records?timestamp=95&format=text").await?.json()?;
+    assert_eq!(back["records"][0]["value"], "95");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_with_the_first_record() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 3).await?;
+    let poll = async { server.get("/v1/topics/t/records?wait=30s").await?.expect(200)?.json() };
+    let produce = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        server.post("/v1/topics/t/records", &json!({ "key": "a", "value": 1 })).await?.expect(200)
+    };
+    let (page, _) = tokio::try_join!(poll, produce)?;
+    assert_eq!(page["records"][0]["value"], 1);
+    let empty =
+        server.get("/v1/topics/t/partitions/0/records?offset=latest&wait=1").await?.expect(200)?.json()?;
+    assert_eq!(empty["records"], json!([]));
+    Ok(())
+}
+
+/// Reads a stream until it holds the text.
+async fn read_until(response: &mut reqwest::Response, text: &str) -> Result<String> {
+    let mut seen = String::new();
+    while !seen.contains(text) {
+        let chunk = tokio::time::timeout(Duration::from_secs(20), response.chunk()).await??;
+        seen.push_str(&String::from_utf8_lossy(&chunk.with_context(|| format!("ended after {seen}"))?));
+    }
+    Ok(seen)
+}
+
+#[tokio::test]
+async fn events_resume_behind_the_last_one_and_end_with_the_server() -> Result<()> {
+    let mut server = Server::start().await?;
+    server.topic("t", 2).await?;
+    let produce = |n: u32| json!({ "key": format!("k{n}"), "value": format!("v{n}"), "timestamp": n });
+    server.post("/v1/topics/t/records", &produce(1)).await?.expect(200)?;
+    let listen = |id: &str| {
+        let request =
+            server.request(Method::GET, "/v1/topics/t/records").header("accept", "text/event-stream");
+        request.header("last-event-id", id).send()
+    };
+    let mut stream = listen("").await?;
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    let seen = read_until(&mut stream, "\"v1\"}\n\n").await?;
+    let id = seen.lines().find_map(|l| l.strip_prefix("id: ")).context("an id")?.to_owned();
+    drop(stream);
+
+    server.post("/v1/topics/t/records", &produce(2)).await?.expect(200)?;
+    let mut stream = listen(&id).await?;
+    let seen = read_until(&mut stream, "\"v2\"}\n\n").await?;
+    assert!(!seen.contains("\"v1\""), "{seen}");
+
+    server.terminate()?;
+    let farewell = read_until(&mut stream, "retry: ").await?;
+    assert!(!farewell.contains("event: error"), "{farewell}");
+    drop(stream);
+    assert!(server.ended().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_are_streamed_in_and_followed_out() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 4).await?;
+    let lines: String = (0..5_000).map(|n| format!("{{\"user\":{},\"n\":{n}}}\n", n % 10)).collect();
+    let request = server
+        .request(Method::POST, "/v1/topics/t/events?key_path=/user")
+        .header("content-type", "application/jsonl");
+    let summary = server.send(request.body(lines)).await?.expect(200)?.json()?;
+    assert_eq!((&summary["stored"], &summary["failed"]), (&json!(5_000), &json!(0)));
+    let sum: u64 = summary["partitions"]
+        .as_array()
+        .context("a list")?
+        .iter()
+        .filter_map(|p| p["records"].as_u64())
+        .sum();
+    assert_eq!(sum, 5_000);
+
+    let mut stream = server.request(Method::GET, "/v1/topics/t/records?follow=true").send().await?;
+    assert_eq!(stream.headers()["content-type"], "application/x-ndjson");
+    let seen = read_until(&mut stream, "\"n\":4999}").await?;
+    let mut last = [-1i64; 4];
+    for line in seen.lines() {
+        let Ok(record) = serde_json::from_str::<Value>(line) else { continue };
+        let partition = usize::try_from(record["partition"].as_u64().context("a partition")?)?;
+        let offset = record["offset"].as_i64().context("an offset")?;
+        assert_eq!(offset, last[partition] + 1, "in order, without gap");
+        last[partition] = offset;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn bodies_may_be_compressed_and_large_answers_are() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    // gzip of {"value":"hi"}, made with `gzip -9`
+    let packed = [
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xab, 0x56, 0x2a, 0x4b, 0xcc, 0x29, 0x4d, 0x55, 0xb2, 0x52, 0xca,
+        0xc8, 0x54, 0xaa, 5, 0, 0x7e, 0xba, 0x57, 0x62, 0x0e, 0, 0, 0,
+    ];
+    let request = server.request(Method::POST, "/v1/topics/t/records").header("content-encoding", "gzip");
+    let answer =
+        server.send(request.header("content-type", "application/json").body(packed.to_vec())).await?;
+    answer.expect(200)?;
+    let page = server.get("/v1/topics/t/records").await?.json()?;
+    assert_eq!(page["records"][0]["value"], "hi");
+
+    let request = server.request(Method::GET, "/openapi.json").header("accept-encoding", "zstd");
+    let answer = server.send(request).await?.expect(200)?;
+    assert_eq!(answer.header("content-encoding"), "zstd");
+    assert_eq!(answer.body[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+    Ok(())
+}
