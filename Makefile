@@ -29,18 +29,15 @@ test: ## all tests
 lint: ## formatting, lints, documentation, prebuilt guests
 	cargo fmt --all --check
 	@$(SETUP); cargo clippy --all-targets -- -D warnings; \
-	cargo doc --no-deps --lib 2>&1 | tee $(TARGET_DIR)/doc.log; ! grep -q '^warning' $(TARGET_DIR)/doc.log
+	cargo doc --no-deps --lib --examples --document-private-items 2>&1 | tee $(TARGET_DIR)/doc.log; ! grep -q '^warning' $(TARGET_DIR)/doc.log
 	guest-examples/build.sh --check
 
 guests: ## rebuild the guest examples and their prebuilt copies
 	guest-examples/build.sh
 
-bench: ## the figures of docs/BENCHMARKS.md (release build: about 10 minutes more)
+bench: ## the figures of docs/BENCHMARKS.md (a release build on top: about 10 minutes more)
 	@$(SETUP); cargo build --all-targets; \
-	lib=$$(ls -dt "$$PWD"/$(TARGET_DIR)/debug/build/librocksdb-sys-*/out "$(TARGET_DIR)"/debug/build/librocksdb-sys-*/out 2>/dev/null \
-		| while read -r d; do [ -f "$$d/librocksdb.a" ] && { echo "$$d"; break; }; done || true); \
-	[ -z "$$lib" ] || export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$lib"; \
-	cargo bench --benches
+	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR=$$(benches/rocksdb-lib-dir.sh); cargo bench --bench '*'
 
 crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS), and the order of fsync and answers where strace is there
 	@$(SETUP); cargo build --all-targets; \

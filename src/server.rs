@@ -72,7 +72,7 @@ async fn serve(
     let upkeep = tasks::spawn("upkeep", upkeep(metrics.clone(), broker.clone()));
     let options = http::Options {
         allowed_hosts: config.http.allowed_hosts.clone(),
-        drain: config.drain,
+        drain: config.drain * 3 / 5,
         ..http::Options::default()
     };
     let state = http::State {
@@ -106,10 +106,13 @@ async fn serve(
         return Ok(ExitCode::FAILURE);
     }
 
-    // Each step waits for the one before: nothing new comes in, then nothing runs, then the writer ends.
+    // Each step waits for the one before: nothing new comes in, then nothing runs, then the writer ends. Together they
+    // keep to `drain`, so that a supervisor's patience is not used up by slow clients before the writer has ended.
     let drained = async {
         let _ = door.await;
-        pipelines.close().await;
+        if tokio::time::timeout(config.drain * 2 / 5, pipelines.close()).await.is_err() {
+            tracing::warn!("some tasks did not end in time; their batch is done again after the next start");
+        }
         upkeep.abort();
         let _ = tasks::spawn_blocking("close", move || storage.close()).await;
     };

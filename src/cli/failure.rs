@@ -142,7 +142,8 @@ impl Problem {
 
     fn report(&self, verbose: bool) -> String {
         let mut text = format!("error: {}\n", self.detail);
-        for (pointer, detail) in &self.errors {
+        // A sentence that stands above already is not said twice.
+        for (pointer, detail) in self.errors.iter().filter(|e| e.1 != self.detail) {
             let _ = writeln!(text, "  {pointer}: {detail}");
         }
         if let Some(trap) = self.body.get("trap").and_then(Value::as_str) {

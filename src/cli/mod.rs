@@ -32,7 +32,7 @@ use args::{Cli, Command};
 use failure::Failure;
 use session::Session;
 
-/// Parses the command line, does what it says, and reports. The exit code is 0, or as [`failure`] lists.
+/// Parses the command line, does what it says, and reports. The exit code is 0, or as `failure` lists.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let vars = Vars::of_process();

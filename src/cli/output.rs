@@ -187,6 +187,11 @@ pub(super) fn thousands(number: u64) -> String {
     out
 }
 
+/// `1 record`, `2,000 records`.
+pub(super) fn record_count(number: u64) -> String {
+    format!("{} record{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
 /// A number at a pointer, with commas; empty when there is none.
 pub(super) fn count(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_u64).map(thousands).unwrap_or_default()
@@ -235,6 +240,7 @@ mod tests {
     #[test]
     fn numbers_are_readable() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([record_count(1), record_count(2000)], ["1 record", "2,000 records"]);
         assert_eq!(human_bytes(3 << 30), "3.0 GiB");
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use super::client::Call;
 use super::consume::Encoding;
 use super::failure::Failure;
-use super::output::{plain, thousands};
+use super::output::{plain, record_count, thousands};
 use super::session::Session;
 use super::topic::pair;
 use crate::model::limits::{LINE_BYTES_MAX, MIB};
@@ -221,7 +221,9 @@ impl Produce {
             Ok(summary) => summary,
             Err(failure) => {
                 bar.finish_and_clear();
-                session.out.hint(totals.at_failure(&failure, first_line, records));
+                if let Some(known) = totals.at_failure(&failure, first_line, records) {
+                    session.out.hint(known);
+                }
                 return Err(failure);
             }
         };
@@ -285,23 +287,27 @@ impl Totals {
     }
 
     /// What is known after a request that failed: a problem says what it stored before, a broken connection nothing.
-    fn at_failure(&self, failure: &Failure, first_line: u64, records: u64) -> String {
-        let summary = match failure {
+    /// `None` when nothing was stored at all.
+    fn at_failure(&self, failure: &Failure, first_line: u64, records: u64) -> Option<String> {
+        let stored_of_it = match failure {
             Failure::Problem(problem) if problem.body.get("side_effects").is_some_and(|s| s == "none") => {
                 Some(0)
             }
             Failure::Problem(problem) => problem.body.get("summary").and_then(|s| s.get("stored")?.as_u64()),
             _ => None,
         };
-        match summary {
-            Some(stored) => {
-                let known = thousands(self.stored + stored);
-                format!("{known} records are stored; the request from line {first_line} on ended early")
-            }
-            None => format!(
-                "{} records are stored; of the {records} from line {first_line} on it is not known",
-                thousands(self.stored)
-            ),
+        let known = self.stored + stored_of_it.unwrap_or(0);
+        match stored_of_it {
+            Some(_) if known == 0 => None,
+            Some(_) => Some(format!(
+                "{} stored; the request from line {first_line} on ended early",
+                record_count(known)
+            )),
+            None => Some(format!(
+                "{} stored; whether the {} from line {first_line} on are is not known",
+                record_count(known),
+                record_count(records)
+            )),
         }
     }
 }
@@ -361,10 +367,11 @@ fn report(session: &Session, topic: &str, totals: &Totals, elapsed: Duration) ->
     let seconds = elapsed.as_secs_f64();
     let rate = totals.sent as f64 / seconds.max(0.001);
     let mut line = format!(
-        "{} records stored in `{topic}` in {seconds:.2} s ({} a second, {} requests)",
-        thousands(totals.stored),
+        "{} stored in `{topic}` in {seconds:.2} s ({} a second, {} request{})",
+        record_count(totals.stored),
         thousands(rate as u64),
-        thousands(totals.requests)
+        thousands(totals.requests),
+        if totals.requests == 1 { "" } else { "s" }
     );
     for (number, what) in [
         (totals.dropped, "dropped by transforms"),
@@ -382,7 +389,11 @@ fn report(session: &Session, topic: &str, totals: &Totals, elapsed: Duration) ->
     });
     session.out.done(&value, &line)?;
     if totals.rejected > 0 {
-        return Err(Failure::Refused(format!("{} of {} records were refused", totals.rejected, totals.sent)));
+        return Err(Failure::Refused(format!(
+            "{} of {} refused",
+            thousands(totals.rejected),
+            record_count(totals.sent)
+        )));
     }
     Ok(())
 }

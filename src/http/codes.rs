@@ -169,7 +169,7 @@ codes! {
         "after= takes topic:partition:offset of one of the deployment's inputs";
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE final None, "The request headers are larger than allowed",
         "at most 64 KiB of headers are taken";
-    TransformFailed "transform_failed" INTERNAL_SERVER_ERROR retry None, "A transform of the topic failed; nothing was stored",
+    TransformFailed "transform_failed" SERVICE_UNAVAILABLE retry None, "A transform of the topic failed; nothing was stored",
         "GET /v1/deployments/{deployment} and …/logs show why; fix or delete the deployment, or set on_fault: open";
     StorageFailed "storage_failed" INTERNAL_SERVER_ERROR retry STORAGE, "The storage could not do it",
         "the server's log has the cause";

@@ -167,6 +167,7 @@ impl Pipelines {
         let store = store.to_owned();
         let limit = scan.limit.clamp(1, SCAN_ENTRIES_MAX);
         let reverse = scan.reverse;
+        let bytes_max = READ_BYTES_MAX / tasks.len().max(1);
         let read = move |storage: &crate::storage::Storage| {
             let mut entries = Vec::new();
             let mut positions = Positions::new();
@@ -179,7 +180,7 @@ impl Pipelines {
                     after_key: scan.after.clone(),
                     reverse,
                     limit,
-                    bytes_max: READ_BYTES_MAX,
+                    bytes_max,
                 };
                 let id = TaskId { task: partition, ..generation };
                 let page = committed::scan(storage, id, &store, &range)?;

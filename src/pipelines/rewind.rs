@@ -8,7 +8,7 @@ use super::apply::processor;
 use super::supervisor::{Entry, Pipelines};
 use super::{DeployError, DeploymentView};
 use crate::broker::{OffsetSpec, TopicHandle};
-use crate::model::deployment::{RewindTo, StateFate};
+use crate::model::deployment::{Deployment, RewindTo, StateFate};
 use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::state::{self, TaskId, positions};
 use crate::storage::Commit;
@@ -104,7 +104,7 @@ impl Pipelines {
         for name in &entry.deployment.spec.input.topics {
             let topic = self.broker().topic(name.as_str())?;
             for partition in 0..topic.topic.partitions {
-                let from = self.position(entry, &topic, partition);
+                let from = self.position(entry, &topic, partition).await?;
                 let to = self.target(&topic, partition, from, to).await?;
                 let records = difference(from, to);
                 let (topic, id) = (name.clone(), topic.id());
@@ -114,15 +114,20 @@ impl Pipelines {
         Ok(partitions)
     }
 
-    fn position(&self, entry: &Entry, topic: &TopicHandle, partition: Partition) -> Offset {
-        let task = entry.tasks.get(partition as usize);
-        let known = task.and_then(|t| t.status.position(topic.name(), partition));
-        let start = || {
-            let found =
-                entry.deployment.start.iter().find(|s| s.topic == topic.id() && s.partition == partition);
-            found.map_or(0, |s| s.offset)
-        };
-        known.unwrap_or_else(start)
+    /// The stored position; a task that has committed nothing stands at its start.
+    async fn position(
+        &self,
+        entry: &Entry,
+        topic: &TopicHandle,
+        partition: Partition,
+    ) -> Result<Offset, DeployError> {
+        let Deployment { id, generation, start, .. } = &*entry.deployment;
+        let task = TaskId { deployment: *id, generation: *generation, task: partition };
+        let stored =
+            self.broker().storage().on_reader(move |storage| positions::load(storage, task)).await??;
+        let begun =
+            || start.iter().find(|s| s.topic == topic.id() && s.partition == partition).map(|s| s.offset);
+        Ok(stored.get(&(topic.id(), partition)).copied().or_else(begun).unwrap_or(0))
     }
 
     async fn target(

@@ -100,9 +100,14 @@ impl Task {
             let stop = match order {
                 Order::Stop => return,
                 Order::Pause => {
-                    self.drop_instance();
-                    self.status.set_state(DeploymentState::Paused);
-                    Stop::Ordered
+                    // Opened also when it stands still, so that its place can be seen and rewound.
+                    match self.open().await {
+                        Ok(()) => {
+                            self.status.set_state(DeploymentState::Paused);
+                            Stop::Ordered
+                        }
+                        Err(stop) => stop,
+                    }
                 }
                 Order::Run => match self.open_and_process().await {
                     Ok(()) => Stop::Closed,

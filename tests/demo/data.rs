@@ -138,7 +138,7 @@ fn generated() -> Data {
     });
     let events = events.collect();
     let titles = (0..KINDS)
-        .flat_map(|kind| (0..84).map(move |p| (item_of(kind, p), format!("kind {kind}, number {p}"))));
+        .flat_map(|kind| (0..84).map(move |p| (item_of(kind, p), format!("no. {p} of kind {kind}"))));
     Data { name: "generated click stream", events, titles: titles.collect() }
 }
 

@@ -1,3 +1,10 @@
 //! The integration tests, in one binary: each more would cost a link of its own.
 
+mod bad_input;
+mod deployments;
+mod guests;
+mod http_records;
+mod http_resources;
 mod layout;
+mod readme;
+mod support;

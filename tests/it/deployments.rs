@@ -1,0 +1,142 @@
+//! Processors through the public interface: exactly once over a kill, error policies, standing still and going back.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+fn counter(extra: &Value) -> Value {
+    let mut spec = json!({
+        "kind": "processor", "module": "count-by-key", "input": { "topics": ["in"] },
+        "output": { "default": "out", "create_topics": { "partitions": 2 } }
+    });
+    for (name, value) in extra.as_object().into_iter().flatten() {
+        spec[name] = value.clone();
+    }
+    spec
+}
+
+async fn produce(server: &Server, range: std::ops::Range<u64>) -> Result<()> {
+    let records: Vec<_> =
+        range.map(|n| json!({ "key": format!("k{}", n % 5), "value": { "amount": n } })).collect();
+    server.post("/v1/topics/in/records", &json!({ "records": records })).await?.expect(200).map(drop)
+}
+
+/// (count, sum) of a key, once all partitions have been read to their ends.
+async fn total(server: &Server, key: &str) -> Result<(u64, u64)> {
+    server.until("/v1/deployments/totals", |d| d["totals"]["lag"] == 0 && d["state"] != "starting").await?;
+    let value =
+        server.get(&format!("/v1/deployments/totals/stores/totals/keys/{key}")).await?.expect(200)?.json()?;
+    let number = |name: &str| value[name].as_f64().map(|n| n as u64).context(name.to_owned());
+    Ok((number("count")?, number("sum")?))
+}
+
+#[tokio::test]
+async fn totals_survive_a_kill_and_count_every_record_once() -> Result<()> {
+    let mut server = Server::start().await?;
+    server.topic("in", 2).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    for round in 0..3 {
+        produce(&server, round * 100..round * 100 + 100).await?;
+        server = server.restart().await?;
+    }
+    let fold = (0..300u64).filter(|n| n % 5 == 3);
+    assert_eq!(total(&server, "k3").await?, (60, fold.sum()));
+    let out = server.get("/v1/topics/out/records?limit=1000").await?.expect(200)?.json()?;
+    assert_eq!(out["records"].as_array().context("records")?.len(), 300);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_paused_processor_keeps_its_place_and_can_be_rewound() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    produce(&server, 0..10).await?;
+    assert_eq!(total(&server, "k0").await?, (2, 5));
+
+    server.post("/v1/deployments/totals/pause", &json!({})).await?.expect(202)?;
+    let paused = server.until("/v1/deployments/totals", |d| d["state"] == "paused").await?;
+    assert_eq!(paused["tasks"][0]["positions"][0]["offset"], 10, "{paused:#}");
+    produce(&server, 10..20).await?;
+    let behind = server
+        .get("/v1/deployments/totals/stores/totals/keys/k0?after=in:0:15&wait=50ms")
+        .await?
+        .expect(504)?
+        .json()?;
+    assert_eq!(behind["code"], "state_behind");
+    assert!(behind["detail"].as_str().unwrap_or_default().contains("paused"), "{behind}");
+
+    let back = json!({ "to": { "shift_by": -4 }, "state": "keep" });
+    let plan = server.post("/v1/deployments/totals/rewind?dry_run=true", &back).await?.expect(200)?.json()?;
+    assert_eq!(plan["replayed"], 4, "{plan:#}");
+    let back = json!({ "to": "earliest", "state": "clear" });
+    let plan = server.post("/v1/deployments/totals/rewind", &back).await?.expect(200)?.json()?;
+    assert_eq!(plan["replayed"], 10, "{plan:#}");
+    server.post("/v1/deployments/totals/resume", &json!({})).await?.expect(202)?;
+    server.until("/v1/deployments/totals", |d| d["tasks"][0]["positions"][0]["offset"] == 20).await?;
+    assert_eq!(total(&server, "k0").await?, (4, 5 + 10 + 15), "from the beginning, with an empty state");
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_error_stop_stands_at_the_record_and_skip_passes_it() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("trap").await?.expect(201)?;
+    let spec = |policy: &str| {
+        json!({
+            "kind": "processor", "module": "trap", "input": { "topics": ["in"] },
+            "output": { "default": "out", "create_topics": { "partitions": 1 } },
+            "on_error": { "policy": policy, "max_retries": 1, "backoff": "1ms" }
+        })
+    };
+    server.put("/v1/deployments/t", &spec("stop")).await?.expect(201)?;
+    let body = json!({ "records": [{ "value": "a" }, { "value": "misbehave" }, { "value": "b" }] });
+    server.post("/v1/topics/in/records", &body).await?.expect(200)?;
+
+    let failed = server.until("/v1/deployments/t", |d| d["state"] == "failed").await?;
+    let error = &failed["last_error"];
+    assert_eq!((&error["code"], &error["offset"]), (&json!("trap"), &json!(1)), "{failed:#}");
+    assert_eq!(failed["tasks"][0]["positions"][0]["offset"], 1, "what came before is committed");
+
+    server.put("/v1/deployments/t", &spec("skip")).await?.expect(200)?;
+    let done = server.until("/v1/deployments/t", |d| d["tasks"][0]["positions"][0]["offset"] == 3).await?;
+    assert_eq!(done["totals"]["skipped"], 1);
+    let out = server.get("/v1/topics/out/records").await?.json()?;
+    let values: Vec<_> = out["records"].as_array().context("records")?.iter().map(|r| &r["value"]).collect();
+    assert_eq!(values, [&json!("a"), &json!("b")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_processor_may_leave_its_state_to_a_later_one() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    produce(&server, 0..5).await?;
+    assert_eq!(total(&server, "k1").await?, (1, 1));
+    let kept = server.request(reqwest::Method::DELETE, "/v1/deployments/totals?state=keep");
+    server.send(kept).await?.expect(204)?;
+    server.get("/v1/deployments/totals").await?.expect(404)?;
+    produce(&server, 5..10).await?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    assert_eq!(total(&server, "k1").await?, (2, 7));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_topic_in_use_is_neither_deleted_nor_widened() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    let delete = server.request(reqwest::Method::DELETE, "/v1/topics/in");
+    assert!(server.send(delete).await?.expect(409)?.text().contains("totals"));
+    let wider = server.request(reqwest::Method::PATCH, "/v1/topics/in").json(&json!({ "partitions": 2 }));
+    assert!(server.send(wider).await?.expect(409)?.text().contains("totals"));
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! Every guest example at work, the misbehaving ones by their exact error: one poisoned record among good ones is
+//! isolated, kept as a dead letter with its position and reason, and every other record goes through.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::support::Server;
+
+const RECORDS: u64 = 20;
+const POISONED: u64 = 11;
+
+/// Deploys a misbehaving processor, feeds it one poisoned record, and gives (code, message) of its dead letter.
+async fn isolated(guest: &str, key: Option<&str>, limits: Value) -> Result<(String, String)> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload(guest).await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": guest, "input": { "topics": ["in"] },
+        "output": { "default": "out", "create_topics": { "partitions": 1 } },
+        "on_error": { "policy": "dead_letter", "max_retries": 0 }, "limits": limits
+    });
+    server.put("/v1/deployments/bad", &spec).await?.expect(201)?;
+    let records: Vec<_> = (0..RECORDS)
+        .map(|n| {
+            let word = if n == POISONED { "misbehave" } else { "fine" };
+            json!({ "key": key, "value": { "n": n, "word": word } })
+        })
+        .collect();
+    server.post("/v1/topics/in/records", &json!({ "records": records })).await?.expect(200)?;
+
+    let done = |d: &Value| d["tasks"][0]["positions"][0]["offset"] == RECORDS;
+    let view = server.until("/v1/deployments/bad", done).await?;
+    assert_eq!(view["totals"]["dead_letters"], 1, "{view:#}");
+    let error = &view["last_error"];
+    assert_eq!((&error["topic"], &error["offset"]), (&json!("in"), &json!(POISONED)), "{view:#}");
+
+    let out = server.get("/v1/topics/out/records?limit=100").await?.expect(200)?.json()?;
+    let passed: Vec<_> =
+        out["records"].as_array().context("records")?.iter().map(|r| r["value"]["n"].clone()).collect();
+    let expected: Vec<_> = (0..RECORDS).filter(|n| *n != POISONED).map(Value::from).collect();
+    assert_eq!(passed, expected);
+
+    let letters = server.get("/v1/topics/bad.dlq/records").await?.expect(200)?.json()?;
+    let letter = &letters["records"][0];
+    assert_eq!(letter["value"]["n"], POISONED);
+    let header = |name: &str| letter["headers"][name].as_str().unwrap_or_default().to_owned();
+    assert_eq!(header("millstream.source.topic"), "in");
+    assert_eq!(header("millstream.source.offset"), POISONED.to_string());
+    assert!(header("millstream.module").starts_with(&format!("{guest}@0.1.0 sha256:")), "{letter:#}");
+    Ok((header("millstream.error.code"), header("millstream.error")))
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_at_its_cpu_limit() -> Result<()> {
+    let (code, message) = isolated("endless-loop", None, json!({ "cpu": "50ms" })).await?;
+    assert_eq!(code, "cpu_limit", "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_memory_hog_ends_at_its_memory_limit() -> Result<()> {
+    let (code, message) = isolated("memory-hog", None, json!({ "memory": "16MiB", "cpu": "5s" })).await?;
+    assert_eq!(code, "memory_limit", "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_shows_its_message() -> Result<()> {
+    let (code, message) = isolated("trap", None, json!({})).await?;
+    assert_eq!(code, "trap");
+    assert!(message.contains("told the code to misbehave"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unreachable_is_a_trap_without_words() -> Result<()> {
+    let (code, message) = isolated("trap", Some("unreachable"), json!({})).await?;
+    assert_eq!(code, "trap");
+    assert!(message.contains("unreachable"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_oversized_output_is_refused_by_its_bytes_and_by_its_number() -> Result<()> {
+    let (code, message) = isolated("oversized-output", None, json!({ "cpu": "5s" })).await?;
+    assert_eq!(code, "output_bytes_limit", "{message}");
+    let (code, message) = isolated("oversized-output", Some("records"), json!({ "cpu": "5s" })).await?;
+    assert_eq!(code, "output_records_limit", "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_component_of_another_world_is_refused_in_the_users_words() -> Result<()> {
+    let server = Server::start().await?;
+    let refused = server.upload("wrong-world").await?.expect(422)?.json()?;
+    assert_eq!(refused["code"], "invalid_module");
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("elsewhere:other/greeter"), "what was found: {refused:#}");
+    assert!(refused.to_string().contains("transform-packed"), "what is needed: {refused:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn redaction_happens_before_anything_is_stored() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("people", 1).await?;
+    server.upload("redact-json").await?.expect(201)?;
+    let spec = json!({ "kind": "inline", "module": "redact-json", "input": { "topics": ["people"] } });
+    server.put("/v1/deployments/redact", &spec).await?.expect(201)?;
+    let body = json!({ "value": { "name": "Ada", "contact": { "email": "ada@example.org" } } });
+    server.post("/v1/topics/people/records", &body).await?.expect(200)?;
+    let read = server.get("/v1/topics/people/records").await?.expect(200)?.json()?;
+    assert_eq!(read["records"][0]["value"], json!({ "name": "Ada", "contact": { "email": "***" } }));
+    Ok(())
+}
+
+#[tokio::test]
+async fn recommenders_keep_fresh_lists_in_their_state() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("clicks", 1).await?;
+    for (guest, key) in [("item-cf", "user"), ("also-viewed", "session")] {
+        server.upload(guest).await?.expect(201)?;
+        let spec = json!({
+            "kind": "processor", "module": guest, "input": { "topics": ["clicks"] },
+            "output": { "default": format!("{guest}.out"), "create_topics": { "partitions": 1 } }
+        });
+        server.put(&format!("/v1/deployments/{guest}"), &spec).await?.expect(201)?;
+        assert!(!key.is_empty());
+    }
+    let click = |who: u32, item: u32| json!({ "value": { "user": who, "session": who, "item": item, "timestamp": 1 } });
+    let records: Vec<_> = [(1, 10), (1, 20), (2, 10)].map(|(who, item)| click(who, item)).into();
+    server.post("/v1/topics/clicks/records", &json!({ "records": records })).await?.expect(200)?;
+    let path = "/v1/deployments/item-cf/stores/recommendations/keys/2?after=clicks:0:2&wait=20s";
+    let list = server.get(path).await?.expect(200)?.json()?;
+    assert_eq!(list["items"][0]["item"], 20, "{list}");
+    let path = "/v1/deployments/also-viewed/stores/also_viewed/keys/10?after=clicks:0:2&wait=20s";
+    let list = server.get(path).await?.expect(200)?.text();
+    assert!(list.contains("20"), "{list}");
+    Ok(())
+}

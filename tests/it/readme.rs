@@ -1,0 +1,20 @@
+//! What README shows is what the tree holds.
+
+use std::path::Path;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}
+
+#[test]
+fn the_transform_in_readme_is_the_template() {
+    let template = read("guest-examples/template/src/lib.rs");
+    let code = template.split("#[cfg(test)]").next().unwrap_or_default();
+    let shown: Vec<_> = code.lines().skip_while(|l| l.starts_with("//!") || l.is_empty()).collect();
+    assert!(read("README.md").contains(shown.join("\n").trim()), "README's transform is not the template's");
+}
+
+#[test]
+fn the_sdk_carries_the_servers_wit() {
+    assert_eq!(read("wit/millstream.wit"), read("guest-examples/sdk/wit/millstream.wit"));
+}
