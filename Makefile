@@ -24,7 +24,7 @@ demo: ## recommendations on MovieLens-100K, live; the server stays up until Ctrl
 	cargo build --all-targets; exec $(TARGET_DIR)/debug/examples/demo
 
 test: ## all tests
-	@$(SETUP); cargo build --all-targets; cargo test --lib --bins --tests --examples
+	@$(SETUP); cargo build --all-targets; cargo test --lib --bins --tests
 
 lint: ## formatting, lints, documentation, prebuilt guests
 	cargo fmt --all --check
@@ -35,13 +35,17 @@ lint: ## formatting, lints, documentation, prebuilt guests
 guests: ## rebuild the guest examples and their prebuilt copies
 	guest-examples/build.sh
 
-bench: ## the figures of docs/BENCHMARKS.md (a release build on top: about 10 minutes more)
+bench: ## the figures of docs/BENCHMARKS.md (release build: about 10 minutes more)
 	@$(SETUP); cargo build --all-targets; \
-	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR=$$(benches/rocksdb-lib-dir.sh); cargo bench --bench '*'
+	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$(CARGO_TARGET_DIR=$(TARGET_DIR) benches/rocksdb-lib-dir.sh)"; \
+	cargo bench --benches
 
 crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS), and the order of fsync and answers where strace is there
-	@$(SETUP); cargo build --all-targets; \
-	$(TARGET_DIR)/debug/examples/crash --server $(TARGET_DIR)/debug/millstream --rounds $${CRASH_ROUNDS:-50}; \
+	@$(SETUP); cargo build --all-targets --features torn-commit; \
+	cp $(TARGET_DIR)/debug/millstream $(TARGET_DIR)/debug/millstream-torn; cargo build --all-targets; \
+	crash=$(TARGET_DIR)/debug/examples/crash; server=$(TARGET_DIR)/debug/millstream; \
+	$$crash --server $$server --rounds $${CRASH_ROUNDS:-50}; \
+	$$crash --server $$server-torn --rounds $${CRASH_ROUNDS:-50} --expect-failure; \
 	if command -v strace >/dev/null; then \
-		$(TARGET_DIR)/debug/examples/crash --server $(TARGET_DIR)/debug/millstream --sync fsync; \
+		$$crash --server $$server --sync fsync; $$crash --server $$server --sync os; \
 	else echo "strace is not installed: the order of fsync and answers is not checked"; fi

@@ -2,6 +2,7 @@
 //! fails, and stops downward: the doors first, then the deployments, the storage last.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -148,10 +149,18 @@ fn open_registry(
 ) -> anyhow::Result<Registry> {
     let options = registry::Options {
         cache_dir: config.data_dir.join("compiled"),
-        exe: std::env::current_exe().context("cannot find this program, which also compiles modules")?,
+        exe: this_program()?,
         clock: clock.clone(),
     };
     Registry::open(storage.clone(), engine, options).context("cannot open the modules")
+}
+
+/// The binary that runs, also after its file was replaced by a newer one.
+fn this_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe().context("cannot find this program, which also compiles modules")
 }
 
 /// What has to be done now and then, for as long as the server runs.

@@ -34,7 +34,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// After a failed accept, usually for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A bound address; connections wait in its backlog until [`Listener::run`].
+/// A bound address; connections wait in its backlog until `Listener::run`.
 pub struct Listener {
     listener: TcpListener,
     addr: SocketAddr,

@@ -91,6 +91,12 @@ impl Task {
     /// Adds the position and commits. False: refused for now, the caller has to do the work again, for the instance is
     /// gone with its memory.
     async fn commit(&mut self, mut commit: Commit, source: Source<'_>, next: Offset) -> Result<bool, Stop> {
+        #[cfg(feature = "torn-commit")]
+        {
+            // For `make crash` alone: the position in a commit of its own, which its check has to notice.
+            let torn = std::mem::replace(&mut commit, Commit::new());
+            let _ = self.shared.broker.storage().commit(torn).await;
+        }
         positions::put(&mut commit, self.id(), source.topic_id, source.partition, next);
         match self.shared.broker.storage().commit(commit).await {
             Ok(_) => {
