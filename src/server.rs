@@ -19,6 +19,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::shutdown;
 use crate::runtime::tasks::{self, GuestThreads};
 use crate::storage::{self, Storage};
+use crate::telemetry::metric_names;
 use crate::telemetry::metrics::Metrics;
 use crate::wasm;
 
@@ -60,6 +61,7 @@ async fn serve(
     let bound = listener.local_addr();
 
     let metrics = Metrics::install().unwrap_or_else(Metrics::detached);
+    metric_names::describe();
     let clock = Clock::system();
     let storage = open_storage(&config, &clock).await?;
     let engine = wasm::Engine::new().context("cannot set up the Wasm engine")?;
@@ -76,12 +78,16 @@ async fn serve(
         drain: config.drain * 3 / 5,
         ..http::Options::default()
     };
+    let deployments = pipelines.clone();
     let state = http::State {
         broker,
         pipelines: pipelines.clone(),
         registry,
         storage: storage.clone(),
-        metrics_render: Box::new(move || metrics.render()),
+        metrics_render: Box::new(move || {
+            deployments.record_metrics();
+            metrics.render()
+        }),
     };
     let mut failed = storage.failed();
     let mut door = tasks::spawn("http", http::serve(listener, options, state, stopping));

@@ -1,10 +1,14 @@
 //! An open loop: send times are fixed before the first request, and latency counts from them. A server that stalls
 //! delays what comes after in the figures as it would in life.
 
+use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::mpsc;
+
+use super::client::Connection;
 
 /// Ticks at fixed times. They come from a thread of their own, for tokio's timers are no finer than a millisecond.
 pub(crate) struct Schedule {
@@ -35,21 +39,24 @@ impl Schedule {
     }
 }
 
-/// Connections that wait for use.
+/// The server closes a connection that says nothing for ten seconds.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
+/// Connections that wait for use, since when.
 #[derive(Default)]
-pub(crate) struct Pool(std::cell::RefCell<Vec<super::client::Connection>>);
+pub(crate) struct Pool(RefCell<Vec<(Instant, Connection)>>);
 
 impl Pool {
-    /// An idle connection, or a new one.
-    pub(crate) async fn take(&self, addr: std::net::SocketAddr) -> Result<super::client::Connection> {
+    /// The connection that was used last, or a new one.
+    pub(crate) async fn take(&self, addr: SocketAddr) -> Result<Connection> {
         let idle = self.0.borrow_mut().pop();
         match idle {
-            Some(connection) => Ok(connection),
-            None => super::client::Connection::open(addr).await,
+            Some((since, connection)) if since.elapsed() < IDLE_MAX => Ok(connection),
+            _ => Connection::open(addr).await,
         }
     }
 
-    pub(crate) fn put(&self, connection: super::client::Connection) {
-        self.0.borrow_mut().push(connection);
+    pub(crate) fn put(&self, connection: Connection) {
+        self.0.borrow_mut().push((Instant::now(), connection));
     }
 }

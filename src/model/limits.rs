@@ -31,8 +31,9 @@ pub const LINE_BYTES_MAX: usize = 2 * MIB;
 pub const RECORD_HEADERS_MAX: usize = 100;
 /// Bytes of all request headers together; longer answers 431.
 pub const REQUEST_HEADER_BYTES_MAX: usize = 64 * KIB;
-/// Time for a client to send its request headers.
-pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a client to send its next request's headers. hyper counts it from the end of the request before, so it is
+/// also how long an idle connection is kept: less than a minute breaks clients that pool their connections (measured).
+pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time between two pieces of a request body.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest long poll and longest wait for a state position.

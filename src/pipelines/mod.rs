@@ -4,6 +4,7 @@
 mod apply;
 pub mod error;
 mod logs;
+mod metrics;
 mod output;
 mod plan;
 mod query;

@@ -13,6 +13,7 @@ use crate::model::module::{Digest, ModuleVersion, Version};
 use crate::runtime::tasks;
 use crate::storage::Commit;
 use crate::storage::tables::{module_bytes, modules};
+use crate::telemetry::metric_names;
 use crate::wasm::{Component, Inspected};
 
 /// A stored module version.
@@ -77,6 +78,7 @@ impl Registry {
         self.0.compiler.compile(&inspected.component, &cache.path(&digest)).await?;
         let component = cache.load(digest, inspected.kind).await?;
         let stamp = component.stamp();
+        metrics::histogram!(metric_names::WASM_COMPILE_SECONDS).record(stamp.compile_cpu.as_secs_f64());
         tracing::info!(%digest, cpu_ms = stamp.compile_cpu.as_millis(), bytes = stamp.size, "compiled a module");
         Ok(component)
     }

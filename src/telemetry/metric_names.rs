@@ -39,9 +39,42 @@ pub const ROCKSDB_MEMTABLE_BYTES: &str = "millstream_rocksdb_memtable_bytes";
 pub const STATE_KEYS_ESTIMATE: &str = "millstream_state_keys_estimate";
 /// Estimated bytes of all tasks' state on disk.
 pub const STATE_BYTES: &str = "millstream_state_bytes";
+/// 1 for the state that a deployment is in; labels `deployment`, `kind`, `state`.
+pub const DEPLOYMENT_STATE: &str = "millstream_deployment_state";
+/// Records read and committed, or handed to an inline transform.
+pub const DEPLOYMENT_RECORDS_IN_TOTAL: &str = "millstream_deployment_records_in_total";
+/// Records written, or let through by an inline transform.
+pub const DEPLOYMENT_RECORDS_OUT_TOTAL: &str = "millstream_deployment_records_out_total";
+/// Records that an inline transform refused.
+pub const DEPLOYMENT_RECORDS_REJECTED_TOTAL: &str = "millstream_deployment_records_rejected_total";
+/// Records passed over by `on_error: skip`.
+pub const DEPLOYMENT_RECORDS_SKIPPED_TOTAL: &str = "millstream_deployment_records_skipped_total";
+/// Records given up to a dead-letter topic.
+pub const DEPLOYMENT_DEAD_LETTERS_TOTAL: &str = "millstream_deployment_dead_letters_total";
+/// Calls into a deployment's code that failed.
+pub const DEPLOYMENT_ERRORS_TOTAL: &str = "millstream_deployment_errors_total";
+/// Instances made after a failure.
+pub const DEPLOYMENT_RESTARTS_TOTAL: &str = "millstream_deployment_restarts_total";
+/// Records that a deployment has not read yet.
+pub const DEPLOYMENT_LAG_RECORDS: &str = "millstream_deployment_lag_records";
+/// Linear memory of a deployment's instances.
+pub const WASM_MEMORY_BYTES: &str = "millstream_wasm_memory_bytes";
+/// CPU time of compiling a module.
+pub const WASM_COMPILE_SECONDS: &str = "millstream_wasm_compile_seconds";
 
 /// Tells the installed recorder what the metrics mean. Called once, after the recorder is installed.
 pub fn describe() {
+    describe_gauge!(DEPLOYMENT_STATE, Unit::Count, "1 for the state that a deployment is in");
+    describe_counter!(DEPLOYMENT_RECORDS_IN_TOTAL, Unit::Count, "Records taken in by a deployment");
+    describe_counter!(DEPLOYMENT_RECORDS_OUT_TOTAL, Unit::Count, "Records given out by a deployment");
+    describe_counter!(DEPLOYMENT_RECORDS_REJECTED_TOTAL, Unit::Count, "Records rejected by a deployment");
+    describe_counter!(DEPLOYMENT_RECORDS_SKIPPED_TOTAL, Unit::Count, "Records skipped by a deployment");
+    describe_counter!(DEPLOYMENT_DEAD_LETTERS_TOTAL, Unit::Count, "Dead letters of a deployment");
+    describe_counter!(DEPLOYMENT_ERRORS_TOTAL, Unit::Count, "Failed calls of a deployment");
+    describe_counter!(DEPLOYMENT_RESTARTS_TOTAL, Unit::Count, "Instances made anew after a failure");
+    describe_gauge!(DEPLOYMENT_LAG_RECORDS, Unit::Count, "Records not read yet");
+    describe_gauge!(WASM_MEMORY_BYTES, Unit::Bytes, "Linear memory of a deployment's instances");
+    describe_histogram!(WASM_COMPILE_SECONDS, Unit::Seconds, "CPU time of compiling a module");
     describe_histogram!(
         WAL_SYNC_DURATION_SECONDS,
         Unit::Seconds,

@@ -56,6 +56,13 @@ async fn a_paused_processor_keeps_its_place_and_can_be_rewound() -> Result<()> {
     server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
     produce(&server, 0..10).await?;
     assert_eq!(total(&server, "k0").await?, (2, 5));
+    let metrics = server.get("/metrics").await?.expect(200)?.text();
+    for line in [
+        "millstream_deployment_records_in_total{deployment=\"totals\"} 10",
+        "millstream_deployment_state{deployment=\"totals\",kind=\"processor\",state=\"running\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
 
     server.post("/v1/deployments/totals/pause", &json!({})).await?.expect(202)?;
     let paused = server.until("/v1/deployments/totals", |d| d["state"] == "paused").await?;

@@ -82,9 +82,9 @@ async fn an_unreachable_is_a_trap_without_words() -> Result<()> {
 
 #[tokio::test]
 async fn an_oversized_output_is_refused_by_its_bytes_and_by_its_number() -> Result<()> {
-    let (code, message) = isolated("oversized-output", None, json!({ "cpu": "5s" })).await?;
+    let (code, message) = isolated("oversized-output", None, json!({ "cpu": "20s" })).await?;
     assert_eq!(code, "output_bytes_limit", "{message}");
-    let (code, message) = isolated("oversized-output", Some("records"), json!({ "cpu": "5s" })).await?;
+    let (code, message) = isolated("oversized-output", Some("records"), json!({ "cpu": "20s" })).await?;
     assert_eq!(code, "output_records_limit", "{message}");
     Ok(())
 }
