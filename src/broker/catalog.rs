@@ -15,6 +15,7 @@ use crate::model::limits::{PARTITIONS_MAX, TOPICS_MAX};
 use crate::model::topic::{Topic, TopicConfig};
 use crate::model::{DeploymentName, Partition, TopicId, TopicName, suggest};
 use crate::runtime::clock::Clock;
+use crate::runtime::tasks;
 use crate::storage::{self, Log, Storage};
 
 /// A topic to be created.
@@ -71,6 +72,8 @@ pub enum Use {
 pub(super) struct Catalog {
     topics: ArcSwap<HashMap<TopicName, Arc<TopicHandle>>>,
     uses: RwLock<BTreeMap<DeploymentName, Vec<(TopicName, Use)>>>,
+    /// the transforms in force by topic, also of topics that are not there: one created again must not go without
+    chains: RwLock<HashMap<TopicName, Chain>>,
     changes: tokio::sync::Mutex<()>,
     clock: Clock,
 }
@@ -107,11 +110,6 @@ impl TopicHandle {
         self.shared.chain.load_full()
     }
 
-    /// Replaces the transforms that run on produce.
-    pub fn set_chain(&self, chain: Option<Chain>) {
-        self.shared.chain.store(chain.map(Arc::new));
-    }
-
     /// The partition for the keyless records of one request; the next request gets the next one.
     pub(super) fn sticky_partition(&self) -> Partition {
         self.shared.sticky.fetch_add(1, Ordering::Relaxed) % self.topic.partitions.max(1)
@@ -129,6 +127,7 @@ impl Catalog {
         Self {
             topics: ArcSwap::from_pointee(storage.topics().into_iter().map(handle).collect()),
             uses: RwLock::default(),
+            chains: RwLock::default(),
             changes: tokio::sync::Mutex::default(),
             clock,
         }
@@ -226,6 +225,11 @@ impl Broker {
     }
 
     async fn create(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
+        let (broker, name) = (self.clone(), new.name.clone());
+        to_its_end(name, async move { broker.create_whole(new).await }).await
+    }
+
+    async fn create_whole(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
         let catalog = &self.0.catalog;
         let name = new.name.clone();
         check_partitions(&name, new.partitions, 1)?;
@@ -245,7 +249,10 @@ impl Broker {
             created_ms: catalog.clock.now_ms(),
         };
         let logs = self.0.storage.create_topic(topic.clone()).await.map_err(|e| failed(&name, e))?;
-        let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::default() });
+        let shared = Shared::default();
+        let chains = catalog.chains.read();
+        shared.chain.store(chains.get(&name).cloned().map(Arc::new));
+        let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::new(shared) });
         catalog.replace(&name, Some(handle.clone()));
         Ok(handle)
     }
@@ -255,6 +262,11 @@ impl Broker {
     /// # Errors
     /// `Unknown`, `Config`, `Partitions`, `StatefulInput`, `Revision`, `Storage`.
     pub async fn alter_topic(&self, name: &str, change: TopicChange) -> Result<Topic, TopicError> {
+        let (broker, name) = (self.clone(), self.topic(name)?.name().clone());
+        to_its_end(name.clone(), async move { broker.alter_whole(name.as_str(), change).await }).await
+    }
+
+    async fn alter_whole(&self, name: &str, change: TopicChange) -> Result<Topic, TopicError> {
         let catalog = &self.0.catalog;
         let _one = catalog.changes.lock().await;
         let old = catalog.find(name)?;
@@ -295,6 +307,11 @@ impl Broker {
     /// # Errors
     /// `Unknown`, `Internal`, `InUse`, `Storage`.
     pub async fn delete_topic(&self, name: &str, force: bool) -> Result<(), TopicError> {
+        let (broker, name) = (self.clone(), self.topic(name)?.name().clone());
+        to_its_end(name.clone(), async move { broker.delete_whole(name.as_str(), force).await }).await
+    }
+
+    async fn delete_whole(&self, name: &str, force: bool) -> Result<(), TopicError> {
         let catalog = &self.0.catalog;
         let _one = catalog.changes.lock().await;
         let handle = catalog.find(name)?;
@@ -319,6 +336,19 @@ impl Broker {
         self.0.catalog.uses.write().insert(deployment.clone(), topics);
     }
 
+    /// Puts transforms in force for a topic, whether it is there or not.
+    pub fn set_chain(&self, name: &TopicName, chain: Option<Chain>) {
+        let catalog = &self.0.catalog;
+        let mut chains = catalog.chains.write();
+        match &chain {
+            Some(chain) => chains.insert(name.clone(), chain.clone()),
+            None => chains.remove(name),
+        };
+        if let Ok(topic) = catalog.find(name.as_str()) {
+            topic.shared.chain.store(chain.map(Arc::new));
+        }
+    }
+
     /// The deployment uses nothing any more.
     pub fn detach(&self, deployment: &DeploymentName) {
         self.0.catalog.uses.write().remove(deployment);
@@ -328,6 +358,19 @@ impl Broker {
     pub fn attachments(&self, topic: &TopicName) -> Vec<DeploymentName> {
         self.0.catalog.users(topic, |_| true)
     }
+}
+
+/// Runs a change to its end, also when whoever asked for it has gone: half a change would leave the catalog and the
+/// storage of two minds.
+async fn to_its_end<T: Send + 'static>(
+    name: TopicName,
+    work: impl Future<Output = Result<T, TopicError>> + Send + 'static,
+) -> Result<T, TopicError> {
+    let done = tasks::spawn("change of a topic", work).await;
+    done.unwrap_or_else(|e| {
+        let source = storage::Error::Engine { action: "finish a change of", message: e.to_string() };
+        Err(TopicError::Storage { name, source })
+    })
 }
 
 fn check_partitions(name: &TopicName, asked: u32, least: u32) -> Result<(), TopicError> {

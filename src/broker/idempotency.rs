@@ -2,6 +2,7 @@
 //! request gets the first one's answer, also after a crash. A live key is never evicted before its 24 hours.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -29,6 +30,10 @@ enum Entry {
 /// The keys of the last 24 hours.
 pub(super) struct Idempotency {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
+    /// of keys and answers held, as far as they can be estimated
+    bytes: Arc<AtomicUsize>,
+    bytes_max: usize,
+    clock: Clock,
 }
 
 /// What is known of a key.
@@ -42,6 +47,7 @@ pub(super) enum Begin {
 /// A key in flight. Dropped after its commit has ended: the key is then known if the commit was made, else free again.
 pub(super) struct Slot {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
+    bytes: Arc<AtomicUsize>,
     key: IdempotencyKey,
     made: Arc<OnceLock<Arc<Remembered>>>,
 }
@@ -50,19 +56,21 @@ pub(super) struct Slot {
 pub(super) struct Answer(Arc<OnceLock<Arc<Remembered>>>);
 
 impl Idempotency {
-    pub(super) fn load(storage: &Storage, clock: &Clock) -> Result<Self, ReadError> {
-        let oldest = clock.now_ms() - kept_ms();
+    /// Reads the remembered keys; at most `bytes_max` of keys and answers are held.
+    pub(super) fn load(storage: &Storage, clock: &Clock, bytes_max: usize) -> Result<Self, ReadError> {
         let mut entries = HashMap::new();
+        let mut bytes = 0;
         for (key, value) in tables::idempotency::load_all(storage)? {
             let (Ok(key), Ok(row)) = (String::from_utf8(key), serde_json::from_slice::<Remembered>(&value))
             else {
                 continue;
             };
-            if row.stored_ms > oldest {
-                entries.insert(key, Entry::Done(Arc::new(row)));
-            }
+            // Also rows past their day, so that the next look for them deletes them on disk as well.
+            bytes += weight(&key, &row);
+            entries.insert(key, Entry::Done(Arc::new(row)));
         }
-        Ok(Self { entries: Arc::new(Mutex::new(entries)) })
+        let bytes = Arc::new(AtomicUsize::new(bytes));
+        Ok(Self { entries: Arc::new(Mutex::new(entries)), bytes, bytes_max, clock: clock.clone() })
     }
 
     /// Reserves the key, or tells what became of it.
@@ -77,28 +85,44 @@ impl Idempotency {
             Some(Entry::Done(row)) => return Ok(Begin::Known(row.reply.clone())),
             None => {}
         }
-        if entries.len() >= IDEMPOTENCY_KEYS_MAX {
-            return Err(ProduceError::IdempotencyFull { limit: IDEMPOTENCY_KEYS_MAX });
+        if entries.len() >= IDEMPOTENCY_KEYS_MAX || self.bytes.load(Ordering::Relaxed) >= self.bytes_max {
+            return Err(ProduceError::IdempotencyFull { limit: entries.len() });
         }
         entries.insert(key.key.clone(), Entry::InFlight);
-        Ok(Begin::New(Slot { entries: self.entries.clone(), key: key.clone(), made: Arc::default() }))
+        Ok(Begin::New(Slot {
+            entries: self.entries.clone(),
+            bytes: self.bytes.clone(),
+            key: key.clone(),
+            made: Arc::default(),
+        }))
     }
 
-    /// Forgets keys older than 24 hours; their rows are deleted by the commit, if there are any.
-    pub(super) fn expire(&self, now_ms: i64, commit: &mut Commit) -> usize {
-        let oldest = now_ms - kept_ms();
-        let mut entries = self.entries.lock();
-        let mut expired = 0;
-        entries.retain(|key, entry| {
-            let live = !matches!(entry, Entry::Done(row) if row.stored_ms <= oldest);
-            if !live {
-                tables::idempotency::delete(commit, key.as_bytes());
-                expired += 1;
-            }
-            live
-        });
-        expired
+    /// The keys older than 24 hours. Their rows are to be deleted first, and the keys forgotten when that is done.
+    pub(super) fn expired(&self, commit: &mut Commit) -> Vec<String> {
+        let oldest = self.clock.now_ms() - kept_ms();
+        let entries = self.entries.lock();
+        let past = |entry: &Entry| matches!(entry, Entry::Done(row) if row.stored_ms <= oldest);
+        let keys: Vec<_> = entries.iter().filter(|(_, e)| past(e)).map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            tables::idempotency::delete(commit, key.as_bytes());
+        }
+        keys
     }
+
+    /// Forgets keys whose rows are gone. Until then they answered as known, so none of them has begun anew.
+    pub(super) fn forget(&self, keys: &[String]) {
+        let mut entries = self.entries.lock();
+        for key in keys {
+            if let Some(Entry::Done(row)) = entries.remove(key) {
+                self.bytes.fetch_sub(weight(key, &row), Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Bytes that a remembered request takes: its key twice (map and row) and about 96 a record (measured by `size_of`).
+fn weight(key: &str, row: &Remembered) -> usize {
+    2 * key.len() + 128 + row.reply.results.len() * size_of::<super::Produced>()
 }
 
 fn kept_ms() -> i64 {
@@ -131,7 +155,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut entries = self.entries.lock();
         match self.made.get() {
-            Some(row) => entries.insert(self.key.key.clone(), Entry::Done(row.clone())),
+            Some(row) => {
+                self.bytes.fetch_add(weight(&self.key.key, row), Ordering::Relaxed);
+                entries.insert(self.key.key.clone(), Entry::Done(row.clone()))
+            }
             None => entries.remove(&self.key.key),
         };
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use passage::Passage;
+use tokio::task::JoinHandle;
 
 use super::{Broker, ProduceError, TopicHandle};
 use crate::model::batch::{BatchBuilder, Codec, RecordBatch};
@@ -109,6 +110,8 @@ pub struct StoredRecord {
 
 /// A record for another topic, in the same commit.
 pub struct Outside {
+    /// index in the batch of the record that it came from
+    origin: u32,
     topic: TopicName,
     /// used when the record has no key
     partition: Partition,
@@ -201,10 +204,20 @@ impl Chain {
             }
             Ok(passage.finish())
         };
-        match broker.guests().spawn("inline chain", work).await {
+        let mut running = Abandoned(broker.guests().spawn("inline chain", work));
+        match (&mut running.0).await {
             Ok(result) => result,
             Err(e) => Err(ProduceError::Unknown(format!("an inline transform's task ended: {e}"))),
         }
+    }
+}
+
+/// Work whose request may go away; it then ends at its next tick.
+struct Abandoned<T>(JoinHandle<T>);
+
+impl<T> Drop for Abandoned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -48,7 +48,7 @@ impl Broker {
         guests: GuestHandle,
         clock: Clock,
     ) -> Result<Self, crate::storage::ReadError> {
-        let idempotency = idempotency::Idempotency::load(&storage, &clock)?;
+        let idempotency = idempotency::Idempotency::load(&storage, &clock, storage.admission_bytes() / 2)?;
         Ok(Self(Arc::new(Inner {
             catalog: catalog::Catalog::open(&storage, clock.clone()),
             admission: admission::Admission::new(storage.admission_bytes()),
@@ -80,11 +80,12 @@ impl Broker {
     /// When the commit that deletes their rows is refused; they are tried again next time.
     pub async fn expire_idempotency_keys(&self) -> Result<usize, crate::storage::CommitError> {
         let mut commit = crate::storage::Commit::new();
-        let expired = self.0.idempotency.expire(self.0.clock.now_ms(), &mut commit);
-        if expired > 0 {
+        let expired = self.0.idempotency.expired(&mut commit);
+        if !expired.is_empty() {
             self.0.storage.commit(commit).await?;
+            self.0.idempotency.forget(&expired);
         }
-        Ok(expired)
+        Ok(expired.len())
     }
 
     /// Bytes of produce requests under way, and their bound.

@@ -157,13 +157,19 @@ impl Broker {
     ) -> Result<ProduceReply, ProduceError> {
         let ProduceRequest { topic, records, expected_offsets, on_rejected, .. } = request;
         let shares = place(&topic, &records)?;
-        let chain = topic.chain();
-        // With transforms the records go in uncompressed, and are compressed when they come out.
-        let codec = if chain.is_some() { Codec::None } else { topic.topic.config.codec() };
-        let batches: Vec<_> = shares.iter().map(|share| encode(&topic, &records, share, codec)).collect();
+        let encoded =
+            |codec| shares.iter().map(|share| encode(&topic, &records, share, codec)).collect::<Vec<_>>();
+        let mut codec = codec_for(&topic, topic.chain().is_some());
+        let mut batches = encoded(codec);
 
         let mut tickets = topic.lanes().take(shares.iter().map(|s| s.partition));
         tickets.turn().await;
+        // The transforms of this moment count: what was deployed while the request stood in line holds for it.
+        let chain = topic.chain();
+        if codec != codec_for(&topic, chain.is_some()) {
+            codec = codec_for(&topic, chain.is_some());
+            batches = encoded(codec);
+        }
 
         let mut commit = Commit::new();
         commit.hold(permit);
@@ -290,6 +296,11 @@ impl Broker {
         }
         Ok(())
     }
+}
+
+/// With transforms the records go in uncompressed, and are compressed when they come out.
+fn codec_for(topic: &TopicHandle, transformed: bool) -> Codec {
+    if transformed { Codec::None } else { topic.topic.config.codec() }
 }
 
 /// Finishes the open batch; the origins that begin in it learn its place in the receipt.

@@ -27,6 +27,8 @@ pub const BODY_BYTES_MAX: usize = 16 * MIB;
 pub const REQUEST_RECORDS_MAX: usize = 10_000;
 /// A line of an NDJSON body.
 pub const LINE_BYTES_MAX: usize = 2 * MIB;
+/// The last millisecond of the year 9999: the largest timestamp of a record. The bound keeps sums of times in 64 bits.
+pub const TIMESTAMP_MAX: i64 = 253_402_300_799_999;
 /// Headers of a record.
 pub const RECORD_HEADERS_MAX: usize = 100;
 /// Bytes of all request headers together; longer answers 431.

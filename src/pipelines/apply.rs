@@ -15,6 +15,7 @@ use crate::model::limits::DEPLOYMENTS_MAX;
 use crate::model::module::{ModuleRef, ModuleVersion};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
+use crate::runtime::tasks;
 use crate::state;
 use crate::storage::tables::counters::{self, Counter};
 use crate::storage::{Commit, Storage, tables};
@@ -49,6 +50,10 @@ impl Pipelines {
     /// # Errors
     /// See [`DeployError`]; then nothing has changed, except that output topics asked for by `create_topics` may exist.
     pub async fn apply(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
+        self.change(async move |pipelines: Self| pipelines.apply_whole(spec, options).await).await
+    }
+
+    async fn apply_whole(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
         let _one = self.0.changes.lock().await;
         let problems = spec.problems();
         if !problems.is_empty() {
@@ -79,11 +84,31 @@ impl Pipelines {
             return Err(DeployError::TooMany { limit: DEPLOYMENTS_MAX });
         }
         let tasks = self.check_topics(&spec, false).await?;
+        if let Some(past) = past.as_ref().filter(|p| p.tasks != tasks) {
+            return Err(DeployError::Conflict(format!(
+                "the inputs of deployment `{}` have {tasks} partitions, its state was made with {}; delete the state, \
+                 or deploy under another name",
+                spec.name, past.tasks
+            )));
+        }
         self.check_instances(&spec, tasks)?;
         let mut commit = Commit::new();
         let deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
         let view = self.replace_with(deployment, commit).await?;
         Ok(Applied { view: Some(view), created, changed, diff })
+    }
+
+    /// Runs a change to its end, also when whoever asked for it has gone: half a change would leave a deployment that is
+    /// stored and does not run.
+    pub(super) async fn change<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, DeployError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DeployError>> + Send + 'static,
+    {
+        let done = tasks::spawn("change of a deployment", work(self.clone())).await;
+        done.unwrap_or_else(|e| {
+            Err(DeployError::Conflict(format!("the change ended before it was made: {e}")))
+        })
     }
 
     fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
@@ -240,9 +265,7 @@ impl Pipelines {
         let name = deployment.spec.name.clone();
         let old = self.entries().into_iter().find(|e| e.deployment.spec.name == name).map(|e| e.deployment);
         // A transform stays in force until the new one takes its place: no record may slip by in between.
-        if deployment.spec.kind == DeploymentKind::Processor {
-            self.stop(&name).await;
-        }
+        self.halt(&name).await;
         tables::deployments::put(&mut commit, &deployment);
         if let Err(error) = self.broker().storage().commit(commit).await {
             if let Some(old) = old {
@@ -279,6 +302,17 @@ impl Pipelines {
         desired: Desired,
         verb: &'static str,
     ) -> Result<DeploymentView, DeployError> {
+        let name = name.to_owned();
+        self.change(async move |pipelines: Self| pipelines.set_desired_whole(&name, desired, verb).await)
+            .await
+    }
+
+    async fn set_desired_whole(
+        &self,
+        name: &str,
+        desired: Desired,
+        verb: &'static str,
+    ) -> Result<DeploymentView, DeployError> {
         let _one = self.0.changes.lock().await;
         let entry = processor(self.entry(name)?, verb)?;
         if entry.deployment.desired == desired {
@@ -302,6 +336,11 @@ impl Pipelines {
     /// # Errors
     /// `Unknown`.
     pub async fn restart(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
+        let name = name.to_owned();
+        self.change(async move |pipelines: Self| pipelines.restart_whole(&name, only_failed).await).await
+    }
+
+    async fn restart_whole(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
         let _one = self.0.changes.lock().await;
         let entry = self.entry(name)?;
         if only_failed && entry.stage.is_none() {
@@ -309,9 +348,7 @@ impl Pipelines {
             Self::order(&entry, Order::Run, failed);
             return Ok(entry.view());
         }
-        if entry.stage.is_none() {
-            self.stop(&entry.deployment.spec.name).await;
-        }
+        self.halt(&entry.deployment.spec.name).await;
         self.start(entry.deployment).await;
         self.describe(name)
     }
@@ -321,13 +358,21 @@ impl Pipelines {
     /// # Errors
     /// `Unknown`, `Commit`.
     pub async fn delete(&self, name: &str, fate: StateFate) -> Result<(), DeployError> {
+        let name = name.to_owned();
+        self.change(async move |pipelines: Self| pipelines.delete_whole(&name, fate).await).await
+    }
+
+    async fn delete_whole(&self, name: &str, fate: StateFate) -> Result<(), DeployError> {
         let _one = self.0.changes.lock().await;
-        let entry = self.entry(name)?;
+        // State that an earlier delete has kept is deleted in the same way.
+        let kept = || self.entries().into_iter().find(|e| e.deployment.spec.name.as_str() == name);
+        let entry = match self.entry(name) {
+            Err(unknown) if fate == StateFate::Clear => kept().ok_or(unknown)?,
+            other => other?,
+        };
         let processor = entry.deployment.spec.kind == DeploymentKind::Processor;
         let keep = processor && fate == StateFate::Keep;
-        if processor {
-            self.stop(&entry.deployment.spec.name).await;
-        }
+        self.halt(&entry.deployment.spec.name).await;
         let mut commit = Commit::new();
         let retired = self.revised(&entry, |d| d.desired = Desired::Retired);
         if keep {
@@ -340,7 +385,7 @@ impl Pipelines {
             self.start(entry.deployment).await;
             return Err(error.into());
         }
-        self.stop(&entry.deployment.spec.name).await;
+        self.remove(&entry.deployment.spec.name);
         if keep {
             self.start(Arc::new(retired)).await;
         }

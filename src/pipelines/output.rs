@@ -13,6 +13,22 @@ use crate::model::{Partition, Record, TopicName};
 use crate::storage::Commit;
 use crate::wasm::{Fault, Input, Output};
 
+/// Why a record cannot be put.
+pub(super) enum PushError {
+    /// its topic is not there: nobody's record is to blame
+    Gone(String),
+    /// larger than its topic allows
+    TooLarge(String),
+}
+
+/// Why outputs cannot be put.
+pub(super) enum CollectError {
+    /// a topic is not there
+    Gone(String),
+    /// the code's doing
+    Fault(Fault),
+}
+
 /// Batches under construction, by topic and partition.
 #[derive(Default)]
 pub(super) struct Outputs {
@@ -33,7 +49,7 @@ impl Outputs {
         spec: &DeploymentSpec,
         inputs: &[Input<'_>],
         outputs: Vec<Output>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), CollectError> {
         let last = inputs.last().map_or(0, |i| i.record.timestamp);
         let partition = inputs.first().map_or(0, |i| i.partition);
         for output in outputs {
@@ -43,15 +59,18 @@ impl Outputs {
                 Some(route) => spec.output.routes.values().nth(route as usize),
             };
             let Some(topic) = topic else {
-                return Err(Fault::Protocol(
+                return Err(CollectError::Fault(Fault::Protocol(
                     "an output names no route, and the deployment has no `output.default`".to_owned(),
-                ));
+                )));
             };
             let index = output.source;
             let record = fill(output, source.map(owned).as_ref(), last);
-            self.push(broker, topic, partition, &record).map_err(|reason| match index {
-                Some(index) => Fault::At { index, reason },
-                None => Fault::Fatal(reason),
+            self.push(broker, topic, partition, &record).map_err(|error| match (error, index) {
+                (PushError::Gone(reason), _) => CollectError::Gone(reason),
+                (PushError::TooLarge(reason), Some(index)) => {
+                    CollectError::Fault(Fault::At { index, reason })
+                }
+                (PushError::TooLarge(reason), None) => CollectError::Fault(Fault::Fatal(reason)),
             })?;
         }
         Ok(())
@@ -64,11 +83,11 @@ impl Outputs {
         topic: &TopicName,
         fallback: Partition,
         record: &Record,
-    ) -> Result<(), String> {
+    ) -> Result<(), PushError> {
         let handle = match self.topics.entry(topic.clone()) {
             Entry::Occupied(known) => known.get().clone(),
             Entry::Vacant(new) => {
-                let handle = broker.topic(topic.as_str()).map_err(|e| e.to_string())?;
+                let handle = broker.topic(topic.as_str()).map_err(|e| PushError::Gone(e.to_string()))?;
                 new.insert(handle).clone()
             }
         };
@@ -76,10 +95,10 @@ impl Outputs {
         // 40 bytes bound the framing of a record: lengths, deltas, counts.
         let size = record.size() + 40;
         if size + HEADER_LEN > limit {
-            return Err(format!(
+            return Err(PushError::TooLarge(format!(
                 "an output of {} bytes, topic `{topic}` allows {limit} (max.message.bytes)",
                 record.size()
-            ));
+            )));
         }
         let partitions = handle.topic.partitions;
         let partition = match &record.key {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
+use crate::model::limits::CHAIN_MAX;
 
 /// A difference between two specs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,6 +43,18 @@ pub(super) fn conflict<'a>(
     }
     if spec.kind != DeploymentKind::Inline {
         return None;
+    }
+    let others: Vec<_> = others.into_iter().collect();
+    let on_topic = |other: &&&Deployment| {
+        let it = &other.spec;
+        it.kind == DeploymentKind::Inline
+            && other.desired != Desired::Retired
+            && it.name != spec.name
+            && it.input.topics == spec.input.topics
+    };
+    let chain = others.iter().filter(on_topic).count();
+    if chain >= CHAIN_MAX {
+        return Some(format!("{chain} transforms run on the topic already, which is the most"));
     }
     let same_place = |other: &&Deployment| {
         let it = &other.spec;

@@ -54,11 +54,22 @@ impl Pipelines {
         fate: StateFate,
         dry_run: bool,
     ) -> Result<RewindPlan, DeployError> {
+        let name = name.to_owned();
+        self.change(async move |pipelines: Self| pipelines.rewind_whole(&name, to, fate, dry_run).await).await
+    }
+
+    async fn rewind_whole(
+        &self,
+        name: &str,
+        to: RewindTo,
+        fate: StateFate,
+        dry_run: bool,
+    ) -> Result<RewindPlan, DeployError> {
         let _one = self.0.changes.lock().await;
         let entry = processor(self.entry(name)?, "rewound")?;
         if !dry_run {
             // Nothing may move while the plan is made.
-            self.stop(&entry.deployment.spec.name).await;
+            self.halt(&entry.deployment.spec.name).await;
         }
         let plan = self.plan_rewind(&entry, &to).await;
         let partitions = match plan {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::output::{Outputs, owned};
+use super::output::{CollectError, Outputs, PushError, owned};
 use super::task::{Stop, Task};
 use super::view::{DeploymentState, ErrorView};
 use crate::broker::dead_letter::{self, Reason};
@@ -69,9 +69,15 @@ impl Task {
                 Err(fault) => return Ok(Some(fault)),
             };
             let mut appends = Outputs::default();
-            if let Err(fault) = appends.collect(&self.shared.broker, &self.deployment.spec, inputs, outputs) {
-                self.drop_instance();
-                return Ok(Some(fault));
+            match appends.collect(&self.shared.broker, &self.deployment.spec, inputs, outputs) {
+                Ok(()) => {}
+                Err(CollectError::Fault(fault)) => {
+                    self.drop_instance();
+                    return Ok(Some(fault));
+                }
+                Err(CollectError::Gone(reason)) => {
+                    return Err(Stop::failed(self.error("topic_gone", reason, source, None)));
+                }
             }
             let mut commit = Commit::new();
             let written = appends.count;
@@ -202,7 +208,7 @@ impl Task {
                     let topic = self.deployment.spec.dead_letter_topic();
                     let mut appends = Outputs::default();
                     let pushed = appends.push(&self.shared.broker, &topic, source.partition, &letter);
-                    if let Err(reason) = pushed {
+                    if let Err(PushError::Gone(reason) | PushError::TooLarge(reason)) = pushed {
                         return Err(Stop::failed(self.error(
                             "dead_letter",
                             reason,

@@ -111,8 +111,9 @@ impl Pipelines {
     pub(super) async fn start(&self, deployment: Arc<Deployment>) {
         let name = deployment.spec.name.clone();
         let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None };
+        // Also kept state forbids that its topics are widened.
+        self.broker().attach(&name, uses(&deployment));
         if deployment.desired != Desired::Retired {
-            self.broker().attach(&name, uses(&deployment));
             match deployment.spec.kind {
                 DeploymentKind::Inline => entry.stage = Some(Arc::new(self.stage(&deployment).await)),
                 DeploymentKind::Processor => {
@@ -149,13 +150,19 @@ impl Pipelines {
         Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
     }
 
-    /// Stops what runs of a deployment and takes it out of use. Returns when no commit of its can come any more.
-    pub(super) async fn stop(&self, name: &DeploymentName) {
+    /// Stops the tasks of a deployment, which stays in its place and keeps its topics and its transform. Returns when no
+    /// commit of its can come any more.
+    pub(super) async fn halt(&self, name: &DeploymentName) {
+        let tasks = self.0.entries.read().get(name).map(|e| e.tasks.clone());
+        stop_tasks(&tasks.unwrap_or_default()).await;
+    }
+
+    /// Takes a halted deployment out of use.
+    pub(super) fn remove(&self, name: &DeploymentName) {
         let entry = self.0.entries.write().remove(name);
         let Some(entry) = entry else { return };
         self.broker().detach(name);
         self.install_chains(&entry.deployment.spec.input.topics);
-        stop_tasks(&entry.tasks).await;
     }
 
     /// Tells the tasks of a deployment what to do.
@@ -169,9 +176,8 @@ impl Pipelines {
     pub(super) fn install_chains(&self, topics: &[TopicName]) {
         let entries = self.0.entries.read();
         for name in topics {
-            let Ok(topic) = self.broker().topic(name.as_str()) else { continue };
             let on_topic = entries.values().filter(|e| e.deployment.spec.input.topics.contains(name));
-            topic.set_chain(Chain::new(on_topic.filter_map(|e| e.stage.clone()).collect()));
+            self.broker().set_chain(name, Chain::new(on_topic.filter_map(|e| e.stage.clone()).collect()));
         }
     }
 
@@ -293,9 +299,10 @@ fn stage_error(stage: &Stage) -> Option<ErrorView> {
         Fault::Trap { backtrace, .. } => backtrace.clone(),
         _ => Vec::new(),
     };
+    let place = error.record.map(|n| format!("record {n} of its batch: ")).unwrap_or_default();
     Some(ErrorView {
         code: error.fault.code().to_owned(),
-        message: error.fault.to_string(),
+        message: format!("{place}{}", error.fault),
         backtrace,
         topic: stage.deployment().spec.input.topics.first().cloned(),
         partition: Some(error.partition),

@@ -13,7 +13,7 @@ use super::status::{Status, TaskInput};
 use super::step::Source;
 use super::supervisor::Shared;
 use super::view::{DeploymentState, ErrorView};
-use crate::model::batch::RecordBatch;
+use crate::model::batch::{Codec, RecordBatch};
 use crate::model::deployment::Deployment;
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
@@ -141,7 +141,11 @@ impl Task {
         loop {
             let index = self.wait_for_records().await?;
             let batches = self.read(index).await?;
-            self.process(index, &batches).await?;
+            // Compressed batches one at a time: a MiB of them may be a hundred when it is unpacked.
+            let packed = batches.iter().any(|b| b.header().codec != Codec::None);
+            for some in batches.chunks(if packed { 1 } else { batches.len().max(1) }) {
+                self.process(index, some).await?;
+            }
         }
     }
 
@@ -196,6 +200,10 @@ impl Task {
                     return Ok(self.turn);
                 }
             }
+            if let Some(gone) = self.inputs.iter().find(|i| i.log.is_gone()) {
+                let text = format!("topic `{}` was deleted; restart when it is there again", gone.topic);
+                return Err(self.failed("topic_gone", text));
+            }
             if self.inputs.is_empty() {
                 self.ordered().await;
                 continue;
@@ -204,7 +212,7 @@ impl Task {
             let mut orders = self.orders.clone();
             tokio::select! {
                 biased;
-                _ = orders.changed() => {}
+                _ = orders.wait_for(|order| *order != Order::Run) => {}
                 _ = futures_util::future::select_all(waits) => {}
             }
         }

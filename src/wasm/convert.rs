@@ -8,6 +8,7 @@ use super::host::log::cut;
 use super::instance::{Budget, source_of};
 use super::output::{Content, Input, Outcome, Output};
 use crate::model::limits::RECORD_HEADERS_MAX;
+use crate::model::limits::TIMESTAMP_MAX;
 use crate::model::{Header, TimestampMs};
 
 /// The headers of a whole batch in one list, and where each record's end.
@@ -151,13 +152,15 @@ pub(super) fn check(output: &Output, source: Option<&Input<'_>>, budget: &mut Bu
     check_timestamp(output.timestamp, source)
 }
 
-/// -1 is Kafka's "no timestamp". Anything else below zero would break the order of time in the log, unless a producer
+/// -1 is Kafka's "no timestamp". Anything else below zero, or beyond the year 9999, would break the order of time in the log, unless a producer
 /// had already done so.
 fn check_timestamp(timestamp: Option<TimestampMs>, source: Option<&Input<'_>>) -> Result<(), Fault> {
     match timestamp {
-        Some(t) if t < -1 && source.is_none_or(|input| input.record.timestamp != t) => Err(Fault::Protocol(
-            format!("an output with the timestamp {t}; milliseconds since 1970 are expected"),
-        )),
+        Some(t) if !(-1..=TIMESTAMP_MAX).contains(&t) && source.is_none_or(|i| i.record.timestamp != t) => {
+            Err(Fault::Protocol(format!(
+                "an output with the timestamp {t}; milliseconds since 1970 are expected"
+            )))
+        }
         _ => Ok(()),
     }
 }

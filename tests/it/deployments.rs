@@ -147,3 +147,46 @@ async fn a_topic_in_use_is_neither_deleted_nor_widened() -> Result<()> {
     assert!(server.send(wider).await?.expect(409)?.text().contains("totals"));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_topic_created_again_has_its_transforms_and_stops_its_processors() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("validate-json").await?.expect(201)?;
+    server.upload("count-by-key").await?.expect(201)?;
+    let check = json!({
+        "kind": "inline", "module": "validate-json", "input": { "topics": ["in"] }, "params": { "required": "amount" }
+    });
+    server.put("/v1/deployments/check", &check).await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    produce(&server, 0..5).await?;
+    assert_eq!(total(&server, "k1").await?, (1, 1));
+
+    let delete = server.request(reqwest::Method::DELETE, "/v1/topics/in?force=true");
+    server.send(delete).await?.expect(204)?;
+    let stopped = server.until("/v1/deployments/totals", |d| d["state"] == "failed").await?;
+    assert_eq!(stopped["last_error"]["code"], "topic_gone", "{stopped:#}");
+    server.topic("in", 1).await?;
+    let refused = server.post("/v1/topics/in/records", &json!({ "value": { "user": 1 } })).await?;
+    assert_eq!(refused.expect(422)?.json()?["code"], "record_rejected");
+    Ok(())
+}
+
+#[tokio::test]
+async fn kept_state_is_not_given_to_other_partitions_and_can_be_deleted() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    produce(&server, 0..5).await?;
+    assert_eq!(total(&server, "k1").await?, (1, 1));
+    let keep = server.request(reqwest::Method::DELETE, "/v1/deployments/totals?state=keep");
+    server.send(keep).await?.expect(204)?;
+    let wider = server.request(reqwest::Method::PATCH, "/v1/topics/in").json(&json!({ "partitions": 2 }));
+    assert!(server.send(wider).await?.expect(409)?.text().contains("totals"));
+    let forget = server.request(reqwest::Method::DELETE, "/v1/deployments/totals");
+    server.send(forget).await?.expect(204)?;
+    let wider = server.request(reqwest::Method::PATCH, "/v1/topics/in").json(&json!({ "partitions": 2 }));
+    server.send(wider).await?.expect(200)?;
+    Ok(())
+}

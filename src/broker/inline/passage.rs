@@ -21,6 +21,8 @@ pub(super) struct Passage {
     batch: Option<RecordBatch>,
     origins: Vec<u32>,
     untouched: bool,
+    /// what the last stage that changed anything made
+    records: Vec<StoredRecord>,
     fates: Vec<Fate>,
     outside: Vec<Outside>,
     /// the request's index of each record, when one rejected record fails the request
@@ -41,6 +43,7 @@ impl Passage {
             batch: Some(batch.clone()),
             origins: (0..count).collect(),
             untouched: true,
+            records: Vec::new(),
             fates: vec![Fate::Stored(1); count as usize],
             outside: Vec::new(),
             indices,
@@ -85,7 +88,7 @@ impl Passage {
             self.apply(stage, outcome, origin, source, &mut records);
         }
         stage.counters.records_out.fetch_add(records.len() as u64, Ordering::Relaxed);
-        self.rebuild(&records);
+        self.rebuild(records);
         Ok(())
     }
 
@@ -111,7 +114,7 @@ impl Passage {
                         None => records.push(StoredRecord { origin, record }),
                         Some(topic) => {
                             let (topic, partition) = (topic.clone(), self.partition);
-                            self.outside.push(Outside { topic, partition, record });
+                            self.outside.push(Outside { origin, topic, partition, record });
                         }
                     }
                 }
@@ -122,7 +125,7 @@ impl Passage {
                     deployment::OnReject::Fail => Fate::Rejected { deployment: spec.name.clone(), reason },
                     deployment::OnReject::DeadLetter => {
                         stage.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
-                        self.outside.push(self.dead_letter(stage, source(), &reason));
+                        self.outside.push(self.dead_letter(stage, origin, source(), &reason));
                         Fate::DeadLettered
                     }
                 };
@@ -133,7 +136,7 @@ impl Passage {
         }
     }
 
-    fn dead_letter(&self, stage: &Stage, record: Record, reason: &str) -> Outside {
+    fn dead_letter(&self, stage: &Stage, origin: u32, record: Record, reason: &str) -> Outside {
         let module = stage.deployment.module_and_digest();
         let record = dead_letter::letter(
             record,
@@ -148,7 +151,8 @@ impl Passage {
                 attempt: 1,
             },
         );
-        Outside { topic: stage.deployment.spec.dead_letter_topic(), partition: self.partition, record }
+        let topic = stage.deployment.spec.dead_letter_topic();
+        Outside { origin, topic, partition: self.partition, record }
     }
 
     /// `on_reject: fail` with a request that wants all or nothing.
@@ -192,16 +196,17 @@ impl Passage {
     }
 
     /// The next stage sees what this one made.
-    fn rebuild(&mut self, records: &[StoredRecord]) {
+    fn rebuild(&mut self, records: Vec<StoredRecord>) {
         let mut builder = BatchBuilder::new();
-        for stored in records {
+        for stored in &records {
             builder.push_record(&stored.record);
         }
         self.origins = records.iter().map(|r| r.origin).collect();
         self.batch = builder.finish(Codec::None);
+        self.records = records;
     }
 
-    pub(super) fn finish(self) -> ChainResult {
+    pub(super) fn finish(mut self) -> ChainResult {
         if self.untouched {
             return ChainResult {
                 whole: self.batch,
@@ -210,9 +215,14 @@ impl Passage {
                 outside: self.outside,
             };
         }
+        // Of a record that is answered as rejected nothing is stored, whatever an earlier stage made of it.
+        let rejected: Vec<bool> = self.fates.iter().map(|f| matches!(f, Fate::Rejected { .. })).collect();
+        let kept = |origin: u32| !rejected.get(origin as usize).copied().unwrap_or(false);
+        self.records.retain(|r| kept(r.origin));
+        self.outside.retain(|o| kept(o.origin));
         let mut counts = vec![0u32; self.fates.len()];
-        for origin in &self.origins {
-            if let Some(count) = counts.get_mut(*origin as usize) {
+        for record in &self.records {
+            if let Some(count) = counts.get_mut(record.origin as usize) {
                 *count += 1;
             }
         }
@@ -222,14 +232,6 @@ impl Passage {
                 *fate = if count == 0 { Fate::Dropped } else { Fate::Stored(count) };
             }
         }
-        let records =
-            self.batch.and_then(|batch| batch.payload(BATCH_UNCOMPRESSED_MAX).ok()).map(|payload| {
-                let owned = payload.records().filter_map(Result::ok).map(|r| r.to_owned_in(payload.bytes()));
-                owned
-                    .zip(&self.origins)
-                    .map(|(record, origin)| StoredRecord { origin: *origin, record })
-                    .collect()
-            });
-        ChainResult { whole: None, records: records.unwrap_or_default(), fates, outside: self.outside }
+        ChainResult { whole: None, records: self.records, fates, outside: self.outside }
     }
 }

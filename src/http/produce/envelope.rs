@@ -18,12 +18,11 @@ use crate::http::error::FieldError;
 use crate::http::json_text;
 use crate::model::batch::HEADER_LEN;
 use crate::model::limits::RECORD_HEADERS_MAX;
+use crate::model::limits::TIMESTAMP_MAX;
 use crate::model::{Header, Offset, Partition, Record, TimestampMs};
 
 /// Places named in one answer at most.
 pub(super) const ERRORS_MAX: usize = 100;
-/// The largest timestamp: the end of the year 9999.
-const TIMESTAMP_MAX: TimestampMs = 253_402_300_799_999;
 /// What a record takes in a batch beside key, value and headers, with room to spare.
 const RECORD_ROOM: usize = HEADER_LEN + 64;
 
