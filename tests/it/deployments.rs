@@ -5,15 +5,20 @@ use serde_json::{Value, json};
 
 use crate::support::Server;
 
-fn counter(extra: &Value) -> Value {
-    let mut spec = json!({
+fn counter() -> Value {
+    json!({
         "kind": "processor", "module": "count-by-key", "input": { "topics": ["in"] },
         "output": { "default": "out", "create_topics": { "partitions": 2 } }
-    });
-    for (name, value) in extra.as_object().into_iter().flatten() {
-        spec[name] = value.clone();
-    }
-    spec
+    })
+}
+
+/// A server whose deployment `totals` counts the topic `in` by key.
+async fn counting(partitions: u32) -> Result<Server> {
+    let server = Server::start().await?;
+    server.topic("in", partitions).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter()).await?.expect(201)?;
+    Ok(server)
 }
 
 async fn produce(server: &Server, range: std::ops::Range<u64>) -> Result<()> {
@@ -33,10 +38,7 @@ async fn total(server: &Server, key: &str) -> Result<(u64, u64)> {
 
 #[tokio::test]
 async fn totals_survive_a_kill_and_count_every_record_once() -> Result<()> {
-    let mut server = Server::start().await?;
-    server.topic("in", 2).await?;
-    server.upload("count-by-key").await?.expect(201)?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    let mut server = counting(2).await?;
     for round in 0..3 {
         produce(&server, round * 100..round * 100 + 100).await?;
         server = server.restart().await?;
@@ -50,10 +52,7 @@ async fn totals_survive_a_kill_and_count_every_record_once() -> Result<()> {
 
 #[tokio::test]
 async fn a_paused_processor_keeps_its_place_and_can_be_rewound() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("in", 1).await?;
-    server.upload("count-by-key").await?.expect(201)?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    let server = counting(1).await?;
     produce(&server, 0..10).await?;
     assert_eq!(total(&server, "k0").await?, (2, 5));
     let metrics = server.get("/metrics").await?.expect(200)?.text();
@@ -120,27 +119,21 @@ async fn on_error_stop_stands_at_the_record_and_skip_passes_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_deleted_processor_may_leave_its_state_to_a_later_one() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("in", 1).await?;
-    server.upload("count-by-key").await?.expect(201)?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    let server = counting(1).await?;
     produce(&server, 0..5).await?;
     assert_eq!(total(&server, "k1").await?, (1, 1));
     let kept = server.request(reqwest::Method::DELETE, "/v1/deployments/totals?state=keep");
     server.send(kept).await?.expect(204)?;
     server.get("/v1/deployments/totals").await?.expect(404)?;
     produce(&server, 5..10).await?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter()).await?.expect(201)?;
     assert_eq!(total(&server, "k1").await?, (2, 7));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_topic_in_use_is_neither_deleted_nor_widened() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("in", 1).await?;
-    server.upload("count-by-key").await?.expect(201)?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    let server = counting(1).await?;
     let delete = server.request(reqwest::Method::DELETE, "/v1/topics/in");
     assert!(server.send(delete).await?.expect(409)?.text().contains("totals"));
     let wider = server.request(reqwest::Method::PATCH, "/v1/topics/in").json(&json!({ "partitions": 2 }));
@@ -158,7 +151,7 @@ async fn a_topic_created_again_has_its_transforms_and_stops_its_processors() -> 
         "kind": "inline", "module": "validate-json", "input": { "topics": ["in"] }, "params": { "required": "amount" }
     });
     server.put("/v1/deployments/check", &check).await?.expect(201)?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    server.put("/v1/deployments/totals", &counter()).await?.expect(201)?;
     produce(&server, 0..5).await?;
     assert_eq!(total(&server, "k1").await?, (1, 1));
 
@@ -174,10 +167,7 @@ async fn a_topic_created_again_has_its_transforms_and_stops_its_processors() -> 
 
 #[tokio::test]
 async fn kept_state_is_not_given_to_other_partitions_and_can_be_deleted() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("in", 1).await?;
-    server.upload("count-by-key").await?.expect(201)?;
-    server.put("/v1/deployments/totals", &counter(&json!({}))).await?.expect(201)?;
+    let server = counting(1).await?;
     produce(&server, 0..5).await?;
     assert_eq!(total(&server, "k1").await?, (1, 1));
     let keep = server.request(reqwest::Method::DELETE, "/v1/deployments/totals?state=keep");
