@@ -63,7 +63,8 @@ find_libclang() {
   done
   return 0
 }
-has_libclang() { compgen -G "$1/libclang.so*" >/dev/null || compgen -G "$1/libclang-*.so*" >/dev/null || [ -e "$1/libclang.dylib" ]; }
+# libclang-cpp.so is another library, which comes with LLVM's packages and is of no use here.
+has_libclang() { compgen -G "$1/libclang.so*" >/dev/null || compgen -G "$1/libclang-[0-9]*.so*" >/dev/null || [ -e "$1/libclang.dylib" ]; }
 
 # Without clang's own headers, bindgen borrows the compiler's.
 borrow_headers() {
