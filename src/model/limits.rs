@@ -51,6 +51,29 @@ pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Idempotency keys remembered at once; a full table answers 503, a live key is never evicted.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 1_000_000;
 
+/// Idempotent producers remembered in one partition. At the bound the one that has been silent longest is forgotten, if
+/// it was silent for [`PRODUCER_QUIET_MIN`]; else a new one is refused. A producer takes about 700 bytes (a guess with
+/// room for many clients that come and go).
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 10_000;
+/// The same for all partitions of a node together.
+pub const PRODUCERS_PER_NODE_MAX: usize = 100_000;
+/// Silence after which a producer may be forgotten to make room: longer than clients repeat a batch (Java's
+/// `delivery.timeout.ms` is 2 minutes, librdkafka's `message.timeout.ms` 5).
+pub const PRODUCER_QUIET_MIN: Duration = Duration::from_secs(15 * 60);
+/// A producer is forgotten when it has sent nothing for so long: Kafka's `producer.id.expiration.ms`.
+pub const PRODUCER_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Partitions that waiting readers watch at the same time; a watched one takes about 300 bytes (a guess). Beyond it a
+/// reader waits its whole time and looks then.
+pub const WATCHED_PARTITIONS_MAX: usize = 200_000;
+/// Transactional ids on one node; one takes about 500 bytes (a guess). A full table refuses new ones.
+pub const TRANSACTIONAL_IDS_MAX: usize = 100_000;
+/// Partitions of one open transaction: its row, and the commit that ends it, stay small (a guess).
+pub const TRANSACTION_PARTITIONS_MAX: usize = 10_000;
+/// The longest time that a producer may ask for: Kafka's `transaction.max.timeout.ms`.
+pub const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
+/// A transactional id is forgotten when nobody has used it for so long: Kafka's `transactional.id.expiration.ms`.
+pub const TRANSACTIONAL_ID_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// An uploaded component: Python's are 18 MB, 38 MB unstripped (measured).
 pub const MODULE_BYTES_MAX: usize = 64 * MIB;
 /// Stored module bytes are cut into pieces so that an upload never holds up the writer.

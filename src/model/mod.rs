@@ -7,8 +7,10 @@ pub mod limits;
 pub mod module;
 pub mod names;
 pub mod partitioner;
+pub mod producer;
 pub mod record;
 pub mod topic;
+pub mod transaction;
 
 pub use names::{DeploymentName, ModuleName, TopicId, TopicName};
 pub use record::{Header, Record, RecordView};
