@@ -23,7 +23,19 @@ impl<'a> Cursor<'a> {
         Ok(*first)
     }
 
+    #[inline]
     pub(super) fn varlong(&mut self) -> Result<i64, BatchError> {
+        // Most numbers of a record are small.
+        match self.bytes {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.bytes = rest;
+                Ok(unzigzag(u64::from(*first)))
+            }
+            _ => self.long_varlong(),
+        }
+    }
+
+    fn long_varlong(&mut self) -> Result<i64, BatchError> {
         let mut zigzag = 0u64;
         for shift in (0..70).step_by(7) {
             let byte = self.u8()?;
@@ -33,7 +45,7 @@ impl<'a> Cursor<'a> {
             }
             zigzag |= bits << shift;
             if byte & 0x80 == 0 {
-                return Ok(((zigzag >> 1) as i64) ^ -((zigzag & 1) as i64));
+                return Ok(unzigzag(zigzag));
             }
         }
         Err(BatchError::Malformed("a variable-length number that is too long"))
@@ -55,4 +67,8 @@ impl<'a> Cursor<'a> {
         self.bytes = rest;
         Ok(Some(head))
     }
+}
+
+fn unzigzag(zigzag: u64) -> i64 {
+    ((zigzag >> 1) as i64) ^ -((zigzag & 1) as i64)
 }
