@@ -11,6 +11,7 @@ use crate::model::topic::Durability;
 
 use super::error::CommitError;
 use super::families::Family;
+use super::keys::{self, Kind};
 use super::log::Log;
 
 /// A change under construction. Nothing happens until [`super::Storage::submit`] takes it.
@@ -50,6 +51,8 @@ pub(super) struct Late {
     pub(super) family: Family,
     pub(super) key: Vec<u8>,
     pub(super) make: MakeValue,
+    /// whose row it is: it goes with the log, and only the last value in a group of commits is written
+    pub(super) log: Option<Arc<Log>>,
 }
 
 /// Where an appended batch went: `base..next`.
@@ -126,6 +129,23 @@ impl Commit {
         self.delete_range(Family::State, start, end);
     }
 
+    /// Stores what the log knows of a producer, also without a batch for the log. `make` runs on the writer's thread after
+    /// the commit was placed and before it is written, only if the commit was not refused; it gets what
+    /// [`Receipt::placed`] will be. It must be quick and must not wait. Rows of one log are made in the order of the commits.
+    pub fn put_producer(
+        &mut self,
+        log: &Arc<Log>,
+        producer_id: i64,
+        make: impl FnOnce(&[Placed]) -> Vec<u8> + Send + 'static,
+    ) {
+        self.put_late(Family::Producers, producer_key(log, producer_id), make, Some(log.clone()));
+    }
+
+    /// Forgets what the log knows of a producer. A row that the same commit puts stays.
+    pub fn delete_producer(&mut self, log: &Log, producer_id: i64) {
+        self.delete(Family::Producers, producer_key(log, producer_id));
+    }
+
     /// Keeps a value alive until the commit has ended, well or not. It is dropped before the outcome is told, on the
     /// writer's thread: its `Drop` must not wait.
     pub fn hold(&mut self, guard: impl Send + 'static) {
@@ -157,9 +177,10 @@ impl Commit {
         family: Family,
         key: Vec<u8>,
         make: impl FnOnce(&[Placed]) -> Vec<u8> + Send + 'static,
+        log: Option<Arc<Log>>,
     ) {
         self.bytes += key.len() + Self::OVERHEAD;
-        self.late.push(Late { family, key, make: Box::new(make) });
+        self.late.push(Late { family, key, make: Box::new(make), log });
     }
 
     /// Bytes that it adds to a write, about.
@@ -182,6 +203,10 @@ impl Commit {
         };
         own || self.appends.iter().any(|a| a.log.settings().durability == Durability::Fsync)
     }
+}
+
+fn producer_key(log: &Log, producer_id: i64) -> Vec<u8> {
+    keys::in_log(Kind::Producer, log.topic_id(), log.partition(), producer_id.cast_unsigned())
 }
 
 // === impl Pending ===

@@ -11,9 +11,9 @@ use crate::model::limits::{KIB, MIB};
 pub(super) enum Family {
     /// topics, log bounds, deployments, module versions, counters
     Meta,
-    /// consumer groups and their offsets
+    /// consumer groups and their offsets, those of open transactions too
     Groups,
-    /// what makes produce requests repeatable: idempotency keys
+    /// what makes produce requests repeatable, and transactions
     Producers,
     /// bytes of uploaded modules, in pieces
     Modules,

@@ -10,11 +10,11 @@ use rocksdb::WriteBatch;
 use crate::model::batch::{self, RecordBatch};
 use crate::model::{Offset, TimestampMs, TopicId};
 
-use super::commit::{Append, Commit, Placed, Receipt, Row};
+use super::commit::{Append, Commit, Late, Placed, Receipt, Row};
 use super::db::{Db, Handle};
 use super::error::CommitError;
 use super::families::{FIXED, Family};
-use super::keys;
+use super::keys::{self, Kind};
 use super::ledger::{Head, Segment};
 use super::log::Log;
 use super::tables;
@@ -26,6 +26,8 @@ pub(super) struct Group<'db> {
     fixed: [Option<Handle<'db>>; FIXED.len()],
     topics: HashMap<TopicId, Handle<'db>>,
     touched: Vec<Touched>,
+    /// rows of producers by key; a busy one changes with every commit, and the last value is what counts
+    producers: HashMap<Vec<u8>, Vec<u8>>,
     /// where a log stands in `touched`, by its address
     index: HashMap<usize, usize>,
     now_ms: TimestampMs,
@@ -52,6 +54,7 @@ impl<'db> Group<'db> {
             fixed: Default::default(),
             topics: HashMap::new(),
             touched: Vec::new(),
+            producers: HashMap::new(),
             index: HashMap::new(),
             now_ms,
         }
@@ -73,10 +76,14 @@ impl<'db> Group<'db> {
             self.touch(log).retired = true;
         }
         let placed: Vec<_> = appends.into_iter().map(|append| self.append(append)).collect();
-        for late in late {
-            let value = (late.make)(&placed);
-            let family = self.family(late.family);
-            self.write.put_cf(&family, late.key, value);
+        for Late { family, key, make, log } in late {
+            let value = make(&placed);
+            if log.is_some() {
+                self.producers.insert(key, value);
+            } else {
+                let family = self.family(family);
+                self.write.put_cf(&family, key, value);
+            }
         }
         Ok(Receipt { placed })
     }
@@ -89,7 +96,8 @@ impl<'db> Group<'db> {
                 return Err(CommitError::Expected { topic, partition, expected: *expected, actual });
             }
         }
-        for log in commit.appends.iter().map(|a| &a.log).chain(&commit.trims) {
+        let of_late = commit.late.iter().filter_map(|late| late.log.as_ref());
+        for log in commit.appends.iter().map(|a| &a.log).chain(&commit.trims).chain(of_late) {
             let touched = self.touch(log);
             let is_gone = touched.retired || log.is_gone();
             if touched.head.is_exhausted() {
@@ -147,7 +155,7 @@ impl<'db> Group<'db> {
 
         self.write.put_cf(&handle, keys::batch(log.slot, log.partition(), placed.next - 1), bytes);
         if let Some(segment) = closed {
-            let key = keys::segment(log.topic_id(), log.partition(), segment.base);
+            let key = keys::in_log(Kind::Segment, log.topic_id(), log.partition(), segment.base);
             let meta = self.family(Family::Meta);
             self.write.put_cf(&meta, key, tables::segments::encode(&segment));
         }
@@ -185,7 +193,7 @@ impl<'db> Group<'db> {
         let (topic, partition) = (log.topic_id(), log.partition());
         let meta = self.family(Family::Meta);
         for segment in dropped {
-            self.write.delete_cf(&meta, keys::segment(topic, partition, segment.base));
+            self.write.delete_cf(&meta, keys::in_log(Kind::Segment, topic, partition, segment.base));
         }
         if let Some(handle) = self.topic_family(log) {
             let (from, to) = (keys::batch(log.slot, partition, 0), keys::batch(log.slot, partition, start));
@@ -193,7 +201,22 @@ impl<'db> Group<'db> {
         }
     }
 
+    fn put_producers(&mut self) {
+        if !self.producers.is_empty() {
+            let family = self.family(Family::Producers);
+            for (key, value) in self.producers.drain() {
+                self.write.put_cf(&family, key, value);
+            }
+        }
+    }
+
     fn put_row(&mut self, row: Row) {
+        // What an earlier commit has put, a later one may delete.
+        if let Row::Delete { family: Family::Producers, .. } | Row::DeleteRange { family: Family::Producers, .. } =
+            row
+        {
+            self.put_producers();
+        }
         match row {
             Row::Put { family, key, value } => {
                 let family = self.family(family);
@@ -212,6 +235,7 @@ impl<'db> Group<'db> {
 
     /// The write, and what to publish after it. From here on nobody reads what the write deletes.
     pub(super) fn finish(mut self) -> (WriteBatch, Vec<Touched>) {
+        self.put_producers();
         self.touched.retain(|t| t.retired || t.trimmed || !t.batches.is_empty());
         let mut meta = None;
         for touched in &self.touched {
@@ -219,7 +243,7 @@ impl<'db> Group<'db> {
                 touched.log.set_start(touched.head.start);
             }
             if !touched.retired {
-                let key = keys::log(touched.log.topic_id(), touched.log.partition());
+                let key = keys::of_log(Kind::Log, touched.log.topic_id(), touched.log.partition());
                 let meta = meta.get_or_insert_with(|| self.db.family(Family::Meta));
                 self.write.put_cf(meta, key, tables::logs::encode(&touched.head));
             }

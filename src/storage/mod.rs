@@ -92,6 +92,8 @@ struct Shared {
     table: RwLock<topics::Table>,
     /// held while a topic is created, changed or deleted
     changes: Mutex<()>,
+    /// held while a block of producer ids is taken
+    producer_ids: tokio::sync::Mutex<()>,
     disk: disk::Disk,
     guard: guard::Guard,
     failed: watch::Receiver<Option<String>>,

@@ -134,6 +134,7 @@ fn start(
         jobs: Arc::new(Queue::new(reader::QUEUE_JOBS)),
         table: RwLock::new(table),
         changes: Mutex::new(()),
+        producer_ids: tokio::sync::Mutex::default(),
         disk: Disk::new(probe),
         failed: failed.subscribe(),
         warnings,

@@ -15,7 +15,7 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// Stores the answer under its key. `make` runs on the writer's thread after the commit was placed and before it is
 /// written, only if the commit was not refused; it must be quick and must not wait.
 pub fn put(commit: &mut Commit, key: Vec<u8>, make: impl FnOnce(&[Placed]) -> Vec<u8> + Send + 'static) {
-    commit.put_late(Family::Producers, keys::idempotency(key), make);
+    commit.put_late(Family::Producers, keys::idempotency(key), make, None);
 }
 
 /// Forgets a key.

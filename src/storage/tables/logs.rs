@@ -57,13 +57,13 @@ pub(in crate::storage) fn decode(row: &[u8]) -> Option<Head> {
 
 /// Stores the bounds of a new log.
 pub(in crate::storage) fn put(commit: &mut Commit, id: TopicId, partition: Partition, head: &Head) {
-    commit.put(Family::Meta, keys::log(id, partition), encode(head).to_vec().into());
+    commit.put(Family::Meta, keys::of_log(Kind::Log, id, partition), encode(head).to_vec().into());
 }
 
 pub(in crate::storage) fn load_all(db: &Db) -> Result<HashMap<(TopicId, Partition), Head>, ReadError> {
     let mut rows = HashMap::new();
     let mut damaged = None;
-    db.scan(Family::Meta, keys::all(Kind::Log), |key, row| match (keys::parse_log(key), decode(row)) {
+    db.scan(Family::Meta, keys::all(Kind::Log), |key, row| match (keys::parse_of_log(Kind::Log, key), decode(row)) {
         (Some(key), Some(head)) => {
             rows.insert(key, head);
             ControlFlow::Continue(())

@@ -1,14 +1,19 @@
 //! The rows beside logs and task state, one file per kind. Each row begins with the number of its format; a reader
-//! refuses numbers it does not know instead of guessing.
+//! refuses numbers it does not know instead of guessing. Where a row is the caller's bytes, so is the number.
 
 pub mod counters;
 pub mod deployments;
+pub mod group_rows;
 pub mod idempotency;
 pub(super) mod logs;
 pub mod module_bytes;
 pub mod modules;
+pub mod offsets;
+pub mod pending_offsets;
+pub mod producers;
 pub(super) mod segments;
 pub(super) mod topics;
+pub mod transactions;
 
 use std::ops::ControlFlow;
 
@@ -39,6 +44,18 @@ fn decode_json<T: DeserializeOwned>(what: &str, row: &[u8]) -> Result<T, ReadErr
         None => return Err(ReadError::Damaged(format!("empty {what} row"))),
     };
     serde_json::from_slice(json).map_err(|e| ReadError::Damaged(format!("{what} row: {e}")))
+}
+
+/// All rows of a kind whose keys are texts, in key order.
+fn load_text(storage: &Storage, family: Family, kind: Kind) -> Result<Vec<(String, Bytes)>, ReadError> {
+    let mut rows = Vec::new();
+    storage.db().scan(family, keys::all(kind), |key, row| {
+        if let Some(text) = keys::parse_text(kind, key) {
+            rows.push((text.to_owned(), Bytes::copy_from_slice(row)));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(rows)
 }
 
 /// All rows of a kind, in key order.

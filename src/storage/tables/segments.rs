@@ -53,7 +53,7 @@ pub(in crate::storage) fn load_all(
     let mut rows: HashMap<_, Vec<Segment>> = HashMap::new();
     let mut damaged = None;
     db.scan(Family::Meta, keys::all(Kind::Segment), |key, row| {
-        let parsed = keys::parse_segment(key);
+        let parsed = keys::parse_in_log(Kind::Segment, key);
         let segment = parsed.and_then(|(_, _, base)| decode(base, row));
         match (parsed, segment) {
             (Some((id, partition, _)), Some(segment)) => {

@@ -24,12 +24,20 @@ pub(in crate::storage) fn put(commit: &mut Commit, row: &Row) {
     commit.put(Family::Meta, keys::topic(row.topic.id), super::encode_json(row));
 }
 
-/// The topic with the bounds and segments of its logs.
+/// The topic with all rows of its logs.
 pub(in crate::storage) fn delete(commit: &mut Commit, id: TopicId) {
     commit.delete(Family::Meta, keys::topic(id));
-    for kind in [Kind::Log, Kind::Segment] {
+    let kinds = [
+        (Family::Meta, Kind::Log),
+        (Family::Meta, Kind::Segment),
+        (Family::Meta, Kind::Cleaned),
+        (Family::Producers, Kind::Producer),
+        (Family::Producers, Kind::OpenTransaction),
+        (Family::Producers, Kind::AbortedTransaction),
+    ];
+    for (family, kind) in kinds {
         let (start, end) = keys::of_topic(kind, id);
-        commit.delete_range(Family::Meta, start, end);
+        commit.delete_range(family, start, end);
     }
 }
 

@@ -5,6 +5,7 @@ mod crash;
 mod opening;
 mod reading;
 mod retention;
+mod rows;
 mod topics;
 
 use std::path::Path;
