@@ -140,9 +140,9 @@ impl Broker {
             OffsetSpec::Offset(offset) => offset,
             OffsetSpec::Back(count) => log.tail().saturating_sub(count).max(log.start()),
             OffsetSpec::Timestamp(ms) => {
-                let found =
-                    self.storage().offset_for_time(log, ms).await.map_err(|e| unreadable(topic, log, e))?;
-                found.unwrap_or_else(|| log.tail())
+                let tail = log.tail();
+                let found = self.storage().offset_for_time(log, ms, tail).await;
+                found.map_err(|e| unreadable(topic, log, e))?.map_or(tail, |(offset, _)| offset)
             }
         })
     }

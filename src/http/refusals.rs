@@ -252,6 +252,7 @@ fn storage_code(error: &storage::Error) -> Code {
         storage::Error::NotFound { .. } => Code::TopicNotFound,
         storage::Error::Partitions { .. } => Code::InvalidPartitions,
         storage::Error::Commit(source) => commit_code(source),
+        storage::Error::Read(source) => read_code(source),
         storage::Error::Engine { .. } => Code::StorageFailed,
     }
 }

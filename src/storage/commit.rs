@@ -24,8 +24,8 @@ pub struct Commit {
     pub(super) expects: Vec<(Arc<Log>, Offset)>,
     pub(super) rows: Vec<Row>,
     pub(super) late: Vec<Late>,
-    /// logs whose oldest records go, as far as their retention says
-    pub(super) trims: Vec<Arc<Log>>,
+    /// logs whose oldest records go
+    pub(super) trims: Vec<(Arc<Log>, Trim)>,
     /// logs of a topic that is deleted
     pub(super) retired: Vec<Arc<Log>>,
     pub(super) holds: Vec<Box<dyn Send>>,
@@ -36,6 +36,15 @@ pub struct Commit {
 pub(super) struct Append {
     pub(super) log: Arc<Log>,
     pub(super) batch: RecordBatch,
+}
+
+/// How much of a log goes.
+pub(super) enum Trim {
+    /// as much as its retention says when the writer takes it up
+    Retention,
+    /// Everything before an offset. `cut_bytes` are the batches that go of the segment that holds it; to be counted while
+    /// the log's `upkeep` is held.
+    To { offset: Offset, cut_bytes: u64 },
 }
 
 pub(super) enum Row {

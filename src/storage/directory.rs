@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LOCK          held with flock by the process that has it open; its text is that process's id
-//! format.json   {"format":1}
+//! format.json   {"format":2}
 //! guard         how far each log certainly reaches, see `guard`
 //! accept-loss   made by an operator: open in spite of damage, see `reconcile`
 //! db/           RocksDB
@@ -18,8 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OpenError;
 
-/// The format that this server writes, and the newest that it reads. It changes whenever bytes on disk do.
-pub(super) const FORMAT: u64 = 1;
+/// The format that this server writes, and the newest that it reads. It changes whenever bytes on disk do. Older ones are
+/// read, and become this one when the database has been opened.
+///
+/// 1: topics, modules, deployments, task state, idempotency keys. 2: producers, transactions, groups, compaction; a server
+/// that knows only 1 would show what is not committed.
+pub(super) const FORMAT: u64 = 2;
 /// Files that RocksDB may keep open whatever the limit is (a guess: it reopens files as it needs them).
 const OPEN_FILES_MIN: i32 = 256;
 /// Where no limit is set at all.
@@ -29,6 +33,8 @@ const OPEN_FILES_MAX: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
+    /// the format that was found
+    found: u64,
     _lock: File,
 }
 
@@ -43,8 +49,8 @@ impl Directory {
         let io = |action| move |source| OpenError::Io { action, path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(io("cannot create it"))?;
         let lock = lock(path)?;
-        let directory = Self { path: path.to_owned(), _lock: lock };
-        directory.check_format()?;
+        let mut directory = Self { path: path.to_owned(), found: FORMAT, _lock: lock };
+        directory.found = directory.check_format()?;
         Ok(directory)
     }
 
@@ -69,7 +75,27 @@ impl Directory {
         }
     }
 
-    fn check_format(&self) -> Result<(), OpenError> {
+    /// Makes an older directory one of today's format: from now on older servers refuse it. To be called before anything
+    /// is written.
+    pub(super) fn upgrade(&self) -> Result<(), OpenError> {
+        if self.found < FORMAT {
+            self.write_format()?;
+            tracing::info!(
+                from = self.found,
+                to = FORMAT,
+                "the data directory has a newer format from now on"
+            );
+        }
+        Ok(())
+    }
+
+    fn write_format(&self) -> Result<(), OpenError> {
+        let text = serde_json::to_vec(&Format { format: FORMAT }).expect("a number is JSON");
+        write_durably(&self.path.join("format.json"), &text)
+            .map_err(|source| self.io_error("cannot write format.json", source))
+    }
+
+    fn check_format(&self) -> Result<u64, OpenError> {
         let file = self.path.join("format.json");
         let wrong = |detail: String| OpenError::Format { path: self.path.clone(), detail };
         match fs::read(&file) {
@@ -83,16 +109,15 @@ impl Directory {
                     let (path, found) = (self.path.clone(), found.format);
                     return Err(OpenError::NewerFormat { path, found, known: FORMAT });
                 }
-                Ok(())
+                Ok(found.format)
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if self.database().join("CURRENT").exists() {
                     let detail = "it has data but no format.json; restore that file from a backup";
                     return Err(wrong(detail.to_owned()));
                 }
-                let text = serde_json::to_vec(&Format { format: FORMAT }).expect("a number is JSON");
-                write_durably(&file, &text)
-                    .map_err(|source| self.io_error("cannot write format.json", source))
+                self.write_format()?;
+                Ok(FORMAT)
             }
             Err(source) => Err(self.io_error("cannot read format.json", source)),
         }
@@ -203,9 +228,9 @@ mod tests {
     #[test]
     fn a_newer_format_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("format.json"), r#"{"format":2}"#).unwrap();
+        fs::write(dir.path().join("format.json"), r#"{"format":3}"#).unwrap();
         let error = Directory::open(dir.path()).unwrap_err();
-        assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     }
 
     #[test]
@@ -222,7 +247,18 @@ mod tests {
     fn the_format_is_written_once_and_read_again() {
         let dir = tempfile::tempdir().unwrap();
         drop(Directory::open(dir.path()).unwrap());
-        assert_eq!(fs::read_to_string(dir.path().join("format.json")).unwrap(), r#"{"format":1}"#);
+        assert_eq!(fs::read_to_string(dir.path().join("format.json")).unwrap(), r#"{"format":2}"#);
         Directory::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn an_older_format_stays_until_it_is_upgraded() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("format.json");
+        fs::write(&file, r#"{"format":1}"#).unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), r#"{"format":1}"#);
+        directory.upgrade().unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), r#"{"format":2}"#);
     }
 }

@@ -67,7 +67,7 @@ pub enum OpenError {
     },
 }
 
-/// Why a change of topics was not made.
+/// Why a change of a topic was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The id or the name is taken.
@@ -95,6 +95,9 @@ pub enum Error {
     /// The rows could not be committed.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// What has to be known for it could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The topic's files could not be made or dropped.
     #[error("cannot {action} the files of a topic: {message}")]
     Engine {

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rocksdb::WriteBatch;
 
+use crate::model::batch::control::MarkerKind;
 use crate::model::batch::{self, RecordBatch};
 use crate::model::{Offset, TimestampMs, TopicId};
 
-use super::commit::{Append, Commit, Late, Placed, Receipt, Row};
+use super::commit::{Append, Commit, Late, Placed, Receipt, Row, Trim};
 use super::db::{Db, Handle};
 use super::error::CommitError;
 use super::families::{FIXED, Family};
 use super::keys::{self, Kind};
-use super::ledger::{Head, Segment};
 use super::log::Log;
 use super::tables;
-use super::tail_cache::TailCache;
+use super::touched::Touched;
 
 pub(super) struct Group<'db> {
     db: &'db Db,
@@ -31,19 +31,6 @@ pub(super) struct Group<'db> {
     /// where a log stands in `touched`, by its address
     index: HashMap<usize, usize>,
     now_ms: TimestampMs,
-}
-
-/// A log as it will be when the group is written.
-pub(super) struct Touched {
-    log: Arc<Log>,
-    head: Head,
-    /// segments closed by this group
-    closed: Vec<Segment>,
-    /// how many of the oldest segments go
-    dropped: usize,
-    trimmed: bool,
-    retired: bool,
-    batches: Vec<RecordBatch>,
 }
 
 impl<'db> Group<'db> {
@@ -66,8 +53,8 @@ impl<'db> Group<'db> {
         let Commit { appends, rows, late, trims, retired, .. } = commit;
 
         // A range that is deleted comes before what is written.
-        for log in &trims {
-            self.trim(log);
+        for (log, trim) in &trims {
+            self.trim(log, trim);
         }
         for row in rows {
             self.put_row(row);
@@ -96,8 +83,9 @@ impl<'db> Group<'db> {
                 return Err(CommitError::Expected { topic, partition, expected: *expected, actual });
             }
         }
+        let of_trims = commit.trims.iter().map(|(log, _)| log);
         let of_late = commit.late.iter().filter_map(|late| late.log.as_ref());
-        for log in commit.appends.iter().map(|a| &a.log).chain(&commit.trims).chain(of_late) {
+        for log in commit.appends.iter().map(|a| &a.log).chain(of_trims).chain(of_late) {
             let touched = self.touch(log);
             let is_gone = touched.retired || log.is_gone();
             if touched.head.is_exhausted() {
@@ -112,16 +100,7 @@ impl<'db> Group<'db> {
 
     fn touch(&mut self, log: &Arc<Log>) -> &mut Touched {
         let at = *self.index.entry(Arc::as_ptr(log) as usize).or_insert_with(|| {
-            let head = log.ledger.lock().head;
-            self.touched.push(Touched {
-                log: log.clone(),
-                head,
-                closed: Vec::new(),
-                dropped: 0,
-                trimmed: false,
-                retired: false,
-                batches: Vec::new(),
-            });
+            self.touched.push(Touched::new(log.clone()));
             self.touched.len() - 1
         });
         &mut self.touched[at]
@@ -145,13 +124,18 @@ impl<'db> Group<'db> {
         let handle = self.topic_family(&log).expect("`check` has found the family");
         let keep = log.settings().keep;
         let now_ms = self.now_ms;
+        let header = *batch.header();
+        // A control batch that is no marker is nothing to the log.
+        let marker = if header.control { MarkerKind::of(&batch).ok().flatten() } else { None };
         let touched = self.touch(&log);
 
-        let (placed, closed) = touched.head.append(batch.header(), now_ms, &keep);
+        let (placed, closed) = touched.head.append(&header, now_ms, &keep);
         let batch = patch(batch, placed.base);
         let bytes = batch.bytes().clone();
         touched.batches.push(batch);
-        touched.closed.extend(closed);
+        if let Some(segment) = closed {
+            touched.close(segment);
+        }
 
         self.write.put_cf(&handle, keys::batch(log.slot, log.partition(), placed.next - 1), bytes);
         if let Some(segment) = closed {
@@ -159,41 +143,54 @@ impl<'db> Group<'db> {
             let meta = self.family(Family::Meta);
             self.write.put_cf(&meta, key, tables::segments::encode(&segment));
         }
+        if let Some(marker) = marker {
+            self.end_transaction(&log, header.producer_id, marker, placed);
+        } else if header.transactional && !header.control {
+            self.begin_transaction(&log, header.producer_id, placed);
+        }
         placed
     }
 
-    /// Drops what the log's retention does not keep any more. The batches go by one range deletion.
-    fn trim(&mut self, log: &Arc<Log>) {
-        let keep = log.settings().keep;
+    fn begin_transaction(&mut self, log: &Arc<Log>, producer_id: i64, placed: Placed) {
+        if self.touch(log).begin_transaction(producer_id, placed) {
+            let family = self.family(Family::Producers);
+            let row = tables::open_transactions::encode(placed.base);
+            self.write.put_cf(&family, open_transaction(log, producer_id), row);
+        }
+    }
+
+    fn end_transaction(&mut self, log: &Arc<Log>, producer_id: i64, marker: MarkerKind, placed: Placed) {
+        let is_abort = marker == MarkerKind::Abort;
+        let Some(ended) = self.touch(log).end_transaction(producer_id, placed, is_abort) else { return };
+        let family = self.family(Family::Producers);
+        self.write.delete_cf(&family, open_transaction(log, producer_id));
+        if is_abort {
+            let row = tables::aborted::Row { producer_id, first_offset: ended.first, stable: ended.stable };
+            let key = keys::in_log(Kind::AbortedTransaction, log.topic_id(), log.partition(), placed.base);
+            self.write.put_cf(&family, key, tables::aborted::encode(&row));
+        }
+    }
+
+    /// Moves the log's start. The batches go by one range deletion.
+    fn trim(&mut self, log: &Arc<Log>, trim: &Trim) {
         let now_ms = self.now_ms;
         let touched = self.touch(log);
-        if touched.trimmed {
-            return;
-        }
-        let ledger = log.ledger.lock();
-        let (count, is_active_old) = ledger.expired(&keep, now_ms);
-        // Appended to by an earlier commit of this group: then it is not old any more.
-        let whole = is_active_old && touched.head == ledger.head;
-        let start = if whole { ledger.head.next() } else { ledger.start_without(count) };
-        if start == touched.head.start {
-            return;
-        }
-        let dropped: Vec<Segment> = ledger.closed.iter().take(count).copied().collect();
-        drop(ledger);
-
-        touched.trimmed = true;
-        touched.dropped = count;
-        touched.head.start = start;
-        touched.head.bytes -= dropped.iter().map(|s| s.bytes).sum::<u64>().min(touched.head.bytes);
-        if whole {
-            touched.head.bytes = 0;
-            touched.head.active = Segment::empty(start);
-        }
+        let Some(trimmed) = touched.trim(trim, now_ms) else { return };
+        let start = touched.head.start;
 
         let (topic, partition) = (log.topic_id(), log.partition());
+        let segment = |base| keys::in_log(Kind::Segment, topic, partition, base);
         let meta = self.family(Family::Meta);
-        for segment in dropped {
-            self.write.delete_cf(&meta, keys::in_log(Kind::Segment, topic, partition, segment.base));
+        for dropped in trimmed.dropped {
+            self.write.delete_cf(&meta, segment(dropped.base));
+        }
+        if let Some(cut) = trimmed.cut {
+            self.write.put_cf(&meta, segment(cut.base), tables::segments::encode(&cut));
+        }
+        if log.has_aborted_since(0) {
+            let aborted = |marker| keys::in_log(Kind::AbortedTransaction, topic, partition, marker);
+            let family = self.family(Family::Producers);
+            self.write.delete_range_cf(&family, aborted(0), aborted(start));
         }
         if let Some(handle) = self.topic_family(log) {
             let (from, to) = (keys::batch(log.slot, partition, 0), keys::batch(log.slot, partition, start));
@@ -212,8 +209,8 @@ impl<'db> Group<'db> {
 
     fn put_row(&mut self, row: Row) {
         // What an earlier commit has put, a later one may delete.
-        if let Row::Delete { family: Family::Producers, .. } | Row::DeleteRange { family: Family::Producers, .. } =
-            row
+        if let Row::Delete { family: Family::Producers, .. }
+        | Row::DeleteRange { family: Family::Producers, .. } = row
         {
             self.put_producers();
         }
@@ -236,7 +233,7 @@ impl<'db> Group<'db> {
     /// The write, and what to publish after it. From here on nobody reads what the write deletes.
     pub(super) fn finish(mut self) -> (WriteBatch, Vec<Touched>) {
         self.put_producers();
-        self.touched.retain(|t| t.retired || t.trimmed || !t.batches.is_empty());
+        self.touched.retain(Touched::is_changed);
         let mut meta = None;
         for touched in &self.touched {
             if touched.trimmed {
@@ -252,35 +249,8 @@ impl<'db> Group<'db> {
     }
 }
 
-// === impl Touched ===
-
-impl Touched {
-    /// Was all of the log, before this group, on disk?
-    pub(super) fn is_durable(&self) -> bool {
-        self.log.durable() == self.log.tail()
-    }
-
-    /// Makes the written group visible: first in memory, then to whoever waits for the tail.
-    pub(super) fn publish(self, cache: &mut TailCache) -> Arc<Log> {
-        let Self { log, head, closed, dropped, trimmed, retired, batches } = self;
-        {
-            let mut ledger = log.ledger.lock();
-            ledger.closed.drain(..dropped);
-            ledger.closed.extend(closed);
-            ledger.head = head;
-        }
-        if trimmed {
-            cache.trim(&log, head.start);
-        }
-        cache.push(&log, batches.into_iter());
-        log.set_bytes(head.bytes);
-        log.set_tail(head.next());
-        if retired {
-            log.set_gone();
-            cache.trim(&log, Offset::MAX);
-        }
-        log
-    }
+fn open_transaction(log: &Log, producer_id: i64) -> Vec<u8> {
+    keys::in_log(Kind::OpenTransaction, log.topic_id(), log.partition(), producer_id.cast_unsigned())
 }
 
 /// The batch with its base offset in place. A batch that nobody else holds is patched where it lies; the write copies

@@ -9,6 +9,7 @@ use crate::model::topic::TopicConfig;
 use crate::model::{Offset, TimestampMs};
 
 use super::commit::Placed;
+use super::transactions::Open;
 
 /// A segment holds at most so many bytes: the unit in which retention deletes and the time lookup scans. 64 MiB are
 /// read in less than 0.1 s from a cold disk (measured).
@@ -45,11 +46,14 @@ pub(super) struct Head {
     pub(super) active: Segment,
 }
 
-/// A log's head and the segments before the active one, oldest first, without gaps.
+/// A log's head, the segments before the active one, oldest first, without gaps, and its transactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ledger {
     pub(super) head: Head,
     pub(super) closed: VecDeque<Segment>,
+    pub(super) open: Open,
+    /// the offset after the last marker of an aborted transaction; 0: there was none
+    pub(super) aborted_end: Offset,
 }
 
 /// How long and how much a log keeps, and how large its segments are therefore.
@@ -129,28 +133,23 @@ impl Head {
 
 impl Ledger {
     pub(super) fn empty() -> Self {
-        Self { head: Head::empty(), closed: VecDeque::new() }
+        Self { head: Head::empty(), closed: VecDeque::new(), open: Open::default(), aborted_end: 0 }
     }
 
-    /// How many of the oldest segments retention deletes now, and whether the active one goes as well (only by age).
+    /// The last stable offset: the first one that belongs to an open transaction, else the next one.
+    pub(super) fn stable(&self) -> Offset {
+        self.open.stable(self.head.next())
+    }
+
+    /// See [`expired`].
     pub(super) fn expired(&self, keep: &Keep, now_ms: TimestampMs) -> (usize, bool) {
-        let is_old = |segment: &Segment| keep.ms.is_some_and(|ms| segment.is_expired(ms, now_ms));
-        let mut left = self.head.bytes;
-        let mut count = 0;
-        for segment in &self.closed {
-            let is_beyond = keep.bytes.is_some_and(|most| left.saturating_sub(segment.bytes) >= most);
-            if !is_old(segment) && !is_beyond {
-                return (count, false);
-            }
-            left = left.saturating_sub(segment.bytes);
-            count += 1;
-        }
-        (count, is_old(&self.head.active))
+        expired(&self.head, &self.closed, self.stable(), keep, now_ms)
     }
 
-    /// Where the log starts when its `count` oldest segments are gone.
-    pub(super) fn start_without(&self, count: usize) -> Offset {
-        count.checked_sub(1).and_then(|last| self.closed.get(last)).map_or(self.head.start, |s| s.next)
+    /// The segment that holds `offset`; the active one holds all from its base on.
+    pub(super) fn segment_of(&self, offset: Offset) -> Segment {
+        let at = self.closed.partition_point(|s| s.next <= offset);
+        *self.closed.get(at).unwrap_or(&self.head.active)
     }
 
     /// The base of the first segment that holds a timestamp of `at` or later, as far as segments know.
@@ -159,6 +158,32 @@ impl Ledger {
         let found = self.closed.iter().chain(active).find(|s| s.bytes > 0 && s.max_timestamp >= at)?;
         Some(found.base.max(self.head.start))
     }
+}
+
+/// How many of the oldest segments retention deletes now, and whether the active one goes as well (only by age). Nothing
+/// of an open transaction goes.
+pub(super) fn expired(
+    head: &Head,
+    closed: &VecDeque<Segment>,
+    stable: Offset,
+    keep: &Keep,
+    now_ms: TimestampMs,
+) -> (usize, bool) {
+    let is_old = |segment: &Segment| {
+        segment.next <= stable && keep.ms.is_some_and(|ms| segment.is_expired(ms, now_ms))
+    };
+    let mut left = head.bytes;
+    let mut count = 0;
+    for segment in closed {
+        let is_beyond = segment.next <= stable
+            && keep.bytes.is_some_and(|most| left.saturating_sub(segment.bytes) >= most);
+        if !is_old(segment) && !is_beyond {
+            return (count, false);
+        }
+        left = left.saturating_sub(segment.bytes);
+        count += 1;
+    }
+    (count, is_old(&head.active))
 }
 
 // === impl Keep ===

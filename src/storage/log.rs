@@ -1,13 +1,14 @@
-//! A log as others see it: its bounds, and a watch on its tail.
+//! A log as others see it: its bounds, and a watch on its ends.
 //!
 //! ```text
-//!        start                      tail            next
-//!          |  acknowledged batches   |  in the writer  |
-//!  deleted |#########################|~~~~~~~~~~~~~~~~~|
+//!        start         stable       tail            next
+//!          |             | acknowledged |  in the writer  |
+//!  deleted |#############|--------------|~~~~~~~~~~~~~~~~~|
 //! ```
 //!
 //! `start` is the first offset kept, `tail` the first one that is not acknowledged yet. Readers see `start..tail` and
-//! nothing else. Only the writer moves them.
+//! nothing else. `stable` is the first offset of the earliest open transaction, the tail if there is none: who wants only
+//! what is committed stops there. Only the writer moves them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,12 +36,27 @@ pub struct Log {
     start: AtomicU64,
     bytes: AtomicU64,
     gone: AtomicBool,
-    tail: watch::Sender<Offset>,
+    ends: watch::Sender<Ends>,
+    /// as in the ledger
+    aborted_end: AtomicU64,
     /// what certainly survives a loss of power: the tail, except where `durability = os` has not been synced yet
     durable: AtomicU64,
     /// as of the last group that was written
     pub(super) ledger: Mutex<Ledger>,
     pub(super) ring: Mutex<Ring>,
+    /// held by whoever deletes or rewrites records, one at a time
+    pub(super) upkeep: Mutex<()>,
+    /// disk space that was given up waits to be given back
+    pub(super) has_garbage: AtomicBool,
+}
+
+/// Where a log ends for its readers. Both move in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    /// for those who read everything
+    pub tail: Offset,
+    /// for those who read what is committed
+    pub stable: Offset,
 }
 
 /// What the storage needs of a topic's config.
@@ -70,6 +86,7 @@ impl Log {
         settings: Settings,
         ledger: Ledger,
     ) -> Self {
+        let ends = Ends { tail: ledger.head.next(), stable: ledger.stable() };
         Self {
             topic,
             partition,
@@ -79,10 +96,13 @@ impl Log {
             start: AtomicU64::new(ledger.head.start),
             bytes: AtomicU64::new(ledger.head.bytes),
             gone: AtomicBool::new(false),
-            tail: watch::Sender::new(ledger.head.next()),
+            ends: watch::Sender::new(ends),
+            aborted_end: AtomicU64::new(ledger.aborted_end),
             durable: AtomicU64::new(ledger.head.next()),
             ledger: Mutex::new(ledger),
             ring: Mutex::default(),
+            upkeep: Mutex::default(),
+            has_garbage: AtomicBool::new(false),
         }
     }
 
@@ -103,7 +123,17 @@ impl Log {
 
     /// The end of what is acknowledged: the first offset that readers do not see yet.
     pub fn tail(&self) -> Offset {
-        *self.tail.borrow()
+        self.ends.borrow().tail
+    }
+
+    /// The last stable offset: the end of what is acknowledged and belongs to no open transaction.
+    pub fn stable(&self) -> Offset {
+        self.ends.borrow().stable
+    }
+
+    /// Both ends as of one moment.
+    pub fn ends(&self) -> Ends {
+        *self.ends.borrow()
     }
 
     /// Bytes of the batches kept.
@@ -116,16 +146,25 @@ impl Log {
         self.gone.load(Ordering::Acquire)
     }
 
-    /// Hears of every move of the tail, and of the topic's deletion (then with the tail unmoved).
-    pub fn watch(&self) -> watch::Receiver<Offset> {
-        self.tail.subscribe()
+    /// Hears of every move of an end, and of the topic's deletion (then with the ends unmoved).
+    pub fn watch(&self) -> watch::Receiver<Ends> {
+        self.ends.subscribe()
     }
 
     /// Waits until the record at `offset` can be read, or the topic is deleted. The caller sets the deadline.
     pub async fn wait_past(&self, offset: Offset) {
-        let mut tail = self.tail.subscribe();
+        self.wait(|ends| ends.tail > offset).await;
+    }
+
+    /// Waits until `offset` lies below the last stable offset, or the topic is deleted. The caller sets the deadline.
+    pub async fn wait_stable_past(&self, offset: Offset) {
+        self.wait(|ends| ends.stable > offset).await;
+    }
+
+    async fn wait(&self, is_enough: impl Fn(&Ends) -> bool) {
+        let mut ends = self.ends.subscribe();
         // The sender lives in `self`, so the wait cannot fail.
-        let _ = tail.wait_for(|tail| *tail > offset || self.is_gone()).await;
+        let _ = ends.wait_for(|ends| is_enough(ends) || self.is_gone()).await;
     }
 
     /// The tail, if a reader may begin at `from`.
@@ -157,8 +196,18 @@ impl Log {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn set_tail(&self, tail: Offset) {
-        self.tail.send_if_modified(|old| std::mem::replace(old, tail) != tail);
+    pub(super) fn set_ends(&self, ends: Ends) {
+        self.ends.send_if_modified(|old| std::mem::replace(old, ends) != ends);
+    }
+
+    /// May a transaction with its marker at or after `from` have been aborted?
+    pub(super) fn has_aborted_since(&self, from: Offset) -> bool {
+        from < self.aborted_end.load(Ordering::Acquire)
+    }
+
+    /// Before the ends move past the marker, so that nobody misses it.
+    pub(super) fn set_aborted_end(&self, end: Offset) {
+        self.aborted_end.store(end, Ordering::Release);
     }
 
     pub(super) fn durable(&self) -> Offset {
@@ -171,6 +220,6 @@ impl Log {
 
     pub(super) fn set_gone(&self) {
         self.gone.store(true, Ordering::Release);
-        self.tail.send_modify(|_| {});
+        self.ends.send_modify(|_| {});
     }
 }

@@ -20,6 +20,7 @@ mod keeper;
 pub(crate) mod keys;
 mod ledger;
 mod log;
+mod lookup;
 mod open;
 mod queue;
 mod reader;
@@ -28,6 +29,8 @@ mod retention;
 pub mod tables;
 mod tail_cache;
 mod topics;
+mod touched;
+mod transactions;
 mod view;
 mod writer;
 
@@ -50,7 +53,8 @@ use crate::telemetry::metric_names as names;
 pub use commit::{Commit, Pending, Placed, Receipt};
 pub use disk::DiskStatus;
 pub use error::{CommitError, Error, OpenError, ReadError};
-pub use log::Log;
+pub use log::{Ends, Log};
+pub use transactions::AbortedTxn;
 pub use view::{KeyRange, StateReader, StateView};
 
 use commit::Reply;
@@ -202,8 +206,9 @@ impl Storage {
         self.on_reader(move |storage| reader::read_disk(storage.db(), &log, from, bytes_max)).await?
     }
 
-    /// The offset of the first record, in offset order, whose timestamp is `at` or later; `None` if there is none.
-    /// Timestamps need not be in order. Waits for a reader thread, which reads up to 64 MiB.
+    /// Offset and timestamp of the first record, in offset order and before `end` (a tail or a last stable offset), whose
+    /// timestamp is `at` or later; `None` if there is none. Timestamps need not be in order. Waits for a reader thread,
+    /// which reads up to 64 MiB.
     ///
     /// # Errors
     /// `TopicGone`, `Damaged`, `Engine`, `Closed`.
@@ -211,9 +216,43 @@ impl Storage {
         &self,
         log: &Arc<Log>,
         at: TimestampMs,
-    ) -> Result<Option<Offset>, ReadError> {
+        end: Offset,
+    ) -> Result<Option<(Offset, TimestampMs)>, ReadError> {
         let log = log.clone();
-        self.on_reader(move |storage| reader::find_time(storage.db(), &log, at)).await?
+        self.on_reader(move |storage| lookup::first_since(storage.db(), &log, at, end)).await?
+    }
+
+    /// Offset and timestamp of the record with the largest timestamp of all before `end` (a tail or a last stable
+    /// offset), the first of them if there are several; `None` for an empty log. Waits as the other one.
+    ///
+    /// # Errors
+    /// `TopicGone`, `Damaged`, `Engine`, `Closed`.
+    pub async fn max_timestamp(
+        &self,
+        log: &Arc<Log>,
+        end: Offset,
+    ) -> Result<Option<(Offset, TimestampMs)>, ReadError> {
+        let log = log.clone();
+        self.on_reader(move |storage| lookup::latest(storage.db(), &log, end)).await?
+    }
+
+    /// The aborted transactions with records or a marker in `from..to`, by their first offsets: who reads what is
+    /// committed passes over their records. Free of cost where no transaction was ever aborted; else it waits for a
+    /// reader thread.
+    ///
+    /// # Errors
+    /// `Damaged`, `Engine`, `Closed`.
+    pub async fn aborted(
+        &self,
+        log: &Arc<Log>,
+        from: Offset,
+        to: Offset,
+    ) -> Result<Vec<AbortedTxn>, ReadError> {
+        if from >= to || !log.has_aborted_since(from) {
+            return Ok(Vec::new());
+        }
+        let log = log.clone();
+        self.on_reader(move |storage| transactions::aborted(storage.db(), &log, from, to)).await?
     }
 
     /// Runs something that reads and may block on a reader thread. Waits for room in their queue and for the result.

@@ -14,9 +14,7 @@ use super::db::{self, Db};
 use super::directory::{self, Directory};
 use super::disk::{Disk, Probe};
 use super::error::OpenError;
-use super::families::Family;
 use super::guard::{self, Guard};
-use super::keys::{self, Kind};
 use super::ledger::{Head, Ledger};
 use super::log::{Log, Settings};
 use super::queue::Queue;
@@ -55,6 +53,7 @@ pub(super) fn open(options: Options, sink: impl Sink, probe: Probe) -> Result<St
     let differences = reconcile::compare(&rows, &db.topic_families()?);
     reconcile::repair(&db, &directory, &rows, &differences)?;
     let (table, repairs) = load_logs(&db, rows, &differences).map_err(damaged)?;
+    directory.upgrade()?;
 
     match guard::read(&directory.guard()) {
         Ok(guarded) => {
@@ -88,6 +87,8 @@ fn load_logs(
 ) -> Result<(Table, Commit), super::ReadError> {
     let mut heads = tables::logs::load_all(db)?;
     let mut segments = tables::segments::load_all(db)?;
+    let mut open = tables::open_transactions::load_all(db)?;
+    let aborted_ends = tables::aborted::ends(db)?;
     let mut repairs = Commit::new();
     let mut table = Table::new();
     for row in rows {
@@ -95,8 +96,7 @@ fn load_logs(
         let settings = Settings::of(&row.topic.config);
         let is_missing = differences.missing.contains(&id);
         if is_missing {
-            let (start, end) = keys::of_topic(Kind::Segment, id);
-            repairs.delete_range(Family::Meta, start, end);
+            tables::topics::delete_contents(&mut repairs, id);
         }
         let mut logs = Vec::with_capacity(row.topic.partitions as usize);
         for partition in 0..row.topic.partitions {
@@ -107,7 +107,9 @@ fn load_logs(
                 tables::logs::put(&mut repairs, id, partition, &ledger.head);
                 ledger
             } else {
-                Ledger { head, closed: closed.into() }
+                let open = open.remove(&(id, partition)).unwrap_or_default();
+                let aborted_end = aborted_ends.get(&(id, partition)).copied().unwrap_or(0);
+                Ledger { head, closed: closed.into(), open, aborted_end }
             };
             logs.push(Arc::new(Log::new(id, partition, row.slot, settings, ledger)));
         }

@@ -1,15 +1,14 @@
 //! Reads that may have to wait for the disk, on threads of their own: never on the network threads, never on the
 //! writer. The queue to them is bounded; who finds it full waits.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::batch::RecordBatch;
-use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
-use crate::model::{Offset, TimestampMs};
+use crate::model::Offset;
+use crate::model::batch::{BatchError, RecordBatch};
 
 use super::db::{Db, Direction, walk};
 use super::error::ReadError;
@@ -59,7 +58,8 @@ pub(super) fn read_disk(
 ) -> Result<Vec<RecordBatch>, ReadError> {
     let mut bytes = 0;
     let mut found = Vec::new();
-    let tail = each_batch(db, log, from, |value| {
+    let tail = log.check(from)?;
+    each_batch(db, log, from..tail, |value| {
         bytes += value.len();
         if bytes > bytes_max && !found.is_empty() {
             return Ok(ControlFlow::Break(()));
@@ -73,73 +73,38 @@ pub(super) fn read_disk(
     Ok(found)
 }
 
-/// The offset of the first record with a timestamp of `at` or later; blocking. Reads at most about one segment.
-pub(super) fn find_time(db: &Db, log: &Log, at: TimestampMs) -> Result<Option<Offset>, ReadError> {
-    loop {
-        let Some(from) = log.ledger.lock().find_time(at) else { return Ok(None) };
-        let from = from.max(log.start());
-        match find_time_from(db, log, from, at) {
-            // Retention overtook the search; what it deleted is not looked for.
-            Err(ReadError::OutOfRange { start, .. }) if start > from => {}
-            found => return found,
-        }
-    }
-}
-
-fn find_time_from(db: &Db, log: &Log, from: Offset, at: TimestampMs) -> Result<Option<Offset>, ReadError> {
-    let mut found = None;
-    each_batch(db, log, from, |value| {
-        // Most batches are passed over by their header alone.
-        let header = crate::model::batch::BatchHeader::read(value).map_err(|e| damaged(log, &e))?;
-        if header.max_timestamp >= at {
-            found = first_record(log, &parse(log, value)?, at)?;
-        }
-        Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(found)
-}
-
-fn first_record(log: &Log, batch: &RecordBatch, at: TimestampMs) -> Result<Option<Offset>, ReadError> {
-    let payload = batch.payload(BATCH_UNCOMPRESSED_MAX).map_err(|e| damaged(log, &e))?;
-    for record in payload.records() {
-        let record = record.map_err(|e| damaged(log, &e))?;
-        if record.timestamp >= at {
-            return Ok(Some(batch.header().base_offset + Offset::from(record.offset_delta)));
-        }
-    }
-    Ok(None)
-}
-
-/// Visits the values of the log's batches from the one that holds `from` up to the tail, which it returns.
-fn each_batch(
+/// Visits the values of the log's batches from the one that holds the start of the range on, as far as they begin before
+/// its end, which must not lie beyond the tail.
+pub(super) fn each_batch(
     db: &Db,
     log: &Log,
-    from: Offset,
+    range: Range<Offset>,
     mut visit: impl FnMut(&[u8]) -> Result<ControlFlow<()>, ReadError>,
-) -> Result<Offset, ReadError> {
-    let tail = log.check(from)?;
+) -> Result<(), ReadError> {
+    log.check(range.start)?;
     let gone = || ReadError::TopicGone { topic: log.topic_id() };
     let family = db.topic_family(&log.family).ok_or_else(gone)?;
     let key = |last| keys::batch(log.slot, log.partition(), last);
 
-    let rows = db.iterator(&family, key(tail));
+    // No batch lies across a tail or a last stable offset.
+    let rows = db.iterator(&family, key(range.end));
     let mut failed = None;
-    walk(rows, Some(&key(from)), Direction::Forward, |_, value| {
+    walk(rows, Some(&key(range.start)), Direction::Forward, |_, value| {
         visit(value).unwrap_or_else(|error| {
             failed = Some(error);
             ControlFlow::Break(())
         })
     })?;
     // What retention has deleted meanwhile may be missing in front: better no answer than one with a hole.
-    log.check(from)?;
-    failed.map_or(Ok(tail), Err)
+    log.check(range.start)?;
+    failed.map_or(Ok(()), Err)
 }
 
-fn parse(log: &Log, value: &[u8]) -> Result<RecordBatch, ReadError> {
+pub(super) fn parse(log: &Log, value: &[u8]) -> Result<RecordBatch, ReadError> {
     RecordBatch::trusted(Bytes::copy_from_slice(value)).map_err(|e| damaged(log, &e))
 }
 
-fn damaged(log: &Log, error: &crate::model::batch::BatchError) -> ReadError {
+pub(super) fn damaged(log: &Log, error: &BatchError) -> ReadError {
     ReadError::Damaged(format!("{log:?}: {error}"))
 }
 

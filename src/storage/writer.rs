@@ -19,10 +19,11 @@ use crate::telemetry::metric_names as names;
 use super::commit::{Commit, Receipt, Reply};
 use super::db::Db;
 use super::error::CommitError;
-use super::group::{Group, Touched};
+use super::group::Group;
 use super::log::Log;
 use super::queue::{Drained, Queue};
 use super::tail_cache::TailCache;
+use super::touched::Touched;
 
 /// Room in the queue: a request takes one unit, and one more for each [`UNIT_BYTES`].
 pub(super) const QUEUE_UNITS: u32 = 1_024;

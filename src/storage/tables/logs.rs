@@ -63,14 +63,16 @@ pub(in crate::storage) fn put(commit: &mut Commit, id: TopicId, partition: Parti
 pub(in crate::storage) fn load_all(db: &Db) -> Result<HashMap<(TopicId, Partition), Head>, ReadError> {
     let mut rows = HashMap::new();
     let mut damaged = None;
-    db.scan(Family::Meta, keys::all(Kind::Log), |key, row| match (keys::parse_of_log(Kind::Log, key), decode(row)) {
-        (Some(key), Some(head)) => {
-            rows.insert(key, head);
-            ControlFlow::Continue(())
-        }
-        (key, _) => {
-            damaged = Some(ReadError::Damaged(format!("row with the bounds of log {key:?}")));
-            ControlFlow::Break(())
+    db.scan(Family::Meta, keys::all(Kind::Log), |key, row| {
+        match (keys::parse_of_log(Kind::Log, key), decode(row)) {
+            (Some(key), Some(head)) => {
+                rows.insert(key, head);
+                ControlFlow::Continue(())
+            }
+            (key, _) => {
+                damaged = Some(ReadError::Damaged(format!("row with the bounds of log {key:?}")));
+                ControlFlow::Break(())
+            }
         }
     })?;
     damaged.map_or(Ok(rows), Err)

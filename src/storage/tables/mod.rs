@@ -1,6 +1,7 @@
 //! The rows beside logs and task state, one file per kind. Each row begins with the number of its format; a reader
 //! refuses numbers it does not know instead of guessing. Where a row is the caller's bytes, so is the number.
 
+pub(super) mod aborted;
 pub mod counters;
 pub mod deployments;
 pub mod group_rows;
@@ -9,6 +10,7 @@ pub(super) mod logs;
 pub mod module_bytes;
 pub mod modules;
 pub mod offsets;
+pub(super) mod open_transactions;
 pub mod pending_offsets;
 pub mod producers;
 pub(super) mod segments;

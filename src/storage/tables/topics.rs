@@ -27,17 +27,25 @@ pub(in crate::storage) fn put(commit: &mut Commit, row: &Row) {
 /// The topic with all rows of its logs.
 pub(in crate::storage) fn delete(commit: &mut Commit, id: TopicId) {
     commit.delete(Family::Meta, keys::topic(id));
+    delete_rows(commit, id, &[(Family::Meta, Kind::Log), (Family::Producers, Kind::Producer)]);
+    delete_contents(commit, id);
+}
+
+/// The rows that say something about batches.
+pub(in crate::storage) fn delete_contents(commit: &mut Commit, id: TopicId) {
     let kinds = [
-        (Family::Meta, Kind::Log),
         (Family::Meta, Kind::Segment),
         (Family::Meta, Kind::Cleaned),
-        (Family::Producers, Kind::Producer),
         (Family::Producers, Kind::OpenTransaction),
         (Family::Producers, Kind::AbortedTransaction),
     ];
+    delete_rows(commit, id, &kinds);
+}
+
+fn delete_rows(commit: &mut Commit, id: TopicId, kinds: &[(Family, Kind)]) {
     for (family, kind) in kinds {
-        let (start, end) = keys::of_topic(kind, id);
-        commit.delete_range(family, start, end);
+        let (start, end) = keys::of_topic(*kind, id);
+        commit.delete_range(*family, start, end);
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod commits;
 mod crash;
+mod formats;
 mod opening;
 mod reading;
 mod retention;
 mod rows;
 mod topics;
+mod transactions;
 
 use std::path::Path;
 use std::sync::Arc;

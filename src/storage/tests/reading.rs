@@ -81,7 +81,7 @@ async fn who_waits_on_a_deleted_topic_is_woken_and_told() {
 async fn a_time_finds_the_first_record_at_or_after_it() {
     let world = World::new();
     let log = &world.topic("orders", 1, &[]).await[0];
-    let find = async |at| world.storage.offset_for_time(log, at).await.unwrap();
+    let find = async |at| world.storage.offset_for_time(log, at, log.tail()).await.unwrap();
     assert_eq!(find(0).await, None);
     world.append(log, timed(&[(100, "a"), (300, "b"), (200, "c")], Codec::None)).await;
     world.append(log, timed(&[(50, "d"); 20], Codec::Lz4)).await;
@@ -90,11 +90,13 @@ async fn a_time_finds_the_first_record_at_or_after_it() {
     assert_eq!(packed.header().codec, Codec::Lz4);
     world.append(log, packed).await;
 
-    let cases = [(i64::MIN, Some(0)), (100, Some(0)), (101, Some(1)), (300, Some(1)), (301, Some(23 + 51))];
+    let cases =
+        [(i64::MIN, (0, 100)), (100, (0, 100)), (101, (1, 300)), (300, (1, 300)), (301, (23 + 51, 301))];
     for (at, expected) in cases {
-        assert_eq!(find(at).await, expected, "{at}");
+        assert_eq!(find(at).await, Some(expected), "{at}");
     }
     assert_eq!(find(350).await, None);
+    assert_eq!(world.storage.offset_for_time(log, 301, 23).await, Ok(None), "not before the given end");
 }
 
 #[tokio::test]
@@ -109,8 +111,32 @@ async fn a_time_is_found_across_segments() {
     assert!(log.ledger.lock().closed.len() >= 3);
     let world = world.reopen();
     let log = world.storage.logs(log.topic_id()).remove(0);
-    assert_eq!(world.storage.offset_for_time(&log, 3_500).await, Ok(Some(7)));
-    assert_eq!(world.storage.offset_for_time(&log, 6_000).await, Ok(Some(11)));
+    let tail = log.tail();
+    assert_eq!(world.storage.offset_for_time(&log, 3_500, tail).await, Ok(Some((7, 4_000))));
+    assert_eq!(world.storage.offset_for_time(&log, 6_000, tail).await, Ok(Some((11, 6_000))));
+    assert_eq!(world.storage.max_timestamp(&log, tail).await, Ok(Some((11, 6_000))));
+    assert_eq!(world.storage.max_timestamp(&log, 8).await, Ok(Some((7, 4_000))));
+    assert_eq!(world.storage.delete_records(&log, 12).await, Ok(12));
+    assert_eq!(world.storage.max_timestamp(&log, tail).await, Ok(None));
+}
+
+#[tokio::test]
+async fn the_largest_timestamp_belongs_to_the_first_record_that_has_it() {
+    let world = World::new();
+    let log = &world.topic("orders", 1, &[]).await[0];
+    let latest = async |end| world.storage.max_timestamp(log, end).await.unwrap();
+    assert_eq!(latest(0).await, None);
+    for codec in [Codec::None, Codec::Lz4] {
+        world.append(log, timed(&[(100, "a"), (300, "b"), (300, "c"), (200, "d")], codec)).await;
+    }
+    world.append(log, timed(&[(400, "e"), (50, "f")], Codec::None)).await;
+    let cases = [(4, (1, 300)), (8, (1, 300)), (10, (8, 400)), (99, (8, 400))];
+    for (end, expected) in cases {
+        assert_eq!(latest(end).await, Some(expected), "{end}");
+    }
+    world.storage.delete_records(log, 2).await.unwrap();
+    assert_eq!(latest(8).await, Some((2, 300)), "what is deleted does not count");
+    assert_eq!(world.storage.offset_for_time(log, 0, 10).await, Ok(Some((2, 300))));
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use tables::{group_rows, offsets, pending_offsets, producers, transactions};
 fn producer_rows(storage: &Storage) -> Vec<(TopicId, Partition, i64, String)> {
     let mut rows = Vec::new();
     let text = |row: &[u8]| String::from_utf8(row.to_vec()).unwrap();
-    producers::each(storage, |topic, partition, id, row| rows.push((topic, partition, id, text(row)))).unwrap();
+    producers::each(storage, |topic, partition, id, row| rows.push((topic, partition, id, text(row))))
+        .unwrap();
     rows
 }
 
