@@ -7,6 +7,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod kafka;
 pub mod model;
 pub mod pipelines;
 pub mod registry;
