@@ -12,11 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::http;
+use crate::kafka::{self, Advertised};
 use crate::model::limits::INSTANCES_MAX;
 use crate::pipelines::{self, Pipelines};
 use crate::registry::{self, Registry};
 use crate::runtime::clock::Clock;
-use crate::runtime::shutdown;
+use crate::runtime::shutdown::{self, Shutdown};
 use crate::runtime::tasks::{self, GuestThreads};
 use crate::storage::{self, Storage};
 use crate::telemetry::metric_names;
@@ -34,14 +35,25 @@ const RUNTIME_STOP: Duration = Duration::from_secs(2);
 /// After a second signal, as a shell reports a death by SIGINT.
 const INTERRUPTED: i32 = 130;
 
-/// Runs a server until it is told to stop or its storage fails. `listening` is called once with the address, when
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// the HTTP door
+    pub http: SocketAddr,
+    /// the Kafka door, unless it is off
+    pub kafka: Option<SocketAddr>,
+    /// what Kafka clients are told to connect to
+    pub advertised: Option<String>,
+}
+
+/// Runs a server until it is told to stop or its storage fails. `listening` is called once with the addresses, when
 /// requests are taken. Blocks; to be called once, outside of any runtime.
 ///
 /// # Errors
 /// What kept it from starting. A storage that fails later is logged and gives a failure code.
 pub fn run(
     config: Config,
-    listening: impl FnOnce(SocketAddr) -> std::io::Result<()>,
+    listening: impl FnOnce(&Addresses) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("net").build()?;
     let code = runtime.block_on(serve(config, listening));
@@ -51,14 +63,13 @@ pub fn run(
 
 async fn serve(
     config: Config,
-    listening: impl FnOnce(SocketAddr) -> std::io::Result<()>,
+    listening: impl FnOnce(&Addresses) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting: {}", config.summary());
     // Before anything is opened, so that a signal during recovery is not lost, and a taken address is told at once.
     let mut signals = Signals::new()?;
-    let addr = config.http.addr;
-    let listener = http::Listener::bind(addr).await.with_context(|| format!("cannot listen on {addr}"))?;
-    let bound = listener.local_addr();
+    let listeners = Listeners::bind(&config).await?;
+    let addresses = listeners.addresses(&config);
 
     let metrics = Metrics::install().unwrap_or_else(Metrics::detached);
     metric_names::describe();
@@ -73,26 +84,23 @@ async fn serve(
 
     let (trigger, stopping) = shutdown::channel();
     let upkeep = tasks::spawn("upkeep", upkeep(metrics.clone(), broker.clone()));
-    let options = http::Options {
-        allowed_hosts: config.http.allowed_hosts.clone(),
-        drain: config.drain * 3 / 5,
-        ..http::Options::default()
-    };
-    let deployments = pipelines.clone();
+    let (deployments, topics) = (pipelines.clone(), broker.clone());
     let state = http::State {
-        broker,
+        broker: broker.clone(),
         pipelines: pipelines.clone(),
         registry,
         storage: storage.clone(),
         metrics_render: Box::new(move || {
             deployments.record_metrics();
-            metrics.render()
+            let mut text = metrics.render();
+            text.push_str(&kafka::render_metrics(&topics));
+            text
         }),
     };
     let mut failed = storage.failed();
-    let mut door = tasks::spawn("http", http::serve(listener, options, state, stopping));
-    tracing::info!(address = %bound, "listening");
-    listening(bound).context("cannot write the ready file")?;
+    let mut doors = tasks::spawn("doors", listeners.serve(&config, state, kafka::State { broker }, stopping));
+    tracing::info!(http = %addresses.http, kafka = ?addresses.kafka, "listening");
+    listening(&addresses).context("cannot write the ready file")?;
 
     let cause = tokio::select! {
         // A failed storage is the one thing that must not wait.
@@ -104,7 +112,7 @@ async fn serve(
             tracing::info!(signal = name, drain = ?config.drain, "stopping; a second signal exits at once");
             None
         }
-        ended = &mut door => Some(format!("the HTTP door ended: {ended:?}")),
+        ended = &mut doors => Some(format!("the doors ended: {ended:?}")),
     };
     trigger.fire();
     if let Some(cause) = cause {
@@ -116,7 +124,7 @@ async fn serve(
     // Each step waits for the one before: nothing new comes in, then nothing runs, then the writer ends. Together they
     // keep to `drain`, so that a supervisor's patience is not used up by slow clients before the writer has ended.
     let drained = async {
-        let _ = door.await;
+        let _ = doors.await;
         if tokio::time::timeout(config.drain * 2 / 5, pipelines.close()).await.is_err() {
             tracing::warn!("some tasks did not end in time; their batch is done again after the next start");
         }
@@ -129,6 +137,69 @@ async fn serve(
     }
     drop(guests);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The bound addresses.
+struct Listeners {
+    http: http::Listener,
+    kafka: Option<kafka::Listener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let failed = |addr: SocketAddr| move || format!("cannot listen on {addr}");
+        let addr = config.http.addr;
+        let http = http::Listener::bind(addr).await.with_context(failed(addr))?;
+        let kafka = match config.kafka.addr {
+            Some(addr) => Some(kafka::Listener::bind(addr).await.with_context(failed(addr))?),
+            None => None,
+        };
+        Ok(Self { http, kafka })
+    }
+
+    fn addresses(&self, config: &Config) -> Addresses {
+        let kafka = self.kafka.as_ref().map(kafka::Listener::local_addr);
+        let advertised = kafka.map(|bound| {
+            let own = || Advertised { host: bound.ip().to_string(), port: None };
+            let advertised = config.kafka.advertised.clone().unwrap_or_else(own);
+            Advertised { port: advertised.port.or(Some(bound.port())), ..advertised }.to_string()
+        });
+        Addresses { http: self.http.local_addr(), kafka, advertised }
+    }
+
+    /// Serves through all doors until the shutdown.
+    fn serve(
+        self,
+        config: &Config,
+        http_state: http::State,
+        kafka_state: kafka::State,
+        stopping: Shutdown,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let drain = config.drain * 3 / 5;
+        let http_options = http::Options {
+            allowed_hosts: config.http.allowed_hosts.clone(),
+            drain,
+            ..http::Options::default()
+        };
+        let kafka_options = kafka::Options {
+            advertised: config.kafka.advertised.clone(),
+            auto_create_topics: config.kafka.auto_create_topics,
+            num_partitions: config.kafka.num_partitions,
+            accept_replication_factor: config.kafka.accept_replication_factor,
+            max_connections: config.kafka.max_connections,
+            memory: usize::try_from(config.memory / 8).unwrap_or(usize::MAX),
+            drain,
+        };
+        let http = http::serve(self.http, http_options, http_state, stopping.clone());
+        let kafka = async move {
+            if let Some(listener) = self.kafka {
+                kafka::serve(listener, kafka_options, kafka_state, stopping).await;
+            }
+        };
+        async move {
+            tokio::join!(http, kafka);
+        }
+    }
 }
 
 /// Recovery may take seconds; it runs beside the runtime.

@@ -36,7 +36,15 @@ impl Server {
         let log = std::fs::File::options().create(true).append(true).open(&log_path)?;
         let begin = Instant::now();
         let mut command = Command::new(binary());
-        command.args(["serve", "--http-addr", &addr.to_string(), "--log-level", "warn"]);
+        command.args([
+            "serve",
+            "--http-addr",
+            &addr.to_string(),
+            "--kafka-addr",
+            "off",
+            "--log-level",
+            "warn",
+        ]);
         command.arg("--data-dir").arg(data.join("data")).args(flags);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         let http = reqwest::Client::new();

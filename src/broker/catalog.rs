@@ -170,6 +170,11 @@ impl Broker {
         self.0.catalog.find(name)
     }
 
+    /// The topic of this name; unlike [`Broker::topic`] without a search for the nearest one.
+    pub fn topic_named(&self, name: &str) -> Option<Arc<TopicHandle>> {
+        self.0.catalog.topics.load().get(name).cloned()
+    }
+
     /// All topics in name order, internal ones included.
     pub fn topics(&self) -> Vec<Arc<TopicHandle>> {
         let mut topics: Vec<_> = self.0.catalog.topics.load().values().cloned().collect();

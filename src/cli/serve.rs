@@ -1,7 +1,6 @@
 //! `millstream serve`: settings from flags, environment and file; then the server, which tells its address when it
 //! listens.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +11,7 @@ use super::failure::Failure;
 use super::session::color;
 use crate::config::env::Vars;
 use crate::config::{self, ConfigError, Layers, LogFormat};
+use crate::server::Addresses;
 use crate::telemetry::{chain, logs};
 
 /// Run the server
@@ -30,6 +30,12 @@ pub(super) struct Serve {
     /// A host name to answer beside localhost and the address; may be repeated
     #[arg(long, value_name = "HOST")]
     allowed_host: Vec<String>,
+    /// Address for Kafka clients, or off [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "ADDR")]
+    kafka_addr: Option<String>,
+    /// Host and port that Kafka clients are told, where the server cannot see its own
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka_advertised: Option<String>,
     /// Memory of storage and requests, such as 512MiB
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -48,7 +54,7 @@ pub(super) struct Serve {
     /// Allow an address that other machines reach; there is no authentication
     #[arg(long)]
     insecure: bool,
-    /// Write the address here once the server listens; for scripts that start it on port 0
+    /// Write the addresses here, HTTP first, once the server listens; for scripts that start it on port 0
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
@@ -73,6 +79,8 @@ impl Serve {
         flag("data_dir", self.data_dir.map(|p| p.to_string_lossy().into_owned()));
         flag("http.addr", self.http_addr);
         flag("http.allowed_hosts", (!self.allowed_host.is_empty()).then(|| self.allowed_host.join(",")));
+        flag("kafka.addr", self.kafka_addr);
+        flag("kafka.advertised", self.kafka_advertised);
         flag("memory", self.memory);
         flag("guest_threads", self.guest_threads);
         flag("drain", self.drain);
@@ -97,14 +105,16 @@ pub(super) fn run(args: Serve, vars: Vars, global: &Global) -> Result<ExitCode, 
 
     let quiet = global.quiet;
     let data_dir = config.data_dir.display().to_string();
-    let listening = move |address: SocketAddr| -> std::io::Result<()> {
+    let listening = move |addresses: &Addresses| -> std::io::Result<()> {
         if !quiet {
-            eprint!("{}", banner(address, &data_dir));
+            eprint!("{}", banner(addresses, &data_dir));
         }
         // Written whole or not at all, so that whoever waits for the file may read it at once.
         ready_file.map_or(Ok(()), |path| {
             let part = path.with_extension("part");
-            std::fs::write(&part, format!("{address}\n")).and_then(|()| std::fs::rename(&part, &path))
+            let lines = [Some(addresses.http), addresses.kafka].into_iter().flatten();
+            let text: String = lines.map(|address| format!("{address}\n")).collect();
+            std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, &path))
         })
     };
     crate::server::run(config, listening).map_err(|e| Failure::Local(chain(e.as_ref())))
@@ -115,26 +125,38 @@ fn refused(error: &ConfigError) -> Failure {
 }
 
 /// What to try first, to copy and paste.
-fn banner(address: SocketAddr, data_dir: &str) -> String {
-    let url = format!("http://{address}");
+fn banner(addresses: &Addresses, data_dir: &str) -> String {
+    let url = format!("http://{}", addresses.http);
+    let kafka = addresses.advertised.as_ref().map_or_else(String::new, |advertised| {
+        format!(
+            "\nKafka clients connect to {advertised}:\n\n  kcat -b {advertised} -t clicks -C -o beginning\n"
+        )
+    });
     format!(
         "\nmillstream {} listens on {url}, data in {data_dir}\n\n  \
          curl -X PUT {url}/v1/topics/clicks -d '{{\"partitions\": 1}}'\n  \
          curl '{url}/v1/topics/clicks/events?key=user-42' -d '{{\"item\": 7}}'\n  \
-         curl {url}/v1/topics/clicks/records\n\nCtrl-C stops it; more commands: {url}/\n\n",
+         curl {url}/v1/topics/clicks/records\n{kafka}\nCtrl-C stops it; more commands: {url}/\n\n",
         env!("CARGO_PKG_VERSION")
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
-    fn the_banner_has_three_lines_to_copy() {
-        let text = banner(SocketAddr::from(([127, 0, 0, 1], 8080)), "d");
-        assert_eq!(text.matches("  curl ").count(), 3);
+    fn the_banner_has_lines_to_copy() {
+        let http = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let text = banner(&Addresses { http, kafka: None, advertised: None }, "d");
+        assert_eq!((text.matches("  curl ").count(), text.matches("kcat").count()), (3, 0));
         assert!(text.contains("http://127.0.0.1:8080/v1/topics/clicks/events?key=user-42"));
+
+        let advertised = Some("127.0.0.1:9092".to_owned());
+        let text = banner(&Addresses { http, kafka: None, advertised }, "d");
+        assert!(text.contains("  kcat -b 127.0.0.1:9092 -t clicks -C -o beginning\n"), "{text}");
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Config, LogFormat, MEMORY_MIN};
+use crate::kafka::Advertised;
 use crate::model::duration::{format_bytes, parse_bytes, parse_duration};
+use crate::model::limits::{KAFKA_CONNECTIONS_MAX, PARTITIONS_MAX};
 
 /// A setting.
 pub struct Knob {
@@ -20,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 9] = [
+pub const KNOBS: [Knob; 15] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -82,8 +84,75 @@ pub const KNOBS: [Knob; 9] = [
         doc: "Allows an address beyond loopback. There are no users and no TLS: whoever reaches the port may do \
               everything, so the network in front of it has to keep strangers out.",
         set: |c, text| {
-            c.insecure = text.parse().map_err(|_| format!("`{text}`, expected true or false"))?;
+            c.insecure = flag(text)?;
             Ok(())
+        },
+    },
+    Knob {
+        name: "kafka.accept_replication_factor",
+        default: "false",
+        doc: "There is one node, so a topic has one replica and Kafka clients that ask for more are refused, as one \
+              Kafka node does. true records the number they ask for and changes nothing else: no record has a second \
+              copy.",
+        set: |c, text| {
+            c.kafka.accept_replication_factor = flag(text)?;
+            Ok(())
+        },
+    },
+    Knob {
+        name: "kafka.addr",
+        default: "127.0.0.1:9092",
+        doc: "Address and port for Kafka clients; port 0 takes a free one, `off` listens nowhere. An address beyond \
+              loopback is refused unless `insecure` is set.",
+        set: |c, text| {
+            let wrong = || format!("`{text}`, expected off, or an address and a port such as 127.0.0.1:9092");
+            c.kafka.addr = if text == "off" { None } else { Some(text.parse().map_err(|_| wrong())?) };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "kafka.advertised",
+        default: "the address through which each client came",
+        doc: "Host and port that Kafka clients are told to connect to, such as broker.example.org:9092; without a port, \
+              that of kafka.addr. Needed behind NAT or a container's port mapping, where the server cannot see its \
+              outer address; a wrong one lets clients find the server once and then lose it.",
+        set: |c, text| {
+            c.kafka.advertised = if text.is_empty() { None } else { Some(advertised(text)?) };
+            Ok(())
+        },
+    },
+    Knob {
+        name: "kafka.auto_create_topics",
+        default: "true",
+        doc: "Whether a Kafka client that asks for a topic which is not there creates it (auto.create.topics.enable). \
+              true makes a topic of every misspelt name; false breaks the first steps of most tutorials. HTTP never \
+              creates topics by itself.",
+        set: |c, text| {
+            c.kafka.auto_create_topics = flag(text)?;
+            Ok(())
+        },
+    },
+    Knob {
+        name: "kafka.max_connections",
+        default: "8192",
+        doc: "Connections of Kafka clients at once; more wait until one ends. An idle one costs a file descriptor and \
+              about 4 KiB. Too few and clients time out while they connect; more than half of the process's file \
+              descriptors and accepting fails.",
+        set: |c, text| {
+            let wrong = || format!("`{text}`, expected 1 to {KAFKA_CONNECTIONS_MAX}");
+            c.kafka.max_connections = text.parse().map_err(|_| wrong())?;
+            in_range((1..=KAFKA_CONNECTIONS_MAX).contains(&c.kafka.max_connections), wrong)
+        },
+    },
+    Knob {
+        name: "kafka.num_partitions",
+        default: "1",
+        doc: "Partitions of a topic that Kafka clients create without saying how many (num.partitions). They can be \
+              added later, but records with the same key then go elsewhere than before.",
+        set: |c, text| {
+            let wrong = || format!("`{text}`, expected 1 to {PARTITIONS_MAX}");
+            c.kafka.num_partitions = text.parse().map_err(|_| wrong())?;
+            in_range((1..=PARTITIONS_MAX).contains(&c.kafka.num_partitions), wrong)
         },
     },
     Knob {
@@ -130,6 +199,24 @@ fn in_range(holds: bool, detail: impl FnOnce() -> String) -> Result<(), String> 
     if holds { Ok(()) } else { Err(detail()) }
 }
 
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("`{text}`, expected true or false"))
+}
+
+/// `host`, `host:port` or `[::1]:port`.
+fn advertised(text: &str) -> Result<Advertised, String> {
+    let wrong = || format!("`{text}`, expected a host and a port such as broker.example.org:9092");
+    let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').ok_or_else(wrong)?)),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.map(str::parse::<u16>).transpose().map_err(|_| wrong())?.filter(|port| *port != 0);
+    let is_bad = |c: char| c.is_whitespace() || matches!(c, '/' | ',' | '[' | ']');
+    in_range((1..=253).contains(&host.len()) && !host.contains(is_bad), wrong)?;
+    Ok(Advertised { host: host.to_owned(), port })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,12 +241,32 @@ mod tests {
             ("http.addr", "localhost", "`localhost`, expected an address and a port such as 127.0.0.1:8080"),
             ("http.allowed_hosts", "http://a", "`http://a`, expected host names such as streams.example.org"),
             ("insecure", "yes", "`yes`, expected true or false"),
+            ("kafka.addr", "here", "`here`, expected off, or an address and a port such as 127.0.0.1:9092"),
+            (
+                "kafka.advertised",
+                "tcp://a:1",
+                "`tcp://a:1`, expected a host and a port such as broker.example.org:9092",
+            ),
+            ("kafka.max_connections", "0", "`0`, expected 1 to 100000"),
+            ("kafka.num_partitions", "1001", "`1001`, expected 1 to 1000"),
             ("log.format", "xml", "`xml`, expected text, json or auto"),
             ("memory", "1MiB", "1MiB, expected at least 64MiB"),
         ];
         for (name, text, expected) in cases {
             let knob = KNOBS.iter().find(|k| k.name == name).expect("a known setting");
             assert_eq!((knob.set)(&mut config, text), Err(expected.to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_advertised_address_may_leave_out_the_port_and_be_an_ipv6_literal() {
+        let parse = |text| advertised(text).map(|a| (a.host, a.port));
+        assert_eq!(parse("a.example:9093"), Ok(("a.example".to_owned(), Some(9093))));
+        assert_eq!(parse("a.example"), Ok(("a.example".to_owned(), None)));
+        assert_eq!(parse("[::1]:9092"), Ok(("::1".to_owned(), Some(9092))));
+        assert_eq!(parse("[::1]"), Ok(("::1".to_owned(), None)));
+        for wrong in ["a:b", "a:99999", ":1", "a b:1", "[::1]9092"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -13,8 +13,9 @@ use std::time::Duration;
 pub use knobs::{KNOBS, Knob};
 pub use layers::{Layers, load};
 
+use crate::kafka::Advertised;
 use crate::model::duration::format_bytes;
-use crate::model::limits::MIB;
+use crate::model::limits::{KAFKA_CONNECTIONS_DEFAULT, MIB};
 
 /// The least `memory`: below it RocksDB's buffers leave no room for requests.
 pub const MEMORY_MIN: u64 = 64 * MIB as u64;
@@ -45,6 +46,8 @@ pub struct Config {
     pub insecure: bool,
     /// the HTTP door
     pub http: Http,
+    /// the Kafka door
+    pub kafka: Kafka,
     /// the server's own log
     pub log: Log,
 }
@@ -56,6 +59,23 @@ pub struct Http {
     pub addr: SocketAddr,
     /// `Host` names that are answered beside loopback names and the bound address; `*` answers all
     pub allowed_hosts: Vec<String>,
+}
+
+/// The Kafka door.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kafka {
+    /// where it listens; port 0 takes a free one; `None`: not at all
+    pub addr: Option<SocketAddr>,
+    /// what clients are told to connect to; `None`: the address through which they came
+    pub advertised: Option<Advertised>,
+    /// whether a client that asks for a topic may thereby create it
+    pub auto_create_topics: bool,
+    /// partitions of a topic whose creator did not say how many
+    pub num_partitions: u32,
+    /// record replication factors above 1 instead of refusing them
+    pub accept_replication_factor: bool,
+    /// connections at once
+    pub max_connections: usize,
 }
 
 /// The server's own log.
@@ -134,14 +154,24 @@ impl Config {
             drain: Duration::from_secs(25),
             insecure: false,
             http: Http { addr: SocketAddr::from(([127, 0, 0, 1], 8080)), allowed_hosts: Vec::new() },
+            kafka: Kafka {
+                addr: Some(SocketAddr::from(([127, 0, 0, 1], 9092))),
+                advertised: None,
+                auto_create_topics: true,
+                num_partitions: 1,
+                accept_replication_factor: false,
+                max_connections: KAFKA_CONNECTIONS_DEFAULT,
+            },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }
     }
 
     /// What no single value shows.
     fn check(self) -> Result<Self, ConfigError> {
-        if !self.http.addr.ip().is_loopback() && !self.insecure {
-            return Err(ConfigError::PublicBind { addr: self.http.addr });
+        let addresses = [Some(self.http.addr), self.kafka.addr];
+        let public = addresses.into_iter().flatten().find(|addr| !addr.ip().is_loopback());
+        if let Some(addr) = public.filter(|_| !self.insecure) {
+            return Err(ConfigError::PublicBind { addr });
         }
         Ok(self)
     }
@@ -177,6 +207,14 @@ mod tests {
         let refused = config.clone().check().unwrap_err().to_string();
         assert!(refused.starts_with("0.0.0.0:8080 can be reached from other machines"), "{refused}");
         config.insecure = true;
+        assert!(config.clone().check().is_ok());
+
+        config.insecure = false;
+        config.http.addr.set_ip([127, 0, 0, 1].into());
+        config.kafka.addr = Some(SocketAddr::from(([0, 0, 0, 0], 9092)));
+        let refused = config.clone().check().unwrap_err().to_string();
+        assert!(refused.starts_with("0.0.0.0:9092 can be reached from other machines"), "{refused}");
+        config.kafka.addr = None;
         assert!(config.check().is_ok());
     }
 }

@@ -74,6 +74,32 @@ pub const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
 /// A transactional id is forgotten when nobody has used it for so long: Kafka's `transactional.id.expiration.ms`.
 pub const TRANSACTIONAL_ID_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// Connections of Kafka clients at once unless set: 5,000 idle ones must find room (a guess beyond that).
+pub const KAFKA_CONNECTIONS_DEFAULT: usize = 8_192;
+/// The most that can be set: each costs a file descriptor.
+pub const KAFKA_CONNECTIONS_MAX: usize = 100_000;
+/// A Produce request of a Kafka client: `socket.request.max.bytes`, Kafka's default.
+pub const KAFKA_REQUEST_BYTES_MAX: usize = 100 * MIB;
+/// Every other request. Decoded, its many small fields take many times its bytes; the largest seen in practice, the
+/// assignments of a large group, stay below 2 MiB (a guess with room).
+pub const KAFKA_OTHER_REQUEST_BYTES_MAX: usize = 8 * MIB;
+/// How long a Kafka client may say nothing: `connections.max.idle.ms`, Kafka's default.
+pub const KAFKA_IDLE_MAX: Duration = Duration::from_secs(600);
+/// How long the bytes of one request may take, and one second more for each MiB of it. Waits of the server's own do not
+/// count (a guess: 100 MiB at 5 Mbit/s).
+pub const KAFKA_REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a Kafka client may take no byte of its answers.
+pub const KAFKA_STALL_MAX: Duration = Duration::from_secs(30);
+/// Produce requests of one connection that are worked on at once. Java's clients send up to 5, librdkafka any number
+/// (a guess: enough to hide one fsync).
+pub const KAFKA_PIPELINE_MAX: usize = 64;
+/// Bytes of one answer to a fetch: `fetch.max.bytes` of the broker, Kafka's default.
+pub const KAFKA_FETCH_BYTES_MAX: usize = 55 * MIB;
+/// Fetch sessions at once: `max.incremental.fetch.session.cache.slots`, Kafka's default.
+pub const KAFKA_FETCH_SESSIONS_MAX: usize = 1_000;
+/// Partitions of all fetch sessions together, about 200 bytes each (a guess). Beyond, clients go without a session.
+pub const KAFKA_FETCH_SESSION_PARTITIONS_MAX: usize = 200_000;
+
 /// An uploaded component: Python's are 18 MB, 38 MB unstripped (measured).
 pub const MODULE_BYTES_MAX: usize = 64 * MIB;
 /// Stored module bytes are cut into pieces so that an upload never holds up the writer.

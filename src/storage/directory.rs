@@ -3,6 +3,7 @@
 //! ```text
 //! LOCK          held with flock by the process that has it open; its text is that process's id
 //! format.json   {"format":2}
+//! cluster-id    who this data is, see `identity`
 //! guard         how far each log certainly reaches, see `guard`
 //! accept-loss   made by an operator: open in spite of damage, see `reconcile`
 //! db/           RocksDB
@@ -60,6 +61,10 @@ impl Directory {
 
     pub(super) fn guard(&self) -> PathBuf {
         self.path.join("guard")
+    }
+
+    pub(super) fn cluster_id(&self) -> PathBuf {
+        self.path.join("cluster-id")
     }
 
     /// Has an operator accepted that what is damaged is lost?

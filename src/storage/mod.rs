@@ -16,6 +16,7 @@ mod error;
 mod families;
 mod group;
 mod guard;
+mod identity;
 mod keeper;
 pub(crate) mod keys;
 mod ledger;
@@ -102,6 +103,7 @@ struct Shared {
     guard: guard::Guard,
     failed: watch::Receiver<Option<String>>,
     warnings: Vec<String>,
+    cluster_id: String,
     memory: u64,
     clock: Clock,
     stop: Stop,
@@ -140,6 +142,11 @@ impl Storage {
     /// What the operator should know, in sentences; fixed when the storage was opened.
     pub fn warnings(&self) -> Vec<String> {
         self.shared().warnings.clone()
+    }
+
+    /// Who this data is: 22 characters, made once with the data directory.
+    pub fn cluster_id(&self) -> &str {
+        &self.shared().cluster_id
     }
 
     /// Becomes `Some(cause)` when a write has failed. Nothing is written from then on: the server has to exit, and a

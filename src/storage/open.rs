@@ -15,6 +15,7 @@ use super::directory::{self, Directory};
 use super::disk::{Disk, Probe};
 use super::error::OpenError;
 use super::guard::{self, Guard};
+use super::identity;
 use super::ledger::{Head, Ledger};
 use super::log::{Log, Settings};
 use super::queue::Queue;
@@ -127,6 +128,7 @@ fn start(
     sink: impl Sink,
     probe: Probe,
 ) -> Result<Storage, OpenError> {
+    let cluster_id = identity::load_or_make(&directory.cluster_id())?;
     let failed = watch::Sender::new(None);
     let shared = Arc::new(Shared {
         guard: Guard::new(directory.guard()),
@@ -140,6 +142,7 @@ fn start(
         disk: Disk::new(probe),
         failed: failed.subscribe(),
         warnings,
+        cluster_id,
         memory: options.memory,
         clock: options.clock.clone(),
         stop: Stop::default(),

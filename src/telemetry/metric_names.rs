@@ -39,6 +39,14 @@ pub const ROCKSDB_MEMTABLE_BYTES: &str = "millstream_rocksdb_memtable_bytes";
 pub const STATE_KEYS_ESTIMATE: &str = "millstream_state_keys_estimate";
 /// Estimated bytes of all tasks' state on disk.
 pub const STATE_BYTES: &str = "millstream_state_bytes";
+/// Time from a whole request to its answer; label `api`.
+pub const KAFKA_REQUEST_DURATION_SECONDS: &str = "millstream_kafka_request_duration_seconds";
+/// Open connections of Kafka clients.
+pub const KAFKA_CONNECTIONS: &str = "millstream_kafka_connections";
+/// Bytes of requests of Kafka clients.
+pub const KAFKA_RECEIVED_BYTES_TOTAL: &str = "millstream_kafka_received_bytes_total";
+/// Bytes of answers to Kafka clients.
+pub const KAFKA_SENT_BYTES_TOTAL: &str = "millstream_kafka_sent_bytes_total";
 /// 1 for the state that a deployment is in; labels `deployment`, `kind`, `state`.
 pub const DEPLOYMENT_STATE: &str = "millstream_deployment_state";
 /// Records read and committed, or handed to an inline transform.
@@ -64,6 +72,14 @@ pub const WASM_COMPILE_SECONDS: &str = "millstream_wasm_compile_seconds";
 
 /// Tells the installed recorder what the metrics mean. Called once, after the recorder is installed.
 pub fn describe() {
+    describe_histogram!(
+        KAFKA_REQUEST_DURATION_SECONDS,
+        Unit::Seconds,
+        "Time from a whole request of a Kafka client to its answer, waits included"
+    );
+    describe_gauge!(KAFKA_CONNECTIONS, Unit::Count, "Open connections of Kafka clients");
+    describe_counter!(KAFKA_RECEIVED_BYTES_TOTAL, Unit::Bytes, "Bytes of requests of Kafka clients");
+    describe_counter!(KAFKA_SENT_BYTES_TOTAL, Unit::Bytes, "Bytes of answers to Kafka clients");
     describe_gauge!(DEPLOYMENT_STATE, Unit::Count, "1 for the state that a deployment is in");
     describe_counter!(DEPLOYMENT_RECORDS_IN_TOTAL, Unit::Count, "Records taken in by a deployment");
     describe_counter!(DEPLOYMENT_RECORDS_OUT_TOTAL, Unit::Count, "Records given out by a deployment");

@@ -25,17 +25,19 @@ impl Server {
         let ready = data.with_extension("ready");
         let _ = std::fs::remove_file(&ready);
         let log = std::fs::File::options().create(true).append(true).open(data.with_extension("log"))?;
-        command.args(["serve", "--http-addr", "127.0.0.1:0", "--data-dir"]).arg(data);
+        command
+            .args(["serve", "--http-addr", "127.0.0.1:0", "--kafka-addr", "127.0.0.1:0", "--data-dir"])
+            .arg(data);
         command.arg("--ready-file").arg(&ready);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut child = command.spawn().context("starting the server")?;
         let started = Instant::now();
         loop {
-            if let Ok(address) = std::fs::read_to_string(&ready)
-                && !address.trim().is_empty()
+            // HTTP stands in the first line, Kafka in the second.
+            if let Ok(addresses) = std::fs::read_to_string(&ready)
+                && let Some(address) = addresses.lines().next()
             {
-                let url = format!("http://{}", address.trim());
-                return Ok(Self { child, url, http: reqwest::Client::new() });
+                return Ok(Self { child, url: format!("http://{address}"), http: reqwest::Client::new() });
             }
             if let Some(status) = child.try_wait()? {
                 let log = std::fs::read_to_string(data.with_extension("log")).unwrap_or_default();

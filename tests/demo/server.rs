@@ -39,7 +39,17 @@ impl Server {
         let addr = free_address()?;
         println!("starting {} on http://{addr}, data in {}\n", binary.display(), data_dir.display());
         let child = Command::new(&binary)
-            .args(["serve", "--quiet", "--log-level", "warn", "--http-addr", &addr.to_string(), "--data-dir"])
+            .args([
+                "serve",
+                "--quiet",
+                "--log-level",
+                "warn",
+                "--http-addr",
+                &addr.to_string(),
+                "--kafka-addr",
+                "off",
+                "--data-dir",
+            ])
             .arg(data_dir.join("store"))
             .stdin(Stdio::null())
             // Ctrl-C goes to the demo, which then stops the server; two signals would cut its drain short.

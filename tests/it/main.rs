@@ -5,6 +5,7 @@ mod deployments;
 mod guests;
 mod http_records;
 mod http_resources;
+mod kafka;
 mod layout;
 mod readme;
 mod support;

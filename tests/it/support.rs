@@ -17,6 +17,9 @@ pub(crate) struct Server {
     child: Child,
     dir: TempDir,
     address: String,
+    kafka: String,
+    /// beyond those that every test uses
+    args: Vec<String>,
     http: reqwest::Client,
 }
 
@@ -30,18 +33,33 @@ pub(crate) struct Answer {
 impl Server {
     /// Starts the binary and waits until it is ready.
     pub(crate) async fn start() -> Result<Self> {
-        Self::start_in(tempfile::tempdir()?).await
+        Self::start_with(&[]).await
     }
 
-    async fn start_in(dir: TempDir) -> Result<Self> {
+    /// As [`Server::start`], with more arguments.
+    pub(crate) async fn start_with(args: &[&str]) -> Result<Self> {
+        Self::start_in(tempfile::tempdir()?, args.iter().map(|&arg| arg.to_owned()).collect()).await
+    }
+
+    async fn start_in(dir: TempDir, args: Vec<String>) -> Result<Self> {
         let ready = dir.path().join("ready");
         let _ = std::fs::remove_file(&ready);
         let log = std::fs::File::options().create(true).append(true).open(dir.path().join("log"))?;
         let mut child = Command::new(env!("CARGO_BIN_EXE_millstream"))
-            .args(["serve", "--http-addr", "127.0.0.1:0", "--memory", "256MiB", "--data-dir"])
+            .args([
+                "serve",
+                "--http-addr",
+                "127.0.0.1:0",
+                "--kafka-addr",
+                "127.0.0.1:0",
+                "--memory",
+                "256MiB",
+                "--data-dir",
+            ])
             .arg(dir.path().join("data"))
             .arg("--ready-file")
             .arg(&ready)
+            .args(&args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -49,9 +67,11 @@ impl Server {
             .context("starting the server")?;
         let looks = START_MAX.as_millis() / LOOK_EVERY.as_millis();
         for _ in 0..looks {
-            if let Ok(address) = std::fs::read_to_string(&ready) {
-                let (address, http) = (address.trim().to_owned(), reqwest::Client::new());
-                return Ok(Self { child, dir, address, http });
+            // HTTP stands in the first line, Kafka in the second.
+            if let Ok(addresses) = std::fs::read_to_string(&ready) {
+                let mut lines = addresses.lines().map(str::to_owned);
+                let (address, kafka) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+                return Ok(Self { child, dir, address, kafka, args, http: reqwest::Client::new() });
             }
             if let Some(status) = child.try_wait()? {
                 let log = std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
@@ -69,12 +89,24 @@ impl Server {
         self.child.wait()?;
         // Dropping `self` would delete the folder.
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir()?);
-        Self::start_in(dir).await
+        Self::start_in(dir, std::mem::take(&mut self.args)).await
     }
 
     /// `host:port`.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// `host:port` for Kafka clients.
+    pub(crate) fn kafka_address(&self) -> &str {
+        &self.kafka
+    }
+
+    /// Memory of the process (Linux).
+    pub(crate) fn resident_bytes(&self) -> Result<usize> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
+        let pages = statm.split(' ').nth(1).context("the resident pages")?;
+        Ok(pages.parse::<usize>()? * 4096)
     }
 
     /// Asks it to stop, as systemd would.

@@ -17,7 +17,7 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
 fi
 
 work=$(mktemp -d)
-"$binary" serve --http-addr 127.0.0.1:0 --data-dir "$work/data" --ready-file "$work/ready" 2>"$work/log" &
+"$binary" serve --http-addr 127.0.0.1:0 --kafka-addr off --data-dir "$work/data" --ready-file "$work/ready" 2>"$work/log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; rm -rf "$work"' EXIT INT TERM
 
@@ -30,7 +30,7 @@ while [ ! -s "$work/ready" ]; do
     fi
     sleep 0.1
 done
-url="http://$(cat "$work/ready")"
+url="http://$(head -n 1 "$work/ready")"
 
 # Something to find: a topic with records, a module, and a deployment of each kind.
 send() { curl --fail --silent --show-error --output /dev/null "$@"; }

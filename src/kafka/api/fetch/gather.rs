@@ -1,0 +1,298 @@
+//! Gathers the batches of a fetch: reads what is there, and waits for more until there is enough.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, select_all};
+
+use super::session::{Target, TopicKey};
+use crate::kafka::budget::Share;
+use crate::kafka::door::Door;
+use crate::kafka::error_code::ErrorCode;
+use crate::kafka::wire::Records;
+use crate::kafka::wire::messages::fetch::{AbortedTransaction, EpochEndOffset, PartitionData};
+use crate::model::batch::Codec;
+use crate::model::limits::{KAFKA_STALL_MAX, MIB};
+use crate::model::{Offset, TopicId};
+use crate::runtime::clock::monotonic;
+use crate::storage::{AbortedTxn, Log, ReadError};
+
+/// Room that a fetch waits for before it reads; what is free beyond it is taken too.
+const ROOM_MIN: usize = MIB;
+/// The leader epoch of everything.
+const EPOCH: i32 = 0;
+
+/// What a request asks for as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// enough
+    pub(super) bytes_min: usize,
+    /// of all partitions together, but for the first batch
+    pub(super) bytes_max: usize,
+    /// for enough
+    pub(super) wait: Duration,
+    /// stop at the last stable offset
+    pub(super) committed: bool,
+    /// the client reads zstd
+    pub(super) zstd: bool,
+}
+
+/// A fetch under way.
+pub(super) struct Gathering {
+    parts: Vec<Part>,
+    bounds: Bounds,
+    bytes: usize,
+    failed: bool,
+    /// of the budget for answers, for the bytes gathered
+    share: Share,
+}
+
+/// A partition of it.
+struct Part {
+    target: Target,
+    state: Result<Reading, ErrorCode>,
+    /// where the client's log parts from this one
+    diverging: EpochEndOffset,
+}
+
+struct Reading {
+    log: Arc<Log>,
+    /// where it began
+    from: Offset,
+    /// where it goes on
+    next: Offset,
+    records: Records,
+    /// its bound is reached
+    full: bool,
+}
+
+// === impl Gathering ===
+
+impl Gathering {
+    pub(super) fn new(door: &Door, targets: Vec<Target>, bounds: Bounds) -> Self {
+        let parts: Vec<_> = targets.into_iter().map(|target| Part::new(door, target)).collect();
+        let failed = parts.iter().any(|part| part.state.is_err() || part.diverging.epoch >= 0);
+        Self { parts, bounds, bytes: 0, failed, share: Share::default() }
+    }
+
+    /// Until there is enough, something fails, or the time is over.
+    pub(super) async fn run(&mut self, door: &Door) {
+        let started = monotonic();
+        loop {
+            if self.parts.iter().any(|part| part.has_news(self.bounds.committed)) && !self.read(door).await {
+                return;
+            }
+            let left = self.bounds.wait.saturating_sub(started.elapsed());
+            let is_enough =
+                self.failed || self.bytes >= self.bounds.bytes_min || self.bytes >= self.bounds.bytes_max;
+            if is_enough || left.is_zero() {
+                return;
+            }
+            let Some(news) = self.news() else { return };
+            if !matches!(tokio::time::timeout(left, door.until_stopping(news)).await, Ok(Some(()))) {
+                return;
+            }
+        }
+    }
+
+    /// One round over all partitions; false when there was no room for what they hold.
+    async fn read(&mut self, door: &Door) -> bool {
+        let wanted = self.bounds.bytes_max.saturating_sub(self.bytes).max(1);
+        let taking = door.answers().take_up_to(wanted, ROOM_MIN);
+        let Ok((mut share, granted)) = tokio::time::timeout(KAFKA_STALL_MAX, taking).await else {
+            return false;
+        };
+        let bounds = self.bounds;
+        let before = self.bytes;
+        for part in &mut self.parts {
+            let Ok(reading) = &mut part.state else { continue };
+            let gathered = self.bytes - before;
+            let bound =
+                usize::try_from(part.target.bytes_max).unwrap_or(0).saturating_sub(reading.records.len());
+            let room = bound.min(granted.saturating_sub(gathered));
+            match reading.read(door, room, self.bytes == 0, bounds).await {
+                Ok(bytes) => self.bytes += bytes,
+                Err(code) => {
+                    self.failed = true;
+                    self.bytes -= reading.records.len();
+                    part.state = Err(code);
+                }
+            }
+        }
+        share.shrink_to(self.bytes - before.min(self.bytes));
+        self.share.absorb(share);
+        true
+    }
+
+    /// Ends when a partition that still has room has more; `None` when none has room.
+    fn news(&self) -> Option<impl Future<Output = ()>> {
+        let committed = self.bounds.committed;
+        let waits = self.parts.iter().filter_map(|part| part.state.as_ref().ok()).filter(|r| !r.full);
+        let waits: Vec<BoxFuture<'_, ()>> = waits
+            .map(|reading| -> BoxFuture<'_, ()> {
+                if committed {
+                    Box::pin(reading.log.wait_stable_past(reading.next))
+                } else {
+                    Box::pin(reading.log.wait_past(reading.next))
+                }
+            })
+            .collect();
+        (!waits.is_empty()).then(|| async {
+            select_all(waits).await;
+        })
+    }
+
+    /// The answers in order, and the room that they take.
+    pub(super) async fn finish(self, door: &Door) -> (Vec<(Target, PartitionData)>, Share) {
+        let mut results = Vec::with_capacity(self.parts.len());
+        for part in self.parts {
+            results.push(part.finish(door, self.bounds.committed).await);
+        }
+        (results, self.share)
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    fn new(door: &Door, target: Target) -> Self {
+        let mut diverging = EpochEndOffset::default();
+        let state = Reading::begin(door, &target);
+        if let Ok(reading) = &state
+            && target.last_fetched_epoch >= 0
+            && (target.last_fetched_epoch > EPOCH || reading.from > reading.log.tail())
+        {
+            diverging = EpochEndOffset { epoch: EPOCH, end_offset: wire_offset(reading.log.tail()) };
+        }
+        Self { target, state, diverging }
+    }
+
+    fn has_news(&self, committed: bool) -> bool {
+        let is_read = self.diverging.epoch < 0;
+        self.state
+            .as_ref()
+            .is_ok_and(|reading| is_read && !reading.full && reading.next < reading.end(committed))
+    }
+
+    async fn finish(self, door: &Door, committed: bool) -> (Target, PartitionData) {
+        let partition_index = self.target.partition;
+        let refused = |code: ErrorCode| PartitionData {
+            partition_index,
+            error_code: code.code(),
+            high_watermark: -1,
+            records: Some(Records::new()),
+            ..PartitionData::default()
+        };
+        let data = match self.state {
+            Err(code) => refused(code),
+            Ok(reading) => match reading.aborted(door, committed).await {
+                Err(error) => refused(ErrorCode::from(&error)),
+                Ok(aborted_transactions) => {
+                    let ends = reading.log.ends();
+                    PartitionData {
+                        partition_index,
+                        high_watermark: wire_offset(ends.tail),
+                        last_stable_offset: wire_offset(ends.stable),
+                        log_start_offset: wire_offset(reading.log.start()),
+                        diverging_epoch: self.diverging,
+                        aborted_transactions,
+                        records: Some(reading.records),
+                        ..PartitionData::default()
+                    }
+                }
+            },
+        };
+        (self.target, data)
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    fn begin(door: &Door, target: &Target) -> Result<Self, ErrorCode> {
+        let topic = match &target.topic {
+            TopicKey::Name(name) => {
+                door.broker().topic_named(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
+            }
+            TopicKey::Id(id) => door.broker().topic_by_id(TopicId(*id)).ok_or(ErrorCode::UnknownTopicId)?,
+        };
+        let partition = u32::try_from(target.partition).ok();
+        let log = partition.and_then(|p| topic.log(p)).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
+        if target.current_leader_epoch > EPOCH {
+            return Err(ErrorCode::UnknownLeaderEpoch);
+        }
+        let from = Offset::try_from(target.fetch_offset).map_err(|_| ErrorCode::OffsetOutOfRange)?;
+        if target.last_fetched_epoch < 0 && !(log.start()..=log.tail()).contains(&from) {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        Ok(Self { log, from, next: from, records: Records::new(), full: false })
+    }
+
+    fn end(&self, committed: bool) -> Offset {
+        let ends = self.log.ends();
+        if committed { ends.stable } else { ends.tail }
+    }
+
+    /// Adds whole batches of at most `room` bytes, or one of any size if it is the `first` of the answer; the bytes.
+    async fn read(
+        &mut self,
+        door: &Door,
+        room: usize,
+        first: bool,
+        bounds: Bounds,
+    ) -> Result<usize, ErrorCode> {
+        let end = self.end(bounds.committed);
+        if self.full || self.next >= end {
+            return Ok(0);
+        }
+        if room == 0 && !first {
+            self.full = true;
+            return Ok(0);
+        }
+        let batches = door.broker().storage().read(&self.log, self.next, room.max(1)).await;
+        let mut bytes = 0;
+        for batch in batches.map_err(|error| ErrorCode::from(&error))? {
+            let header = batch.header();
+            if header.base_offset >= end {
+                break;
+            }
+            if bytes + header.size > room && !(first && bytes == 0) {
+                self.full = true;
+                break;
+            }
+            if header.codec == Codec::Zstd && !bounds.zstd {
+                return Err(ErrorCode::UnsupportedCompressionType);
+            }
+            bytes += header.size;
+            self.next = header.next_offset();
+            self.records.push(batch.bytes().clone());
+        }
+        Ok(bytes)
+    }
+
+    /// What a reader of committed records has to pass over; nothing for the others.
+    async fn aborted(
+        &self,
+        door: &Door,
+        committed: bool,
+    ) -> Result<Option<Vec<AbortedTransaction>>, ReadError> {
+        if !committed {
+            return Ok(None);
+        }
+        let found = if self.records.is_empty() {
+            Vec::new()
+        } else {
+            door.broker().storage().aborted(&self.log, self.from, self.next).await?
+        };
+        let entry = |aborted: AbortedTxn| AbortedTransaction {
+            producer_id: aborted.producer_id,
+            first_offset: wire_offset(aborted.first_offset),
+        };
+        Ok(Some(found.into_iter().map(entry).collect()))
+    }
+}
+
+/// The storage places no offset beyond 63 bits.
+fn wire_offset(offset: Offset) -> i64 {
+    i64::try_from(offset).unwrap_or(i64::MAX)
+}

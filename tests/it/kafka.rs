@@ -1,0 +1,5 @@
+//! The Kafka door as clients see it: frames over a socket, messages written and read by the oracle crate.
+
+mod client;
+mod connections;
+mod topics;
