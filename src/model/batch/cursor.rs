@@ -9,14 +9,17 @@ pub(in crate::model) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
     pub(in crate::model) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
+    #[inline]
     pub(super) fn u8(&mut self) -> Result<u8, BatchError> {
         let (first, rest) = self.bytes.split_first().ok_or(BatchError::Malformed("a record cut short"))?;
         self.bytes = rest;
@@ -35,6 +38,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[inline(never)]
     fn long_varlong(&mut self) -> Result<i64, BatchError> {
         let mut zigzag = 0u64;
         for shift in (0..70).step_by(7) {
@@ -51,11 +55,13 @@ impl<'a> Cursor<'a> {
         Err(BatchError::Malformed("a variable-length number that is too long"))
     }
 
+    #[inline]
     pub(super) fn varint(&mut self) -> Result<i32, BatchError> {
         i32::try_from(self.varlong()?).map_err(|_| BatchError::Malformed("a number beyond 32 bits"))
     }
 
     /// Length varint and so many bytes; -1 is null.
+    #[inline]
     pub(in crate::model) fn var_bytes(&mut self) -> Result<Option<&'a [u8]>, BatchError> {
         let length = self.varint()?;
         if length == -1 {
@@ -69,6 +75,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
+#[inline]
 fn unzigzag(zigzag: u64) -> i64 {
     ((zigzag >> 1) as i64) ^ -((zigzag & 1) as i64)
 }

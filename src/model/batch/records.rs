@@ -50,6 +50,7 @@ pub struct Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<RecordView<'a>, BatchError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {
             return None;
@@ -74,6 +75,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+#[inline]
 fn read_record<'a>(outer: &mut Cursor<'a>, header: &BatchHeader) -> Result<RecordView<'a>, BatchError> {
     let body = outer.var_bytes()?.ok_or(BatchError::Malformed("a record of negative length"))?;
     let mut c = Cursor::new(body);

@@ -359,7 +359,7 @@ proptest! {
         bytes[57..61].copy_from_slice(&count.to_be_bytes());
         let bytes = with(&bytes, 43, &(-1i64).to_be_bytes());
         if let Ok(checked) = check(&bytes) {
-            prop_assert_eq!(checked.payload.records().filter(|r| r.is_ok()).count(), count as usize);
+            prop_assert_eq!(checked.payload.records().filter(Result::is_ok).count(), count as usize);
         }
     }
 
