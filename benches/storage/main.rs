@@ -66,6 +66,7 @@ async fn create_topic(storage: &Storage, name: &str) -> Result<Vec<Arc<Log>>> {
         partitions: PARTITIONS,
         config: TopicConfig::default(),
         revision: 1,
+        replication_factor: 1,
         created_ms: Clock::system().now_ms(),
     };
     Ok(storage.create_topic(topic).await?)

@@ -6,41 +6,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::RwLock;
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 use super::inline::Chain;
 use super::lane::Lanes;
-use super::{Broker, TopicError};
+use super::runtime_config::Settings;
+use super::{Broker, NewTopic, TopicChange, TopicError};
 use crate::model::limits::{PARTITIONS_MAX, TOPICS_MAX};
 use crate::model::topic::{Topic, TopicConfig};
 use crate::model::{DeploymentName, Partition, TopicId, TopicName, suggest};
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use crate::storage::{self, Log, Storage};
-
-/// A topic to be created.
-#[derive(Debug, Clone)]
-pub struct NewTopic {
-    /// not internal, unless the server itself creates it
-    pub name: TopicName,
-    /// 1 to [`PARTITIONS_MAX`]
-    pub partitions: u32,
-    /// what differs from the defaults
-    pub config: TopicConfig,
-}
-
-/// A change of a topic.
-#[derive(Debug, Clone, Default)]
-pub struct TopicChange {
-    /// name → value, or `None` for the default
-    pub config: BTreeMap<String, Option<String>>,
-    /// the new number; not less than now
-    pub partitions: Option<u32>,
-    /// refuse unless the topic has this revision
-    pub if_revision: Option<u64>,
-    /// check everything, change nothing
-    pub dry_run: bool,
-}
 
 /// A topic as it is now. A change makes a new one; lanes, transforms and logs are shared between them.
 pub struct TopicHandle {
@@ -74,6 +52,8 @@ pub(super) struct Catalog {
     uses: RwLock<BTreeMap<DeploymentName, Vec<(TopicName, Use)>>>,
     /// the transforms in force by topic, also of topics that are not there: one created again must not go without
     chains: RwLock<HashMap<TopicName, Chain>>,
+    /// what topics get that set nothing
+    defaults: ArcSwap<BTreeMap<String, String>>,
     changes: tokio::sync::Mutex<()>,
     clock: Clock,
 }
@@ -119,8 +99,10 @@ impl TopicHandle {
 // === impl Catalog ===
 
 impl Catalog {
-    pub(super) fn open(storage: &Storage, clock: Clock) -> Self {
-        let handle = |topic: Topic| {
+    pub(super) fn open(storage: &Storage, clock: Clock, defaults: Settings) -> Self {
+        let handle = |mut topic: Topic| {
+            topic.config.set_defaults(defaults.clone());
+            storage.set_topic_defaults(&topic);
             let logs = storage.logs(topic.id);
             (topic.name.clone(), Arc::new(TopicHandle { topic, logs, shared: Arc::default() }))
         };
@@ -128,9 +110,29 @@ impl Catalog {
             topics: ArcSwap::from_pointee(storage.topics().into_iter().map(handle).collect()),
             uses: RwLock::default(),
             chains: RwLock::default(),
+            defaults: ArcSwap::new(defaults.clone()),
             changes: tokio::sync::Mutex::default(),
             clock,
         }
+    }
+
+    /// Keeps topics and what goes with them as they are until it is dropped.
+    pub(super) async fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changes.lock().await
+    }
+
+    /// Gives topics, those that are there and those to come, other defaults. Under [`Catalog::one_change`].
+    pub(super) fn set_defaults(&self, storage: &Storage, defaults: Settings) {
+        self.defaults.store(defaults.clone());
+        let with_defaults = |old: &Arc<TopicHandle>| {
+            let mut topic = old.topic.clone();
+            topic.config.set_defaults(defaults.clone());
+            storage.set_topic_defaults(&topic);
+            Arc::new(TopicHandle { topic, logs: old.logs.clone(), shared: old.shared.clone() })
+        };
+        let topics = self.topics.load();
+        let topics = topics.iter().map(|(name, topic)| (name.clone(), with_defaults(topic))).collect();
+        self.topics.store(Arc::new(topics));
     }
 
     fn find(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
@@ -149,6 +151,20 @@ impl Catalog {
             None => topics.remove(name),
         };
         self.topics.store(Arc::new(topics));
+    }
+
+    /// Could this topic be created now?
+    fn check_new(&self, new: &NewTopic) -> Result<(), TopicError> {
+        check_partitions(&new.name, new.partitions, 1)?;
+        new.config.check()?;
+        let topics = self.topics.load();
+        if topics.contains_key(&new.name) {
+            return Err(TopicError::Exists { name: new.name.clone(), difference: None });
+        }
+        if topics.len() >= TOPICS_MAX {
+            return Err(TopicError::TooMany { limit: TOPICS_MAX });
+        }
+        Ok(())
     }
 
     fn users(&self, topic: &TopicName, wanted: impl Fn(Use) -> bool) -> Vec<DeploymentName> {
@@ -190,12 +206,23 @@ impl Broker {
     /// Creates a topic.
     ///
     /// # Errors
-    /// `Exists`, `Internal`, `Partitions`, `TooMany`, `Storage`.
+    /// `Exists`, `Internal`, `Config`, `Partitions`, `TooMany`, `Storage`.
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
         if new.name.is_internal() {
             return Err(TopicError::Internal(new.name));
         }
         self.create(new).await
+    }
+
+    /// Says what [`Broker::create_topic`] would say now, and creates nothing.
+    ///
+    /// # Errors
+    /// `Exists`, `Internal`, `Config`, `Partitions`, `TooMany`.
+    pub fn check_new_topic(&self, new: &NewTopic) -> Result<(), TopicError> {
+        if new.name.is_internal() {
+            return Err(TopicError::Internal(new.name.clone()));
+        }
+        self.0.catalog.check_new(new)
     }
 
     /// Creates a topic of the server's own (`__…`), or takes it as it is.
@@ -237,19 +264,16 @@ impl Broker {
     async fn create_whole(&self, new: NewTopic) -> Result<Arc<TopicHandle>, TopicError> {
         let catalog = &self.0.catalog;
         let name = new.name.clone();
-        check_partitions(&name, new.partitions, 1)?;
         let _one = catalog.changes.lock().await;
-        if catalog.topics.load().contains_key(&name) {
-            return Err(TopicError::Exists { name, difference: None });
-        }
-        if catalog.topics.load().len() >= TOPICS_MAX {
-            return Err(TopicError::TooMany { limit: TOPICS_MAX });
-        }
+        catalog.check_new(&new)?;
+        let mut config = new.config;
+        config.set_defaults(catalog.defaults.load_full());
         let topic = Topic {
             name: new.name,
             id: TopicId(Uuid::new_v4()),
             partitions: new.partitions,
-            config: new.config,
+            config,
+            replication_factor: new.replication_factor,
             revision: 1,
             created_ms: catalog.clock.now_ms(),
         };
@@ -280,12 +304,13 @@ impl Broker {
         if let Some(expected) = change.if_revision.filter(|r| *r != topic.revision) {
             return Err(TopicError::Revision { name, expected, actual: topic.revision });
         }
-        for (key, value) in &change.config {
-            match value {
-                Some(value) => topic.config.set(key, value)?,
-                None => topic.config.unset(key)?,
-            }
+        if change.only_these {
+            topic.config.clear();
         }
+        for (key, change) in &change.config {
+            topic.config.change(key, change)?;
+        }
+        topic.config.check()?;
         if let Some(partitions) = change.partitions {
             check_partitions(&name, partitions, topic.partitions)?;
             let by = catalog.users(&name, |usage| usage == Use::StatefulInput);

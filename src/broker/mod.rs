@@ -11,6 +11,8 @@ mod lane;
 pub mod output;
 pub mod produce;
 pub mod read;
+pub mod runtime_config;
+mod topic_change;
 
 use std::sync::Arc;
 
@@ -18,12 +20,14 @@ use crate::runtime::clock::Clock;
 use crate::runtime::tasks::GuestHandle;
 use crate::storage::Storage;
 
-pub use catalog::{NewTopic, TopicChange, TopicHandle};
+pub use catalog::TopicHandle;
 pub use error::{ProduceError, ReadError, TopicError};
 pub use produce::{
     IdempotencyKey, OnRejected, ProduceRecord, ProduceReply, ProduceRequest, Produced, RecordFate,
 };
 pub use read::{Cursor, OffsetSpec, Page, ReadLimits};
+pub use runtime_config::RuntimeConfigError;
+pub use topic_change::{NewTopic, TopicChange};
 
 /// Handle of the broker; cheap to clone.
 #[derive(Clone)]
@@ -34,6 +38,7 @@ struct Inner {
     clock: Clock,
     guests: GuestHandle,
     catalog: catalog::Catalog,
+    runtime_config: runtime_config::RuntimeConfig,
     admission: admission::Admission,
     idempotency: idempotency::Idempotency,
 }
@@ -42,15 +47,17 @@ impl Broker {
     /// Takes the topics of an opened storage into use.
     ///
     /// # Errors
-    /// When the table of idempotency keys cannot be read.
+    /// When the tables of idempotency keys and of settings cannot be read.
     pub fn open(
         storage: Storage,
         guests: GuestHandle,
         clock: Clock,
     ) -> Result<Self, crate::storage::ReadError> {
         let idempotency = idempotency::Idempotency::load(&storage, &clock, storage.admission_bytes() / 2)?;
+        let runtime_config = runtime_config::RuntimeConfig::load(&storage)?;
         Ok(Self(Arc::new(Inner {
-            catalog: catalog::Catalog::open(&storage, clock.clone()),
+            catalog: catalog::Catalog::open(&storage, clock.clone(), runtime_config.topic_defaults()),
+            runtime_config,
             admission: admission::Admission::new(storage.admission_bytes()),
             idempotency,
             storage,

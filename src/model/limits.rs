@@ -18,6 +18,10 @@ pub const PARTITIONS_MAX: u32 = 1_000;
 pub const MESSAGE_BYTES_DEFAULT: usize = 1_048_588;
 /// The largest `max.message.bytes` that a topic may set (a guess: a batch has to fit memory several times over).
 pub const MESSAGE_BYTES_MAX: usize = 64 * MIB;
+/// Groups with settings of their own (a guess; all of them are held in memory).
+pub const GROUP_CONFIGS_MAX: usize = 10_000;
+/// Bytes of a setting's value: a string of Kafka's older messages can be no longer.
+pub const CONFIG_VALUE_MAX: usize = 32_767;
 /// Records of one batch, uncompressed.
 pub const BATCH_UNCOMPRESSED_MAX: usize = 128 * MIB;
 

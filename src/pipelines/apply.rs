@@ -166,7 +166,7 @@ impl Pipelines {
             (Err(missing), None) => Err(missing.into()),
             (Err(_), Some(_)) if dry_run => Ok(()),
             (Err(_), Some(partitions)) => {
-                let new = NewTopic { name: name.clone(), partitions, config: TopicConfig::default() };
+                let new = NewTopic::new(name.clone(), partitions, TopicConfig::default());
                 match self.broker().create_topic(new).await {
                     Ok(_) | Err(TopicError::Exists { .. }) => Ok(()),
                     Err(error) => Err(error.into()),

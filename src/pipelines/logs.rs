@@ -56,7 +56,7 @@ impl Logs {
     pub(super) async fn start(broker: &Broker) -> Result<Self, TopicError> {
         let settings = [("durability", "os"), ("retention.bytes", "104857600"), ("compression.type", "lz4")];
         let config = TopicConfig::parse(settings)?;
-        broker.ensure_internal(NewTopic { name: logs_topic(), partitions: 1, config }).await?;
+        broker.ensure_internal(NewTopic::new(logs_topic(), 1, config)).await?;
         let (sender, receiver) = mpsc::channel(QUEUE_LINES);
         tasks::spawn("guest logs", store(broker.clone(), receiver));
         Ok(Self { sender, clock: broker.clock().clone() })

@@ -55,6 +55,10 @@ impl Directory {
         Ok(directory)
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("db")
     }

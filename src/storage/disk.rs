@@ -19,6 +19,8 @@ const HYSTERESIS_PART: u64 = 16;
 /// The disk that holds the data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskStatus {
+    /// bytes of the disk
+    pub total: u64,
     /// bytes that can still be written
     pub free: u64,
     /// bytes below which writes are refused
@@ -57,13 +59,13 @@ impl DiskStatus {
     fn after(self, space: Space) -> Self {
         let reserve = RESERVE_MIN.max(space.total / RESERVE_PART);
         let enough = if self.full { reserve + reserve / HYSTERESIS_PART } else { reserve };
-        Self { free: space.free, reserve, full: space.free < enough }
+        Self { total: space.total, free: space.free, reserve, full: space.free < enough }
     }
 }
 
 impl Disk {
     pub(super) fn new(probe: Probe) -> Self {
-        let status = DiskStatus { free: 0, reserve: RESERVE_MIN, full: false };
+        let status = DiskStatus { total: 0, free: 0, reserve: RESERVE_MIN, full: false };
         let disk = Self { probe, status: Mutex::new(status), full: AtomicBool::new(false) };
         disk.observe();
         disk
@@ -81,7 +83,7 @@ impl Disk {
         let mut status = self.status.lock();
         let before = *status;
         *status = before.after(space);
-        let DiskStatus { free, reserve, full } = *status;
+        let DiskStatus { free, reserve, full, .. } = *status;
         match (before.full, full) {
             (false, true) => {
                 tracing::error!(free, reserve, "disk full: writes are refused until more is free");
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_reserve_is_a_gibibyte_or_a_twentieth() {
-        let empty = DiskStatus { free: 0, reserve: 0, full: false };
+        let empty = DiskStatus { total: 0, free: 0, reserve: 0, full: false };
         assert_eq!(empty.after(Space { free: 9, total: 10 * GIB64 }).reserve, GIB64);
         assert_eq!(empty.after(Space { free: 9, total: 100 * GIB64 }).reserve, 5 * GIB64);
     }
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn a_full_disk_takes_writes_again_only_with_some_room_to_spare() {
         let total = 10 * GIB64;
-        let mut status = DiskStatus { free: 0, reserve: 0, full: false };
+        let mut status = DiskStatus { total: 0, free: 0, reserve: 0, full: false };
         let mut full = |free| {
             status = status.after(Space { free, total });
             status.full

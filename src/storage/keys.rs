@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     AbortedTransaction = 18,
     /// `19 | topic id 16 | partition u32`
     Cleaned = 19,
+    /// `20 | scope u8 | group name`
+    RuntimeConfig = 20,
 }
 
 /// Bytes of a batch key.
@@ -274,6 +276,13 @@ pub(super) fn idempotency(mut key: Vec<u8>) -> Vec<u8> {
 
 pub(super) fn parse_idempotency(key: &[u8]) -> Option<&[u8]> {
     key.strip_prefix(&[Kind::Idempotency as u8])
+}
+
+pub(super) fn runtime_config(scope: u8, group: &str) -> Vec<u8> {
+    let mut key = with_kind(Kind::RuntimeConfig, 1 + group.len());
+    key.push(scope);
+    key.extend_from_slice(group.as_bytes());
+    key
 }
 
 /// The least key greater than every key that begins with `prefix`. A prefix of nothing but 0xff has no such key; what

@@ -38,7 +38,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -153,6 +153,11 @@ impl Storage {
     /// restart recovers.
     pub fn failed(&self) -> watch::Receiver<Option<String>> {
         self.shared().failed.clone()
+    }
+
+    /// Where everything is kept.
+    pub fn directory(&self) -> &Path {
+        self.shared().directory.path()
     }
 
     /// Room on the data directory's disk, as of the last second.

@@ -152,6 +152,7 @@ mod tests {
                 partitions: 1,
                 config: TopicConfig::default(),
                 revision: 1,
+                replication_factor: 1,
                 created_ms: 0,
             },
         };

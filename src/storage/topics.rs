@@ -54,6 +54,14 @@ impl Storage {
         self.change("change a topic", move |shared| update(shared, topic)).await
     }
 
+    /// Puts other settings in force for a topic's logs without storing them: defaults that the topic does not set.
+    pub fn set_topic_defaults(&self, topic: &Topic) {
+        let settings = Settings::of(&topic.config);
+        for log in self.logs(topic.id) {
+            log.set_settings(settings);
+        }
+    }
+
     /// Deletes a topic with all its records. Commits to it that are under way are refused; its readers get `TopicGone`.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use super::extract::{Json, NoQuery, Path, Query, conditions};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::page::{self, Page};
 use crate::broker::{NewTopic, TopicChange, TopicHandle};
-use crate::model::topic::{ConfigError, KEYS, Topic, TopicConfig};
+use crate::model::topic::{ConfigChange, ConfigError, ConfigKey, KEYS, Topic, TopicConfig};
 use crate::model::{Partition, TopicName};
 
 /// List topics
@@ -111,10 +111,11 @@ pub(super) async fn change(
     Json(body): Json<ChangeTopic>,
 ) -> Result<Response, Problem> {
     let change = TopicChange {
-        config: body.config.into_iter().map(|(name, value)| (name, value.map(|v| v.0))).collect(),
+        config: body.config.into_iter().map(|(name, value)| (name, config_change(value))).collect(),
         partitions: body.partitions,
         if_revision: conditions(&headers)?.revision,
         dry_run: query.dry_run,
+        ..TopicChange::default()
     };
     let writable = app.topic(&path.topic)?;
     if writable.name().is_internal() {
@@ -157,13 +158,13 @@ pub(super) async fn config(
 ) -> Result<Response, Problem> {
     let handle = app.topic(&path.topic)?;
     let config = &handle.topic.config;
-    let entry = |key: &'static crate::model::topic::ConfigKey| ConfigEntry {
+    let entry = |key: &'static ConfigKey| ConfigEntry {
         name: key.name,
         value: config.value(key).to_owned(),
         default: key.default,
         source: if config.overrides().contains_key(key.name) { "topic" } else { "default" },
         expected: key.expected,
-        doc: key.doc,
+        doc: key.documentation(),
     };
     let items = KEYS.iter().map(entry).collect();
     Ok(with_etag(handle.topic.revision, axum::Json(ConfigList { items })))
@@ -186,12 +187,21 @@ fn new_topic(
     if let Some(first) = errors.first() {
         return Err(Problem::new(Code::InvalidConfig, first.detail.clone()).errors(errors));
     }
-    Ok(NewTopic { name, partitions, config: checked })
+    if let Err(error) = checked.check() {
+        return Err(Problem::new(Code::InvalidConfig, error.to_string()).errors(vec![config_error(&error)]));
+    }
+    Ok(NewTopic::new(name, partitions, checked))
+}
+
+/// A null returns a setting to its default.
+fn config_change(value: Option<ConfigText>) -> ConfigChange {
+    value.map_or(ConfigChange::Unset, |text| ConfigChange::Set(text.0))
 }
 
 /// The place and sentence of a refused setting.
 pub(super) fn config_error(error: &ConfigError) -> super::error::FieldError {
-    let (ConfigError::Unknown { key, .. } | ConfigError::Value { key, .. }) = error;
+    let (ConfigError::Unknown { key, .. } | ConfigError::Value { key, .. } | ConfigError::NoList { key }) =
+        error;
     let pointer = format!("/config/{}", key.replace('~', "~0").replace('/', "~1"));
     super::error::FieldError { pointer, detail: error.to_string() }
 }

@@ -169,7 +169,7 @@ pub(in crate::http) struct ConfigEntry {
     pub(super) source: &'static str,
     /// allowed values
     pub(super) expected: &'static str,
-    pub(super) doc: &'static str,
+    pub(super) doc: String,
 }
 
 /// All settings of a topic.

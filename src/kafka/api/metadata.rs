@@ -97,7 +97,7 @@ async fn named(door: &Door, name: &str, creates: bool) -> Result<Arc<TopicHandle
     if !creates {
         return Err(ErrorCode::UnknownTopicOrPartition);
     }
-    let new = NewTopic { name, partitions: door.options().num_partitions, config: TopicConfig::default() };
+    let new = NewTopic::new(name, door.options().num_partitions, TopicConfig::default());
     match door.broker().create_topic(new).await {
         Ok(topic) => Ok(topic),
         // By another client, just now.

@@ -291,7 +291,7 @@ async fn a_full_disk_refuses_what_adds_and_takes_what_deletes() {
     world.storage.shared().disk.observe();
     let reserve = (1 << 41) / 20;
     let full = CommitError::DiskFull { free: 1 << 30, reserve };
-    assert_eq!(world.storage.disk(), DiskStatus { free: 1 << 30, reserve, full: true });
+    assert_eq!(world.storage.disk(), DiskStatus { total: 1 << 41, free: 1 << 30, reserve, full: true });
     let mut commit = Commit::new();
     commit.append(&logs[0], batch(&["x"]));
     assert_eq!(world.storage.commit(commit).await, Err(full.clone()));

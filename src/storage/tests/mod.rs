@@ -99,6 +99,7 @@ pub(super) fn topic(name: &str, partitions: u32, config: &[(&str, &str)]) -> Top
         partitions,
         config: TopicConfig::parse(config.iter().copied()).unwrap(),
         revision: 1,
+        replication_factor: 1,
         created_ms: 0,
     }
 }
