@@ -1,6 +1,7 @@
 //! Bytes of produce requests under way are bounded, so that a slow disk becomes a clear answer and not a full memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -8,6 +9,9 @@ use super::ProduceError;
 
 /// A record's share beside its own bytes: views, results, bookkeeping (a guess on the safe side).
 pub const RECORD_OVERHEAD: usize = 128;
+
+/// How long a piece of a stream waits for others to leave room (a guess).
+const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 /// Counts bytes in units of one KiB, so that any bound fits the semaphore's 32-bit permits.
 const UNIT: usize = 1024;
@@ -44,16 +48,31 @@ impl Admission {
     /// # Errors
     /// `Overloaded`, or `RequestTooLarge` when no wait would help.
     pub fn admit(&self, bytes: usize) -> Result<Permit, ProduceError> {
-        let units = bytes.div_ceil(UNIT);
-        let too_large = || ProduceError::RequestTooLarge { found: bytes, limit: self.limit() };
-        if units > self.limit_units {
-            return Err(too_large());
+        let units = self.units_of(bytes)?;
+        self.units.clone().try_acquire_many_owned(units).map_err(|_| self.overloaded())
+    }
+
+    /// Takes a share as soon as there is room for it; whoever asks at once meanwhile is refused.
+    ///
+    /// # Errors
+    /// `Overloaded` after [`ROOM_WAIT`], or `RequestTooLarge` when no wait would help.
+    pub async fn wait(&self, bytes: usize) -> Result<Permit, ProduceError> {
+        let units = self.units_of(bytes)?;
+        match tokio::time::timeout(ROOM_WAIT, self.units.clone().acquire_many_owned(units)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed.
+            Ok(Err(_)) | Err(_) => Err(self.overloaded()),
         }
-        let units = u32::try_from(units).map_err(|_| too_large())?;
-        self.units
-            .clone()
-            .try_acquire_many_owned(units)
-            .map_err(|_| ProduceError::Overloaded { in_flight: self.in_flight(), limit: self.limit() })
+    }
+
+    fn units_of(&self, bytes: usize) -> Result<u32, ProduceError> {
+        let units = bytes.div_ceil(UNIT);
+        let fits = u32::try_from(units).ok().filter(|_| units <= self.limit_units);
+        fits.ok_or(ProduceError::RequestTooLarge { found: bytes, limit: self.limit() })
+    }
+
+    fn overloaded(&self) -> ProduceError {
+        ProduceError::Overloaded { in_flight: self.in_flight(), limit: self.limit() }
     }
 }
 

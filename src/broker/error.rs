@@ -1,5 +1,6 @@
 //! What the broker can say no with. Each variant exists because some caller acts differently on it.
 
+use crate::model::batch::BatchError;
 use crate::model::names::NameError;
 use crate::model::topic::ConfigError;
 use crate::model::{DeploymentName, Offset, Partition, TopicName};
@@ -208,6 +209,11 @@ pub enum ProduceError {
     /// The write may or may not have happened.
     #[error("the outcome of the write is not known: {0}")]
     Unknown(String),
+}
+
+/// A batch that this server has made or checked, and that cannot be read all the same.
+pub(super) fn unreadable(error: &BatchError) -> ProduceError {
+    ProduceError::Unknown(format!("a batch cannot be read again: {error}"))
 }
 
 fn first(records: &[RejectedRecord]) -> (usize, &str) {

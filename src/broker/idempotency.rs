@@ -44,7 +44,7 @@ pub(super) enum Begin {
     New(Slot),
 }
 
-/// A key in flight. Dropped after its commit has ended: the key is then known if the commit was made, else free again.
+/// A key in flight. Dropped after its commit has ended: the key is free again unless the commit was made.
 pub(super) struct Slot {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
     bytes: Arc<AtomicUsize>,
@@ -138,11 +138,20 @@ impl Slot {
         reply: impl FnOnce(&[Placed]) -> ProduceReply + Send + 'static,
     ) -> Answer {
         let (body, made) = (self.key.body, self.made.clone());
+        let (entries, bytes) = (self.entries.clone(), self.bytes.clone());
+        let (key, row) = (self.key.key.clone(), self.made.clone());
         tables::idempotency::put(commit, self.key.key.clone().into_bytes(), move |placed| {
             let row = Remembered { body, reply: reply(placed), stored_ms: now_ms };
             let bytes = serde_json::to_vec(&row).unwrap_or_default();
             let _ = made.set(Arc::new(row));
             bytes
+        });
+        // Only now is the answer true: a write that failed leaves its outcome open.
+        commit.when_made(move || {
+            if let Some(row) = row.get() {
+                bytes.fetch_add(weight(&key, row), Ordering::Relaxed);
+                entries.lock().insert(key, Entry::Done(row.clone()));
+            }
         });
         let answer = Answer(self.made.clone());
         // A request that its client abandons stays in flight until the fate of its commit is known.
@@ -154,13 +163,9 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut entries = self.entries.lock();
-        match self.made.get() {
-            Some(row) => {
-                self.bytes.fetch_add(weight(&self.key.key, row), Ordering::Relaxed);
-                entries.insert(self.key.key.clone(), Entry::Done(row.clone()))
-            }
-            None => entries.remove(&self.key.key),
-        };
+        if let Some(Entry::InFlight) = entries.get(&self.key.key) {
+            entries.remove(&self.key.key);
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Inline transforms: the ordered chain of a topic, run on produce before the append. Order is the lane's business;
-//! an instance serves one partition and is dropped as soon as a batch of its fails.
+//! an instance serves one partition and is dropped as soon as a call of its fails.
+//!
+//! What goes in are views over the records of batches, wherever these came from; what comes out of each batch is either
+//! the word that it goes on as it came, or the records to be stored, each with the record that it was made of.
 
 mod passage;
 
@@ -11,14 +14,15 @@ use parking_lot::Mutex;
 use passage::Passage;
 use tokio::task::JoinHandle;
 
-use super::{Broker, ProduceError, TopicHandle};
-use crate::model::batch::{BatchBuilder, Codec, RecordBatch};
+use super::{Broker, ProduceError};
+use crate::model::batch::Payload;
 use crate::model::deployment::Deployment;
-use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
-use crate::model::partitioner::partition_of;
 use crate::model::{DeploymentName, Partition, Record, TopicName};
-use crate::storage::Commit;
 use crate::wasm::{Component, Fault, Input, InstanceConfig, LogSink, Outcome, Transformer};
+
+/// Batches are handed to the guests' threads together until they have so many bytes: waking a thread costs as much as
+/// taking some fifty records through a transform (a guess from the profile).
+const JOB_BYTES: usize = 64 << 10;
 
 /// The transforms of a topic, lowest `order` first.
 #[derive(Clone)]
@@ -69,16 +73,50 @@ pub struct StageError {
     pub at_ms: i64,
 }
 
+/// A batch at the head of a chain.
+pub struct Arrived {
+    /// where it is to go
+    pub partition: Partition,
+    /// its records, uncompressed
+    pub payload: Payload,
+    /// what its records are called in errors: their numbers in the request, one per record
+    pub names: Vec<u32>,
+}
+
 /// What a transform's `reject` does when its deployment says `on_reject: fail`.
-#[derive(Debug, Clone, Copy)]
-pub enum OnReject<'a> {
-    /// the request fails; `indices` turn a batch's records into the request's
-    FailRequest {
-        /// one per record of the batch
-        indices: &'a [usize],
-    },
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnReject {
+    /// the batch of the record fails
+    FailBatch,
     /// the record alone
     FailRecord,
+}
+
+/// What came out of a chain, of one batch.
+pub enum ChainResult {
+    /// every record was kept: the batch goes on as it came
+    Whole,
+    /// anything else
+    Changed(Changed),
+}
+
+/// What a chain made of a batch.
+pub struct Changed {
+    /// what is to be stored, in the order of the records it was made of
+    pub records: Vec<StoredRecord>,
+    /// one per record of the batch
+    pub fates: Vec<Fate>,
+    /// dead letters and routed records
+    pub outside: Vec<Outside>,
+}
+
+/// A record to be stored and the record of the batch that it came from.
+#[derive(Debug, Clone)]
+pub struct StoredRecord {
+    /// index in the batch as it came
+    pub origin: u32,
+    /// as it is to be stored
+    pub record: Record,
 }
 
 /// What became of a record of the batch.
@@ -99,71 +137,15 @@ pub enum Fate {
     },
 }
 
-/// A record to be stored and the record of the batch that it came from.
-#[derive(Debug, Clone)]
-pub struct StoredRecord {
-    /// index in the batch as produced
-    pub origin: u32,
-    /// as it is to be stored
-    pub record: Record,
-}
-
 /// A record for another topic, in the same commit.
+#[derive(Debug, Clone)]
 pub struct Outside {
     /// index in the batch of the record that it came from
-    origin: u32,
-    topic: TopicName,
-    /// used when the record has no key
-    partition: Partition,
-    record: Record,
-}
-
-/// What came out of a chain.
-pub struct ChainResult {
-    /// set when every record was kept: the batch as it came
-    whole: Option<RecordBatch>,
-    /// what is to be stored, in order; empty when the batch was kept whole
-    pub records: Vec<StoredRecord>,
-    /// one per record of the batch
-    pub fates: Vec<Fate>,
-    /// dead letters and routed records
-    pub outside: Vec<Outside>,
-}
-
-impl ChainResult {
-    /// The batch as it is to be stored, when every record was kept.
-    pub fn kept_whole(&self, codec: Codec) -> Option<RecordBatch> {
-        let batch = self.whole.as_ref()?;
-        if codec == Codec::None {
-            return Some(batch.clone());
-        }
-        let payload = batch.payload(BATCH_UNCOMPRESSED_MAX).ok()?;
-        let mut builder = BatchBuilder::with_capacity(payload.bytes().len());
-        for record in payload.records() {
-            builder.push_view(&record.ok()?);
-        }
-        builder.finish(codec)
-    }
-}
-
-impl Outside {
-    /// Appends the record to its topic, by its key or on the partition of the same number.
-    pub(super) fn append_to(self, broker: &Broker, commit: &mut Commit) -> Result<(), ProduceError> {
-        let topic =
-            broker.topic(self.topic.as_str()).map_err(|_| ProduceError::TopicGone(self.topic.clone()))?;
-        let partitions = topic.topic.partitions;
-        let partition = match &self.record.key {
-            Some(key) => partition_of(key, partitions),
-            None => self.partition % partitions.max(1),
-        };
-        let Some(log) = topic.log(partition) else { return Err(ProduceError::TopicGone(self.topic)) };
-        let mut builder = BatchBuilder::new();
-        builder.push_record(&self.record);
-        if let Some(batch) = builder.finish(topic.topic.config.codec()) {
-            commit.append(log, batch);
-        }
-        Ok(())
-    }
+    pub origin: u32,
+    /// where to
+    pub topic: TopicName,
+    /// as it is to be stored
+    pub record: Record,
 }
 
 // === impl Chain ===
@@ -180,36 +162,72 @@ impl Chain {
         &self.stages
     }
 
-    /// Runs a batch through all stages, on the guests' threads.
+    /// Runs batches through all stages, on the guests' threads: one answer for each, in their order. Batches of one
+    /// partition stand next to each other and go one after the other, those of others beside them when they are large.
     ///
-    /// # Errors
-    /// `Rejected` and `TransformFailed`; then nothing may be stored.
+    /// An error, `Rejected` or `TransformFailed`, is one batch's alone: nothing of that batch may be stored.
     pub(super) async fn run(
         self: &Arc<Self>,
         broker: &Broker,
-        topic: &Arc<TopicHandle>,
-        partition: Partition,
-        batch: RecordBatch,
-        on_reject: OnReject<'_>,
-    ) -> Result<ChainResult, ProduceError> {
-        let indices = match on_reject {
-            OnReject::FailRequest { indices } => Some(indices.to_vec()),
-            OnReject::FailRecord => None,
+        topic: &TopicName,
+        batches: Vec<Arrived>,
+        on_reject: OnReject,
+    ) -> Vec<Result<ChainResult, ProduceError>> {
+        let mut results = Vec::with_capacity(batches.len());
+        let now_ms = broker.clock().now_ms();
+        let start = |job: Vec<Arrived>| {
+            let (count, work) = (job.len(), self.clone().work(topic.clone(), job, on_reject, now_ms));
+            (count, Abandoned(broker.guests().spawn("inline chain", work)))
         };
-        let (chain, name, now_ms) = (self.clone(), topic.name().clone(), broker.clock().now_ms());
-        let work = async move {
-            let mut passage = Passage::new(name, partition, &batch, indices);
-            for stage in &chain.stages {
-                passage.through(stage, now_ms).await?;
+        let running: Vec<_> = jobs(batches).into_iter().map(start).collect();
+        for (count, mut job) in running {
+            match (&mut job.0).await {
+                Ok(done) => results.extend(done),
+                Err(e) => {
+                    let ended = || ProduceError::Unknown(format!("an inline transform's task ended: {e}"));
+                    results.extend(std::iter::repeat_with(|| Err(ended())).take(count));
+                }
             }
-            Ok(passage.finish())
-        };
-        let mut running = Abandoned(broker.guests().spawn("inline chain", work));
-        match (&mut running.0).await {
-            Ok(result) => result,
-            Err(e) => Err(ProduceError::Unknown(format!("an inline transform's task ended: {e}"))),
+        }
+        results
+    }
+
+    async fn work(
+        self: Arc<Self>,
+        topic: TopicName,
+        batches: Vec<Arrived>,
+        on_reject: OnReject,
+        now_ms: i64,
+    ) -> Vec<Result<ChainResult, ProduceError>> {
+        let mut results = Vec::with_capacity(batches.len());
+        for batch in batches {
+            let passage = Passage::new(&topic, batch, on_reject, now_ms);
+            results.push(passage.through(&self.stages).await);
+        }
+        results
+    }
+}
+
+/// Parts the batches where one partition ends and enough has come together.
+fn jobs(batches: Vec<Arrived>) -> Vec<Vec<Arrived>> {
+    let mut jobs: Vec<Vec<Arrived>> = Vec::new();
+    let mut bytes = 0;
+    for batch in batches {
+        let own = batch.payload.bytes().len();
+        match jobs.last_mut() {
+            Some(job)
+                if bytes < JOB_BYTES || job.last().is_some_and(|last| last.partition == batch.partition) =>
+            {
+                bytes += own;
+                job.push(batch);
+            }
+            _ => {
+                bytes = own;
+                jobs.push(vec![batch]);
+            }
         }
     }
+    jobs
 }
 
 /// Work whose request may go away; it then ends at its next tick.
@@ -281,12 +299,8 @@ impl Stage {
         }
     }
 
-    fn failed(&self, fault: &Fault, partition: Partition, at_ms: i64) {
+    fn failed(&self, fault: &Fault, partition: Partition, record: Option<u32>, at_ms: i64) {
         self.counters.errors.fetch_add(1, Ordering::Relaxed);
-        let record = match fault {
-            Fault::At { index, .. } => Some(*index),
-            _ => None,
-        };
         *self.last_error.lock() = Some(StageError { fault: fault.clone(), partition, record, at_ms });
     }
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod idempotency;
 pub mod inline;
 mod lane;
+pub mod outbox;
 pub mod output;
 pub mod produce;
 pub mod read;
@@ -23,7 +24,7 @@ use crate::storage::Storage;
 pub use catalog::TopicHandle;
 pub use error::{ProduceError, ReadError, TopicError};
 pub use produce::{
-    IdempotencyKey, OnRejected, ProduceRecord, ProduceReply, ProduceRequest, Produced, RecordFate,
+    IdempotencyKey, NewRecord, ProduceReply, ProduceRequest, Produced, RecordFate, Records, Tally,
 };
 pub use read::{Cursor, OffsetSpec, Page, ReadLimits};
 pub use runtime_config::RuntimeConfigError;

@@ -152,6 +152,11 @@ impl Pieces {
         }
     }
 
+    /// Bytes of the whole body, if its sender said so beforehand and it is not compressed.
+    pub(super) fn expected_bytes(&self) -> Option<u64> {
+        self.0.size_hint().exact()
+    }
+
     /// Is it known that nothing more comes?
     pub(super) fn is_end(&self) -> bool {
         self.0.is_end_stream()

@@ -33,6 +33,14 @@ pub(super) fn compact(json: &str) -> Cow<'_, str> {
     String::from_utf8(out).map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
+/// The bytes of a text.
+pub(super) fn bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
 /// A JSON Pointer (RFC 6901), read once and followed many times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pointer(Vec<String>);

@@ -34,9 +34,16 @@ impl Record {
         let headers: usize = self.headers.iter().map(|h| h.name.len() + len(&h.value)).sum();
         len(&self.key) + len(&self.value) + headers
     }
+
+    /// A view of it, as if it stood in a batch.
+    pub fn view(&self, offset_delta: u32) -> RecordView<'_> {
+        let headers = HeadersView::Listed(&self.headers);
+        let view = RecordView::new(self.timestamp, self.key.as_deref(), self.value.as_deref(), headers);
+        RecordView { offset_delta, ..view }
+    }
 }
 
-/// A record inside a batch; borrowed, nothing is copied.
+/// A record that lies in a batch, or is on its way into one; borrowed, nothing is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordView<'a> {
     /// its offset minus the batch's base offset
@@ -52,6 +59,22 @@ pub struct RecordView<'a> {
 }
 
 impl<'a> RecordView<'a> {
+    /// A view of parts that lie anywhere.
+    pub fn new(
+        timestamp: TimestampMs,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+        headers: HeadersView<'a>,
+    ) -> Self {
+        Self { offset_delta: 0, timestamp, key, value, headers }
+    }
+
+    /// Bytes of key, value and headers: what limits and admission count.
+    pub fn size(&self) -> usize {
+        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        len(self.key) + len(self.value) + self.headers.size()
+    }
+
     /// The headers in their order.
     pub fn headers(&self) -> HeadersView<'a> {
         self.headers
@@ -87,27 +110,48 @@ fn slice_in(whole: &Bytes, slice: &[u8]) -> Bytes {
     }
 }
 
-/// Encoded headers of one record, checked when the record was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HeadersView<'a> {
-    pub(super) count: u32,
-    pub(super) bytes: &'a [u8],
+/// The headers of one record, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadersView<'a> {
+    /// as they lie in a batch; checked when the record was read
+    Encoded {
+        /// how many
+        count: u32,
+        /// one after the other
+        bytes: &'a [u8],
+    },
+    /// of a record that is not encoded yet
+    Listed(&'a [Header]),
+}
+
+impl Default for HeadersView<'_> {
+    fn default() -> Self {
+        Self::Listed(&[])
+    }
 }
 
 impl HeadersView<'_> {
     /// How many.
     pub fn len(&self) -> usize {
-        self.count as usize
+        match self {
+            Self::Encoded { count, .. } => *count as usize,
+            Self::Listed(headers) => headers.len(),
+        }
     }
 
     /// None at all?
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
-    /// Bytes of the encoded form.
-    pub fn encoded_len(&self) -> usize {
-        self.bytes.len()
+    /// Bytes that they take, their lengths included where they are encoded.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Encoded { bytes, .. } => bytes.len(),
+            Self::Listed(headers) => {
+                headers.iter().map(|h| h.name.len() + h.value.as_ref().map_or(0, Bytes::len)).sum()
+            }
+        }
     }
 }
 
@@ -116,26 +160,32 @@ impl<'a> IntoIterator for HeadersView<'a> {
     type IntoIter = HeadersIter<'a>;
 
     fn into_iter(self) -> HeadersIter<'a> {
-        HeadersIter { left: self.count, cursor: Cursor::new(self.bytes) }
+        HeadersIter(self)
     }
 }
 
 /// Iterator over headers.
 #[derive(Debug, Clone)]
-pub struct HeadersIter<'a> {
-    left: u32,
-    cursor: Cursor<'a>,
-}
+pub struct HeadersIter<'a>(HeadersView<'a>);
 
 impl<'a> Iterator for HeadersIter<'a> {
     type Item = (&'a str, Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
+        match &mut self.0 {
+            HeadersView::Encoded { count, bytes } => {
+                *count = count.checked_sub(1)?;
+                let mut cursor = Cursor::new(bytes);
+                let header = read_header(&mut cursor).ok();
+                *bytes = cursor.rest();
+                header
+            }
+            HeadersView::Listed(headers) => {
+                let (first, rest) = headers.split_first()?;
+                *headers = rest;
+                Some((&first.name, first.value.as_deref()))
+            }
         }
-        self.left -= 1;
-        read_header(&mut self.cursor).ok()
     }
 }
 

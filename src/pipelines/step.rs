@@ -4,10 +4,11 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use super::output::{CollectError, Outputs, PushError, owned};
+use super::output::{CollectError, collect, owned};
 use super::task::{Stop, Task};
 use super::view::{DeploymentState, ErrorView};
 use crate::broker::dead_letter::{self, Reason};
+use crate::broker::outbox::Outbox;
 use crate::model::deployment::OnErrorPolicy;
 use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::runtime::backoff;
@@ -68,9 +69,8 @@ impl Task {
                 Ok(outputs) => outputs,
                 Err(fault) => return Ok(Some(fault)),
             };
-            let mut appends = Outputs::default();
-            match appends.collect(&self.shared.broker, &self.deployment.spec, inputs, outputs) {
-                Ok(()) => {}
+            let outbox = match collect(&self.shared.broker, &self.deployment.spec, inputs, &outputs) {
+                Ok(outbox) => outbox,
                 Err(CollectError::Fault(fault)) => {
                     self.drop_instance();
                     return Ok(Some(fault));
@@ -78,10 +78,10 @@ impl Task {
                 Err(CollectError::Gone(reason)) => {
                     return Err(Stop::failed(self.error("topic_gone", reason, source, None)));
                 }
-            }
+            };
             let mut commit = Commit::new();
-            let written = appends.count;
-            appends.write_into(&mut commit);
+            let written = outbox.count();
+            outbox.write_into(&mut commit);
             if let Err(error) = self.write_state(&mut commit) {
                 self.drop_instance();
                 return Ok(Some(Fault::Fatal(error.to_string())));
@@ -206,17 +206,14 @@ impl Task {
                 OnErrorPolicy::DeadLetter => {
                     let letter = self.dead_letter(input, source, fault, attempt);
                     let topic = self.deployment.spec.dead_letter_topic();
-                    let mut appends = Outputs::default();
-                    let pushed = appends.push(&self.shared.broker, &topic, source.partition, &letter);
-                    if let Err(PushError::Gone(reason) | PushError::TooLarge(reason)) = pushed {
-                        return Err(Stop::failed(self.error(
-                            "dead_letter",
-                            reason,
-                            source,
-                            Some(input.offset),
-                        )));
+                    let mut outbox = Outbox::default();
+                    let record = letter.view(0);
+                    if let Err(error) = outbox.push(&self.shared.broker, &topic, source.partition, &record) {
+                        let offset = Some(input.offset);
+                        let error = self.error("dead_letter", error.to_string(), source, offset);
+                        return Err(Stop::failed(error));
                     }
-                    appends.write_into(&mut commit);
+                    outbox.write_into(&mut commit);
                 }
             }
             if self.commit(commit, source, next).await? {

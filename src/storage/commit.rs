@@ -29,6 +29,7 @@ pub struct Commit {
     /// logs of a topic that is deleted
     pub(super) retired: Vec<Arc<Log>>,
     pub(super) holds: Vec<Box<dyn Send>>,
+    pub(super) made: Vec<Box<dyn FnOnce() + Send>>,
     durability: Option<Durability>,
     bytes: usize,
 }
@@ -159,6 +160,13 @@ impl Commit {
     /// writer's thread: its `Drop` must not wait.
     pub fn hold(&mut self, guard: impl Send + 'static) {
         self.holds.push(Box::new(guard));
+    }
+
+    /// Called once the commit is made, as durable as it has to be: before what is held is dropped and before the outcome
+    /// is told, on the writer's thread, so it must not wait. Never called for a commit that was refused or whose
+    /// outcome is unknown.
+    pub fn when_made(&mut self, call: impl FnOnce() + Send + 'static) {
+        self.made.push(Box::new(call));
     }
 
     /// What the commit itself needs; a batch for an `fsync` topic still makes it synced.

@@ -84,6 +84,7 @@ struct Metrics {
 /// A commit that is part of the group.
 struct Made {
     receipt: Receipt,
+    made: Vec<Box<dyn FnOnce() + Send>>,
     holds: Vec<Box<dyn Send>>,
     reply: Reply,
 }
@@ -173,11 +174,12 @@ impl<S: Sink> Writer<S> {
         let mut made = Vec::with_capacity(requests.len());
         for Request { mut commit, reply } in requests.drain(..) {
             let holds = std::mem::take(&mut commit.holds);
+            let calls = std::mem::take(&mut commit.made);
             let needs_sync = commit.needs_sync();
             match group.place(commit) {
                 Ok(receipt) => {
                     sync |= needs_sync;
-                    made.push(Made { receipt, holds, reply });
+                    made.push(Made { receipt, made: calls, holds, reply });
                 }
                 Err(refusal) => {
                     self.metrics.refused.increment(1);
@@ -253,10 +255,14 @@ impl<S: Sink> Writer<S> {
 }
 
 fn answer(made: Vec<Made>, outcome: impl Fn(Receipt) -> Result<Receipt, CommitError>) {
-    for Made { receipt, holds, reply } in made {
+    for Made { receipt, made, holds, reply } in made {
+        let outcome = outcome(receipt);
+        if outcome.is_ok() {
+            made.into_iter().for_each(|call| call());
+        }
         // Whoever hears the outcome finds the permits free.
         drop(holds);
-        reply.send(outcome(receipt));
+        reply.send(outcome);
     }
 }
 

@@ -4,6 +4,8 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
+use super::entries::Entry;
+
 // === into the guest ===
 
 /// `types.header`
@@ -54,7 +56,7 @@ pub(super) struct EntryIn {
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(record)]
 pub(super) struct PackedIn<'a> {
-    pub(super) entries: &'a [EntryIn],
+    pub(super) entries: &'a [Entry],
     pub(super) data: &'a [u8],
 }
 

@@ -134,7 +134,7 @@ pub(super) fn check(output: &Output, source: Option<&Input<'_>>, budget: &mut Bu
         Content::Bytes(bytes) => bytes.len(),
     };
     let headers = match &output.headers {
-        None => of_source(|input| Some(input.record.headers().encoded_len())),
+        None => of_source(|input| Some(input.record.headers().size())),
         Some(headers) => {
             if headers.len() > RECORD_HEADERS_MAX {
                 let found = headers.len();

@@ -11,6 +11,7 @@ mod bindings;
 mod component;
 mod convert;
 mod engine;
+mod entries;
 mod fault;
 mod host;
 pub mod inspect;
@@ -33,6 +34,11 @@ pub use instance::InstanceConfig;
 pub use output::{Content, Input, Outcome, Output};
 pub use processor::Processor;
 pub use transform::Transformer;
+
+/// What runs the components, such as `wasmtime 48.0.8`.
+pub fn engine_version() -> String {
+    format!("wasmtime {}", wasmtime::component::__internal::wasmtime_environ::VERSION)
+}
 
 /// The WIT that guests are written against, as released.
 pub const WIT: &str = include_str!("../../wit/millstream.wit");

@@ -18,10 +18,9 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Bytes of key, value and headers, as copied into the guest.
+    /// Bytes of key, value and headers, about as copied into the guest.
     pub fn size(&self) -> usize {
-        let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-        len(self.record.key) + len(self.record.value) + self.record.headers().encoded_len()
+        self.record.size()
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::bindings::{Action, EntryIn, EntryOut, PackedIn, PackedOut};
 use super::convert::check;
+use super::entries::Entry;
 use super::fault::Fault;
 use super::host::log::cut;
 use super::instance::{Budget, source_of};
@@ -23,7 +24,7 @@ const BUFFER_KEPT: usize = 256 << 10;
 /// The input of one call, reused from call to call.
 #[derive(Default)]
 pub(super) struct Buffer {
-    entries: Vec<EntryIn>,
+    entries: Vec<Entry>,
     data: Vec<u8>,
 }
 
@@ -40,7 +41,7 @@ impl Buffer {
                 index: u32::try_from(index).unwrap_or(u32::MAX),
                 reason: format!("it cannot be packed: {what}"),
             })?;
-            self.entries.push(entry);
+            self.entries.push(Entry(entry));
         }
         Ok(PackedIn { entries: &self.entries, data: &self.data })
     }

@@ -1,109 +1,302 @@
 //! A batch's way through the stages of its topic: what is kept, replaced, refused, and sent elsewhere.
+//!
+//! As long as every record is kept nothing is copied: the stages read views of the batch. Records are taken out of it
+//! where a stage first changes something.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{ChainResult, Fate, Outside, Stage, StoredRecord};
+use super::{Arrived, ChainResult, Changed, Fate, OnReject, Outside, Stage, StoredRecord};
 use crate::broker::ProduceError;
 use crate::broker::dead_letter::{self, Reason};
-use crate::broker::error::RejectedRecord;
+use crate::broker::error::{RejectedRecord, unreadable};
 use crate::broker::output::fill;
-use crate::model::batch::{BatchBuilder, Codec, RecordBatch};
+use crate::model::batch::{BatchError, Payload};
 use crate::model::deployment::{self, OnFault};
-use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
+use crate::model::limits::BATCH_BYTES_MAX;
 use crate::model::{Partition, Record, RecordView, TopicName};
 use crate::wasm::{Fault, Input, Outcome};
 
+/// Records of one call into a transform, at most. Enough to make the call itself cost nothing, few enough for what is
+/// handed over to stay in the processor's cache (a guess).
+const CALL_RECORDS: usize = 1024;
+
 /// A batch on its way through the stages.
-pub(super) struct Passage {
-    topic: TopicName,
-    partition: Partition,
-    /// the records as they are now: a batch, and for each of its records the one it came from
-    batch: Option<RecordBatch>,
-    origins: Vec<u32>,
-    untouched: bool,
-    /// what the last stage that changed anything made
-    records: Vec<StoredRecord>,
-    fates: Vec<Fate>,
-    outside: Vec<Outside>,
-    /// the request's index of each record, when one rejected record fails the request
-    indices: Option<Vec<usize>>,
+pub(super) struct Passage<'t> {
+    at: Place<'t>,
+    current: Current,
+    done: Done,
 }
 
-impl Passage {
-    pub(super) fn new(
-        topic: TopicName,
-        partition: Partition,
-        batch: &RecordBatch,
-        indices: Option<Vec<usize>>,
-    ) -> Self {
-        let count = batch.header().count;
+/// What does not change on the way.
+struct Place<'t> {
+    topic: &'t TopicName,
+    partition: Partition,
+    names: Vec<u32>,
+    on_reject: OnReject,
+    now_ms: i64,
+}
+
+/// The records as the last stage left them.
+enum Current {
+    AsTheyCame(Payload),
+    Made(Vec<StoredRecord>),
+}
+
+/// What has left the way.
+struct Done {
+    /// one per record of the batch
+    fates: Vec<Fate>,
+    outside: Vec<Outside>,
+}
+
+type Views<'a> = Box<dyn Iterator<Item = Result<RecordView<'a>, BatchError>> + Send + 'a>;
+
+impl<'t> Passage<'t> {
+    pub(super) fn new(topic: &'t TopicName, batch: Arrived, on_reject: OnReject, now_ms: i64) -> Self {
+        let Arrived { partition, payload, names } = batch;
+        let fates = Vec::new();
         Self {
-            topic,
-            partition,
-            batch: Some(batch.clone()),
-            origins: (0..count).collect(),
-            untouched: true,
-            records: Vec::new(),
-            fates: vec![Fate::Stored(1); count as usize],
-            outside: Vec::new(),
-            indices,
+            at: Place { topic, partition, names, on_reject, now_ms },
+            current: Current::AsTheyCame(payload),
+            done: Done { fates, outside: Vec::new() },
         }
     }
 
-    pub(super) async fn through(&mut self, stage: &Stage, now_ms: i64) -> Result<(), ProduceError> {
-        let Some(batch) = self.batch.clone() else { return Ok(()) };
-        let unreadable = |e: crate::model::batch::BatchError| ProduceError::Unknown(e.to_string());
-        let payload = batch.payload(BATCH_UNCOMPRESSED_MAX).map_err(unreadable)?;
-        let views: Vec<RecordView<'_>> = payload.records().collect::<Result<_, _>>().map_err(unreadable)?;
-        let inputs: Vec<_> = views
-            .iter()
-            .map(|record| Input {
-                topic: 0,
-                partition: self.partition,
-                offset: u64::from(record.offset_delta),
-                record: *record,
-            })
-            .collect();
-        stage.counters.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
-
-        let outcomes = match stage.process(self.partition, &inputs).await {
-            Ok(outcomes) => outcomes,
-            Err(fault) => {
-                stage.failed(&fault, self.partition, now_ms);
-                if stage.deployment.spec.on_fault == OnFault::Open {
-                    return Ok(());
-                }
-                return Err(self.fault(stage, fault));
+    /// Takes the batch through all stages.
+    ///
+    /// # Errors
+    /// `Rejected` and `TransformFailed`; then nothing of the batch may be stored.
+    pub(super) async fn through(mut self, stages: &[Arc<Stage>]) -> Result<ChainResult, ProduceError> {
+        for stage in stages {
+            let made = self.stage(stage).await?;
+            if let Some(made) = made {
+                self.current = Current::Made(made);
             }
-        };
-        if outcomes.iter().all(|o| matches!(o, Outcome::Keep)) {
-            stage.counters.records_out.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        }
+        Ok(self.finish())
+    }
+
+    /// Takes the records through one stage, call by call. `None`: all of them were kept.
+    async fn stage(&mut self, stage: &Stage) -> Result<Option<Vec<StoredRecord>>, ProduceError> {
+        let Self { at, current, done } = self;
+        let mut made: Option<Vec<StoredRecord>> = None;
+        let mut views = current.views();
+        let mut inputs = Vec::new();
+        let mut first = 0;
+        loop {
+            at.fill(&mut inputs, &mut views, first)?;
+            if inputs.is_empty() {
+                return Ok(made);
+            }
+            let outcomes = at.call(stage, current, first, &inputs).await?;
+            let kept = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Keep));
+            if !kept && made.is_none() {
+                made = Some(current.first(first)?);
+                done.begin(at.names.len());
+            }
+            match &mut made {
+                None => {
+                    stage.counters.records_out.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+                }
+                Some(made) => {
+                    let before = made.len();
+                    for (index, (outcome, input)) in outcomes.into_iter().zip(&inputs).enumerate() {
+                        let origin = current.origin(first + index);
+                        let source = || current.record(first + index, &input.record);
+                        done.apply(at, stage, outcome, origin, source, made);
+                    }
+                    let records = (made.len() - before) as u64;
+                    stage.counters.records_out.fetch_add(records, Ordering::Relaxed);
+                }
+            }
+            first += inputs.len();
+            inputs.clear();
+        }
+    }
+
+    fn finish(self) -> ChainResult {
+        let Current::Made(mut records) = self.current else { return ChainResult::Whole };
+        let Done { mut fates, mut outside } = self.done;
+        // Of a record that is answered as rejected nothing is stored, whatever an earlier stage made of it.
+        let rejected: Vec<bool> = fates.iter().map(|f| matches!(f, Fate::Rejected { .. })).collect();
+        let kept = |origin: u32| !rejected.get(origin as usize).copied().unwrap_or(false);
+        records.retain(|r| kept(r.origin));
+        outside.retain(|o| kept(o.origin));
+        let mut counts = vec![0u32; fates.len()];
+        for record in &records {
+            if let Some(count) = counts.get_mut(record.origin as usize) {
+                *count += 1;
+            }
+        }
+        for (fate, count) in fates.iter_mut().zip(counts) {
+            if matches!(fate, Fate::Stored(_)) {
+                *fate = if count == 0 { Fate::Dropped } else { Fate::Stored(count) };
+            }
+        }
+        ChainResult::Changed(Changed { records, fates, outside })
+    }
+}
+
+// === impl Place ===
+
+impl Place<'_> {
+    /// The inputs of the next call, the first of which is the record number `first`.
+    fn fill<'a>(
+        &self,
+        inputs: &mut Vec<Input<'a>>,
+        views: &mut Views<'a>,
+        first: usize,
+    ) -> Result<(), ProduceError> {
+        let mut bytes = 0;
+        while inputs.len() < CALL_RECORDS && bytes < BATCH_BYTES_MAX {
+            let Some(record) = views.next() else { break };
+            let record = record.map_err(|e| unreadable(&e))?;
+            bytes += record.size();
+            let offset = (first + inputs.len()) as u64;
+            inputs.push(Input { topic: 0, partition: self.partition, offset, record });
+        }
+        Ok(())
+    }
+
+    /// One call. A fault that the deployment does not mind keeps every record.
+    async fn call(
+        &self,
+        stage: &Stage,
+        current: &Current,
+        first: usize,
+        inputs: &[Input<'_>],
+    ) -> Result<Vec<Outcome>, ProduceError> {
+        let origin = |index: usize| current.origin(first + index);
+        stage.counters.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
+        match stage.process(self.partition, inputs).await {
+            Ok(outcomes) => {
+                self.check_rejects(stage, &outcomes, origin)?;
+                Ok(outcomes)
+            }
+            Err(fault) => {
+                let bad = match &fault {
+                    Fault::At { index, .. } => Some(origin(*index as usize)),
+                    _ => None,
+                };
+                stage.failed(&fault, self.partition, bad, self.now_ms);
+                if stage.deployment.spec.on_fault == OnFault::Open {
+                    return Ok(vec![Outcome::Keep; inputs.len()]);
+                }
+                Err(ProduceError::TransformFailed {
+                    deployment: stage.deployment.spec.name.clone(),
+                    module: stage.deployment.module(),
+                    record: bad.map(|origin| self.name(origin)),
+                    source: fault,
+                })
+            }
+        }
+    }
+
+    /// `on_reject: fail` with a producer that wants all or nothing.
+    fn check_rejects(
+        &self,
+        stage: &Stage,
+        outcomes: &[Outcome],
+        origin: impl Fn(usize) -> u32,
+    ) -> Result<(), ProduceError> {
+        let spec = &stage.deployment.spec;
+        if self.on_reject == OnReject::FailRecord || spec.on_reject != deployment::OnReject::Fail {
             return Ok(());
         }
-        self.check_rejects(stage, &outcomes)?;
-        self.untouched = false;
-        let mut records = Vec::with_capacity(outcomes.len());
-        for ((outcome, view), origin) in outcomes.into_iter().zip(&views).zip(self.origins.clone()) {
-            let source = || view.to_owned_in(payload.bytes());
-            self.apply(stage, outcome, origin, source, &mut records);
+        let rejected = outcomes.iter().enumerate().filter_map(|(index, outcome)| match outcome {
+            Outcome::Reject(reason) => {
+                Some(RejectedRecord { index: self.name(origin(index)), reason: reason.clone() })
+            }
+            _ => None,
+        });
+        let records: Vec<_> = rejected.collect();
+        if records.is_empty() {
+            return Ok(());
         }
-        stage.counters.records_out.fetch_add(records.len() as u64, Ordering::Relaxed);
-        self.rebuild(records);
-        Ok(())
+        stage.counters.rejected.fetch_add(records.len() as u64, Ordering::Relaxed);
+        Err(ProduceError::Rejected { deployment: spec.name.clone(), records })
+    }
+
+    /// What the request calls the record.
+    fn name(&self, origin: u32) -> usize {
+        self.names.get(origin as usize).copied().unwrap_or(origin) as usize
+    }
+
+    fn dead_letter(&self, stage: &Stage, record: Record, reason: &str) -> Record {
+        let reason = Reason {
+            deployment: &stage.deployment.spec.name,
+            module: &stage.deployment.module_and_digest(),
+            topic: self.topic,
+            partition: self.partition,
+            offset: None,
+            code: "rejected",
+            error: reason,
+            attempt: 1,
+        };
+        dead_letter::letter(record, &reason)
+    }
+}
+
+// === impl Current ===
+
+impl Current {
+    fn views(&self) -> Views<'_> {
+        match self {
+            Self::AsTheyCame(payload) => Box::new(payload.records()),
+            Self::Made(records) => Box::new(records.iter().map(|stored| Ok(stored.record.view(0)))),
+        }
+    }
+
+    /// The record of the batch as it came that the record with this index was made of.
+    fn origin(&self, index: usize) -> u32 {
+        match self {
+            Self::AsTheyCame(_) => u32::try_from(index).unwrap_or(u32::MAX),
+            Self::Made(records) => records.get(index).map_or(0, |stored| stored.origin),
+        }
+    }
+
+    /// The record with this index, of which `view` is a view. No bytes are copied.
+    fn record(&self, index: usize, view: &RecordView<'_>) -> Record {
+        match self {
+            Self::AsTheyCame(payload) => view.to_owned_in(payload.bytes()),
+            Self::Made(records) => records.get(index).map(|stored| stored.record.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The first `count` records.
+    fn first(&self, count: usize) -> Result<Vec<StoredRecord>, ProduceError> {
+        let stored = |(index, view): (usize, Result<RecordView<'_>, BatchError>)| {
+            let record = self.record(index, &view.map_err(|e| unreadable(&e))?);
+            Ok(StoredRecord { origin: self.origin(index), record })
+        };
+        self.views().take(count).enumerate().map(stored).collect()
+    }
+}
+
+// === impl Done ===
+
+impl Done {
+    /// Something changes: from now on every record has a fate of its own.
+    fn begin(&mut self, records: usize) {
+        if self.fates.is_empty() {
+            self.fates = vec![Fate::Stored(1); records];
+        }
     }
 
     /// One outcome: what goes on, what goes elsewhere, what became of the record.
     fn apply(
         &mut self,
+        at: &Place<'_>,
         stage: &Stage,
         outcome: Outcome,
         origin: u32,
         source: impl Fn() -> Record,
-        records: &mut Vec<StoredRecord>,
+        made: &mut Vec<StoredRecord>,
     ) {
         let spec = &stage.deployment.spec;
         match outcome {
-            Outcome::Keep => records.push(StoredRecord { origin, record: source() }),
+            Outcome::Keep => made.push(StoredRecord { origin, record: source() }),
             Outcome::Drop => {}
             Outcome::Emit(outputs) => {
                 let source = source();
@@ -111,11 +304,8 @@ impl Passage {
                     let route = output.route.and_then(|i| spec.output.routes.values().nth(i as usize));
                     let record = fill(output, Some(&source), source.timestamp);
                     match route {
-                        None => records.push(StoredRecord { origin, record }),
-                        Some(topic) => {
-                            let (topic, partition) = (topic.clone(), self.partition);
-                            self.outside.push(Outside { origin, topic, partition, record });
-                        }
+                        None => made.push(StoredRecord { origin, record }),
+                        Some(topic) => self.outside.push(Outside { origin, topic: topic.clone(), record }),
                     }
                 }
             }
@@ -125,7 +315,8 @@ impl Passage {
                     deployment::OnReject::Fail => Fate::Rejected { deployment: spec.name.clone(), reason },
                     deployment::OnReject::DeadLetter => {
                         stage.counters.dead_letters.fetch_add(1, Ordering::Relaxed);
-                        self.outside.push(self.dead_letter(stage, origin, source(), &reason));
+                        let record = at.dead_letter(stage, source(), &reason);
+                        self.outside.push(Outside { origin, topic: spec.dead_letter_topic(), record });
                         Fate::DeadLettered
                     }
                 };
@@ -134,104 +325,5 @@ impl Passage {
                 }
             }
         }
-    }
-
-    fn dead_letter(&self, stage: &Stage, origin: u32, record: Record, reason: &str) -> Outside {
-        let module = stage.deployment.module_and_digest();
-        let record = dead_letter::letter(
-            record,
-            &Reason {
-                deployment: &stage.deployment.spec.name,
-                module: &module,
-                topic: &self.topic,
-                partition: self.partition,
-                offset: None,
-                code: "rejected",
-                error: reason,
-                attempt: 1,
-            },
-        );
-        let topic = stage.deployment.spec.dead_letter_topic();
-        Outside { origin, topic, partition: self.partition, record }
-    }
-
-    /// `on_reject: fail` with a request that wants all or nothing.
-    fn check_rejects(&self, stage: &Stage, outcomes: &[Outcome]) -> Result<(), ProduceError> {
-        let Some(indices) = &self.indices else { return Ok(()) };
-        if stage.deployment.spec.on_reject != deployment::OnReject::Fail {
-            return Ok(());
-        }
-        let rejected: Vec<_> = outcomes
-            .iter()
-            .zip(&self.origins)
-            .filter_map(|(outcome, origin)| match outcome {
-                Outcome::Reject(reason) => {
-                    let index = indices.get(*origin as usize).copied().unwrap_or_default();
-                    Some(RejectedRecord { index, reason: reason.clone() })
-                }
-                _ => None,
-            })
-            .collect();
-        if rejected.is_empty() {
-            return Ok(());
-        }
-        stage.counters.rejected.fetch_add(rejected.len() as u64, Ordering::Relaxed);
-        Err(ProduceError::Rejected { deployment: stage.deployment.spec.name.clone(), records: rejected })
-    }
-
-    fn fault(&self, stage: &Stage, fault: Fault) -> ProduceError {
-        let record = match &fault {
-            Fault::At { index, .. } => {
-                let origin = self.origins.get(*index as usize).map(|o| *o as usize);
-                origin.map(|o| self.indices.as_ref().and_then(|i| i.get(o).copied()).unwrap_or(o))
-            }
-            _ => None,
-        };
-        ProduceError::TransformFailed {
-            deployment: stage.deployment.spec.name.clone(),
-            module: stage.deployment.module(),
-            record,
-            source: fault,
-        }
-    }
-
-    /// The next stage sees what this one made.
-    fn rebuild(&mut self, records: Vec<StoredRecord>) {
-        let mut builder = BatchBuilder::new();
-        for stored in &records {
-            builder.push_record(&stored.record);
-        }
-        self.origins = records.iter().map(|r| r.origin).collect();
-        self.batch = builder.finish(Codec::None);
-        self.records = records;
-    }
-
-    pub(super) fn finish(mut self) -> ChainResult {
-        if self.untouched {
-            return ChainResult {
-                whole: self.batch,
-                records: Vec::new(),
-                fates: self.fates,
-                outside: self.outside,
-            };
-        }
-        // Of a record that is answered as rejected nothing is stored, whatever an earlier stage made of it.
-        let rejected: Vec<bool> = self.fates.iter().map(|f| matches!(f, Fate::Rejected { .. })).collect();
-        let kept = |origin: u32| !rejected.get(origin as usize).copied().unwrap_or(false);
-        self.records.retain(|r| kept(r.origin));
-        self.outside.retain(|o| kept(o.origin));
-        let mut counts = vec![0u32; self.fates.len()];
-        for record in &self.records {
-            if let Some(count) = counts.get_mut(record.origin as usize) {
-                *count += 1;
-            }
-        }
-        let mut fates = self.fates;
-        for (fate, count) in fates.iter_mut().zip(counts) {
-            if matches!(fate, Fate::Stored(_)) {
-                *fate = if count == 0 { Fate::Dropped } else { Fate::Stored(count) };
-            }
-        }
-        ChainResult { whole: None, records: self.records, fates, outside: self.outside }
     }
 }

@@ -1,5 +1,5 @@
-//! The JSON envelope of records: parsed in one pass that borrows from the body, so that keys and values become slices
-//! of it. When that fails, a second pass, whose speed does not matter, finds every place that is wrong.
+//! The JSON envelope of records: parsed in one pass that borrows from the body, so that keys and values are copied once,
+//! into their batch. When that fails, a second pass, whose speed does not matter, finds every place that is wrong.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,19 +7,18 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::broker::produce::ProduceRecord;
+use crate::broker::produce::{NewHeader, NewRecord};
 use crate::http::error::FieldError;
 use crate::http::json_text;
 use crate::model::batch::HEADER_LEN;
 use crate::model::limits::RECORD_HEADERS_MAX;
 use crate::model::limits::TIMESTAMP_MAX;
-use crate::model::{Header, Offset, Partition, Record, TimestampMs};
+use crate::model::{Offset, Partition, TimestampMs};
 
 /// Places named in one answer at most.
 pub(super) const ERRORS_MAX: usize = 100;
@@ -112,14 +111,14 @@ pub(super) fn is_batch(body: &[u8]) -> bool {
 
 // === impl Entry ===
 
-impl Entry<'_> {
-    /// The record. `body` is what the entry was parsed from; key and value become slices of it.
-    pub(super) fn into_record(self, body: &Bytes, rules: &Rules) -> Result<ProduceRecord, FieldError> {
+impl<'a> Entry<'a> {
+    /// The record, borrowed from what the entry was parsed from.
+    pub(super) fn into_record(self, rules: &Rules) -> Result<NewRecord<'a>, FieldError> {
         let key = match (self.key, self.key_base64) {
             (Some(_), Some(_)) => {
                 return Err(wrong("/key_base64", "stands beside `key`; give one of the two"));
             }
-            (Some(key), None) => Some(key.into_bytes(body)),
+            (Some(key), None) => Some(key.into_bytes()),
             (None, Some(key)) => Some(decode("/key_base64", &key)?),
             (None, None) => None,
         };
@@ -130,7 +129,7 @@ impl Entry<'_> {
             (None, None) => return Err(wrong("", "has no `value`; write \"value\": null for a tombstone")),
             (None, Some(None)) => None,
             (None, Some(Some(value))) => Some(decode("/value_base64", &value)?),
-            (Some(value), None) => value_bytes(value, body, rules.format)?,
+            (Some(value), None) => value_bytes(value, rules.format)?,
         };
         let timestamp = self.timestamp.unwrap_or(rules.now_ms);
         if !(0..=TIMESTAMP_MAX).contains(&timestamp) {
@@ -140,15 +139,15 @@ impl Entry<'_> {
             ));
         }
         let partition = place(self.partition, rules)?;
-        let headers = self.headers.into_headers(body)?;
-        let record = Record { key, value, timestamp, headers };
+        let headers = self.headers.into_headers()?;
+        let record = NewRecord { partition, timestamp, key, value, headers };
         check_size(&record, rules)?;
-        Ok(ProduceRecord { partition, record })
+        Ok(record)
     }
 }
 
 /// Refuses a record that its topic would not take.
-pub(super) fn check_size(record: &Record, rules: &Rules) -> Result<(), FieldError> {
+pub(super) fn check_size(record: &NewRecord<'_>, rules: &Rules) -> Result<(), FieldError> {
     let found = record.size();
     if found + RECORD_ROOM > rules.record_bytes_max {
         let limit = rules.record_bytes_max;
@@ -172,35 +171,23 @@ fn place(own: Option<Partition>, rules: &Rules) -> Result<Option<Partition>, Fie
     }
 }
 
-fn value_bytes(value: &RawValue, body: &Bytes, format: Format) -> Result<Option<Bytes>, FieldError> {
+fn value_bytes(value: &RawValue, format: Format) -> Result<Option<Cow<'_, [u8]>>, FieldError> {
     let text = value.get();
     if text == "null" {
         return Ok(None);
     }
     match format {
-        Format::Json => Ok(Some(match json_text::compact(text) {
-            Cow::Borrowed(text) => slice(body, text),
-            Cow::Owned(text) => Bytes::from(text.into_bytes()),
-        })),
+        Format::Json => Ok(Some(json_text::bytes(json_text::compact(text)))),
         Format::Text => match serde_json::from_str::<Text<'_>>(text) {
-            Ok(text) => Ok(Some(text.into_bytes(body))),
+            Ok(text) => Ok(Some(text.into_bytes())),
             Err(_) => Err(wrong("/value", "expected a string, because format=text")),
         },
         Format::Base64 => Err(wrong("/value", "expected `value_base64` instead, because format=base64")),
     }
 }
 
-fn decode(pointer: &str, text: &Text<'_>) -> Result<Bytes, FieldError> {
-    STANDARD.decode(&*text.0).map(Bytes::from).map_err(|e| wrong(pointer, format!("is not base64: {e}")))
-}
-
-/// `text` as a share of the body it lies in.
-fn slice(body: &Bytes, text: &str) -> Bytes {
-    let start = (text.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
-    match start.checked_add(text.len()) {
-        Some(end) if end <= body.len() => body.slice(start..end),
-        _ => Bytes::copy_from_slice(text.as_bytes()),
-    }
+fn decode<'a>(pointer: &str, text: &Text<'_>) -> Result<Cow<'a, [u8]>, FieldError> {
+    STANDARD.decode(&*text.0).map(Cow::Owned).map_err(|e| wrong(pointer, format!("is not base64: {e}")))
 }
 
 /// One wrong place, relative to the record.
@@ -266,12 +253,9 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
 
 // === impl Text ===
 
-impl Text<'_> {
-    fn into_bytes(self, body: &Bytes) -> Bytes {
-        match self.0 {
-            Cow::Borrowed(text) => slice(body, text),
-            Cow::Owned(text) => Bytes::from(text.into_bytes()),
-        }
+impl<'a> Text<'a> {
+    fn into_bytes(self) -> Cow<'a, [u8]> {
+        json_text::bytes(self.0)
     }
 }
 
@@ -304,18 +288,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
 
 // === impl Headers ===
 
-impl Headers<'_> {
-    fn into_headers(self, body: &Bytes) -> Result<Vec<Header>, FieldError> {
+impl<'a> Headers<'a> {
+    fn into_headers(self) -> Result<Vec<NewHeader<'a>>, FieldError> {
         if self.0.len() > RECORD_HEADERS_MAX {
             return Err(wrong("/headers", format!("{} headers, at most {RECORD_HEADERS_MAX}", self.0.len())));
         }
-        let header = |(name, value): (Text<'_>, HeaderValue<'_>)| {
+        let header = |(name, value): (Text<'a>, HeaderValue<'a>)| {
             let value = match value {
                 HeaderValue::Null => None,
-                HeaderValue::Text(text) => Some(text.into_bytes(body)),
+                HeaderValue::Text(text) => Some(text.into_bytes()),
                 HeaderValue::Base64(text) => Some(decode("/headers", &text)?),
             };
-            Ok(Header { name: name.0.into_owned(), value })
+            Ok((name.0, value))
         };
         self.0.into_iter().map(header).collect()
     }

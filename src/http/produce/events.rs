@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -17,7 +16,7 @@ use super::{
     IdempotencyHeader, TopicPath, idempotency_key, invalid, refuse_key, reply, rules, store, stream, writable,
 };
 use crate::broker::TopicHandle;
-use crate::broker::produce::ProduceRecord;
+use crate::broker::produce::{NewHeader, NewRecord, Records};
 use crate::http::App;
 use crate::http::body::{Media, Pieces, Whole, media_of, read_whole, unsupported_media};
 use crate::http::codes::Code;
@@ -25,8 +24,8 @@ use crate::http::error::{FieldError, Problem};
 use crate::http::extract::{Path, Query};
 use crate::http::json_text::{self, Pointer};
 use crate::http::openapi::{Conflict, Missing, Unprocessable};
+use crate::model::Partition;
 use crate::model::limits::{BODY_BYTES_MAX, RECORD_HEADERS_MAX};
-use crate::model::{Header, Partition, Record};
 
 /// Request headers with this prefix become record headers.
 const HEADER_PREFIX: &str = "x-record-header-";
@@ -48,9 +47,9 @@ pub(in crate::http) struct EventsQuery {
 #[derive(Clone)]
 struct Shape {
     rules: Rules,
-    key: Option<Bytes>,
+    key: Option<String>,
     key_path: Option<Pointer>,
-    headers: Vec<Header>,
+    headers: Vec<(String, Vec<u8>)>,
 }
 
 /// Produce bare values
@@ -84,7 +83,7 @@ pub(in crate::http) async fn events(
     }
     if media == Media::Ndjson {
         refuse_key(&parts.headers)?;
-        let line = move |line: &Bytes| value_line(line, &shape);
+        let line = move |line: &[u8], records: &mut Records| value_line(line, &shape, records);
         return stream::run(&app, topic, Pieces::new(body), line).await;
     }
     if !matches!(media, Media::Json | Media::Missing | Media::Text | Media::Bytes) {
@@ -97,16 +96,20 @@ pub(in crate::http) async fn events(
         Media::Json | Media::Missing => {
             let json: &RawValue = serde_json::from_slice(&bytes)
                 .map_err(|e| Problem::new(Code::MalformedJson, e.to_string()))?;
-            json_record(json, &bytes, &shape)
+            json_record(json, &shape)
         }
         Media::Text => match std::str::from_utf8(&bytes) {
-            Ok(_) => shape.record(shape.key.clone(), Some(bytes)),
+            Ok(_) => shape.record(shape.key(), Some(Cow::Borrowed(&bytes))),
             Err(e) => Err(wrong("", format!("is text/plain, but not UTF-8: {e}"))),
         },
-        _ => shape.record(shape.key.clone(), Some(bytes)),
+        _ => shape.record(shape.key(), Some(Cow::Borrowed(&bytes))),
     };
     let record = record.map_err(|error| invalid(vec![error]))?;
-    let reply = store(&app, topic, vec![record], Vec::new(), idempotency, share).await?;
+    let mut records = Records::new(topic, bytes.len());
+    records.push(&record)?;
+    drop(record);
+    drop((bytes, share));
+    let reply = store(&app, records, Vec::new(), idempotency).await?;
     Ok(reply::response(&reply))
 }
 
@@ -136,19 +139,14 @@ fn shape(
         return Err(Problem::new(Code::PartitionNotFound, detail));
     }
     let rules = rules(app, topic, Format::Json, query.partition);
-    Ok(Shape { rules, key: query.key.map(Bytes::from), key_path, headers: record_headers(headers)? })
+    Ok(Shape { rules, key: query.key, key_path, headers: record_headers(headers)? })
 }
 
-fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
+fn record_headers(headers: &HeaderMap) -> Result<Vec<(String, Vec<u8>)>, Problem> {
     let named =
         headers.iter().filter_map(|(name, value)| Some((name.as_str().strip_prefix(HEADER_PREFIX)?, value)));
-    let headers: Vec<_> = named
-        .map(|(name, value)| Header {
-            name: name.to_owned(),
-            value: Some(Bytes::copy_from_slice(value.as_bytes())),
-        })
-        .collect();
-    if headers.len() > RECORD_HEADERS_MAX || headers.iter().any(|h| h.name.is_empty()) {
+    let headers: Vec<_> = named.map(|(name, value)| (name.to_owned(), value.as_bytes().to_owned())).collect();
+    if headers.len() > RECORD_HEADERS_MAX || headers.iter().any(|(name, _)| name.is_empty()) {
         let detail = format!("X-Record-Header-…: at most {RECORD_HEADERS_MAX}, each with a name");
         return Err(Problem::new(Code::InvalidHeader, detail));
     }
@@ -156,48 +154,61 @@ fn record_headers(headers: &HeaderMap) -> Result<Vec<Header>, Problem> {
 }
 
 /// A line that is a JSON value.
-fn value_line(line: &Bytes, shape: &Shape) -> Result<ProduceRecord, BadLine> {
+fn value_line(line: &[u8], shape: &Shape, records: &mut Records) -> Result<(), BadLine> {
     let json: &RawValue = serde_json::from_slice(line)
         .map_err(|e| BadLine { code: Code::MalformedJson, detail: e.to_string() })?;
-    json_record(json, line, shape).map_err(|error| BadLine::new(Code::InvalidRecord, &error))
+    let record = json_record(json, shape).map_err(|error| BadLine::new(Code::InvalidRecord, &error))?;
+    records.push(&record).map_err(BadLine::from)
 }
 
-fn json_record(json: &RawValue, body: &Bytes, shape: &Shape) -> Result<ProduceRecord, FieldError> {
+fn json_record<'a>(json: &'a RawValue, shape: &'a Shape) -> Result<NewRecord<'a>, FieldError> {
     let key = match &shape.key_path {
-        None => shape.key.clone(),
+        None => shape.key(),
         Some(pointer) => pointed_key(json, pointer)?,
     };
     let value = match json_text::compact(json.get()) {
         // As in an envelope: null is a tombstone.
         text if text == "null" => None,
-        Cow::Borrowed(text) => Some(body.slice_ref(text.as_bytes())),
-        Cow::Owned(text) => Some(Bytes::from(text.into_bytes())),
+        text => Some(json_text::bytes(text)),
     };
     shape.record(key, value)
 }
 
-fn pointed_key(json: &RawValue, pointer: &Pointer) -> Result<Option<Bytes>, FieldError> {
+fn pointed_key<'a>(json: &'a RawValue, pointer: &Pointer) -> Result<Option<Cow<'a, [u8]>>, FieldError> {
     let found = pointer.find(json).ok_or_else(|| wrong("", "has nothing where key_path points"))?.get();
     match found.as_bytes().first() {
         Some(b'"') => {
             let text: String = serde_json::from_str(found)
                 .map_err(|e| wrong("", format!("has a key that is no text: {e}")))?;
-            Ok(Some(Bytes::from(text.into_bytes())))
+            Ok(Some(Cow::Owned(text.into_bytes())))
         }
         Some(b'{' | b'[') => {
             Err(wrong("", "has an object or array where key_path points; keys are text, numbers or booleans"))
         }
         Some(b'n') => Ok(None),
-        _ => Ok(Some(Bytes::copy_from_slice(found.as_bytes()))),
+        _ => Ok(Some(Cow::Borrowed(found.as_bytes()))),
     }
 }
 
 // === impl Shape ===
 
 impl Shape {
-    fn record(&self, key: Option<Bytes>, value: Option<Bytes>) -> Result<ProduceRecord, FieldError> {
-        let record = Record { key, value, timestamp: self.rules.now_ms, headers: self.headers.clone() };
+    fn key(&self) -> Option<Cow<'_, [u8]>> {
+        self.key.as_ref().map(|key| Cow::Borrowed(key.as_bytes()))
+    }
+
+    fn record<'a>(
+        &'a self,
+        key: Option<Cow<'a, [u8]>>,
+        value: Option<Cow<'a, [u8]>>,
+    ) -> Result<NewRecord<'a>, FieldError> {
+        let header = |(name, value): &'a (String, Vec<u8>)| -> NewHeader<'a> {
+            (Cow::Borrowed(name), Some(Cow::Borrowed(value)))
+        };
+        let headers = self.headers.iter().map(header).collect();
+        let (partition, timestamp) = (self.rules.partition, self.rules.now_ms);
+        let record = NewRecord { partition, timestamp, key, value, headers };
         check_size(&record, &self.rules)?;
-        Ok(ProduceRecord { partition: self.rules.partition, record })
+        Ok(record)
     }
 }

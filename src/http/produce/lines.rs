@@ -1,16 +1,17 @@
-//! Cuts a body that arrives in pieces into lines. A line inside one piece is a slice of it; one across pieces is copied.
+//! Cuts a body that arrives in pieces into lines. A line inside one piece is a part of it; one across pieces is copied.
 
 use std::io::BufRead as _;
 
-use bytes::{Bytes, BytesMut};
-
 use crate::model::limits::LINE_BYTES_MAX;
+
+/// Room kept for the next line across pieces.
+const OPEN_KEPT: usize = 16 << 10;
 
 /// What stands between two newlines.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum Line<'a> {
     /// its bytes, without the newline; not empty
-    Text(Bytes),
+    Text(&'a [u8]),
     /// longer than a line may be; its bytes are gone
     TooLong,
 }
@@ -19,7 +20,7 @@ pub(super) enum Line {
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     /// the beginning of a line whose end has not come yet
-    open: BytesMut,
+    open: Vec<u8>,
     /// the open line is too long and is being passed over
     skipping: bool,
     /// lines begun so far, blank ones included
@@ -28,48 +29,55 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Hands over every line that ends in `piece`, with its number from 1. Blank lines count and are passed over.
-    pub(super) fn feed(&mut self, mut piece: Bytes, mut take: impl FnMut(u64, Line)) {
+    pub(super) fn feed(&mut self, mut piece: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
         while !piece.is_empty() {
-            let length = (&piece[..]).skip_until(b'\n').unwrap_or(piece.len());
-            let mut part = piece.split_to(length);
-            let ends = part.last() == Some(&b'\n');
-            if ends {
-                part.truncate(part.len() - 1);
+            let length = (&mut &*piece).skip_until(b'\n').unwrap_or(piece.len());
+            let (part, rest) = piece.split_at(length);
+            piece = rest;
+            match part.strip_suffix(b"\n") {
+                Some(part) => self.end(part, &mut take),
+                None => self.extend(part),
             }
-            self.extend(part, ends, &mut take);
         }
     }
 
     /// The last line, which needs no newline.
-    pub(super) fn finish(mut self, mut take: impl FnMut(u64, Line)) {
-        self.extend(Bytes::new(), true, &mut take);
+    pub(super) fn finish(mut self, mut take: impl FnMut(u64, Line<'_>)) {
+        self.end(&[], &mut take);
     }
 
-    fn extend(&mut self, part: Bytes, ends: bool, take: &mut impl FnMut(u64, Line)) {
+    /// A part of a line that goes on in the next piece.
+    fn extend(&mut self, part: &[u8]) {
         self.skipping |= self.open.len() + part.len() > LINE_BYTES_MAX;
-        if !ends {
-            if self.skipping {
-                self.open = BytesMut::new();
-            } else {
-                self.open.extend_from_slice(&part);
-            }
-            return;
-        }
-        self.number += 1;
-        let line = if self.open.is_empty() {
-            part
+        if self.skipping {
+            self.open = Vec::new();
         } else {
-            self.open.extend_from_slice(&part);
-            std::mem::take(&mut self.open).freeze()
-        };
-        if std::mem::take(&mut self.skipping) {
+            self.open.extend_from_slice(part);
+        }
+    }
+
+    /// The last part of a line.
+    fn end(&mut self, part: &[u8], take: &mut impl FnMut(u64, Line<'_>)) {
+        self.number += 1;
+        let is_too_long = self.open.len() + part.len() > LINE_BYTES_MAX;
+        if std::mem::take(&mut self.skipping) || is_too_long {
+            self.open = Vec::new();
             take(self.number, Line::TooLong);
             return;
         }
+        let line = if self.open.is_empty() {
+            part
+        } else {
+            self.open.extend_from_slice(part);
+            &self.open
+        };
         let text = line.trim_ascii();
         if !text.is_empty() {
-            take(self.number, Line::Text(line.slice_ref(text)));
+            take(self.number, Line::Text(text));
         }
+        // What a long line needed is given back; another may never come.
+        self.open.clear();
+        self.open.shrink_to(OPEN_KEPT);
     }
 }
 
@@ -78,18 +86,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn cut(pieces: &[&[u8]]) -> Vec<(u64, Line)> {
+    /// The lines as text; `None` for one that is too long.
+    fn cut(pieces: &[&[u8]]) -> Vec<(u64, Option<String>)> {
         let (mut lines, mut out) = (Lines::default(), Vec::new());
+        let mut take = |number, line: Line<'_>| match line {
+            Line::Text(text) => out.push((number, Some(String::from_utf8(text.to_vec()).unwrap()))),
+            Line::TooLong => out.push((number, None)),
+        };
         for piece in pieces {
-            lines.feed(Bytes::copy_from_slice(piece), |number, line| out.push((number, line)));
+            lines.feed(piece, &mut take);
         }
-        lines.finish(|number, line| out.push((number, line)));
+        lines.finish(take);
         out
     }
 
     #[test]
     fn blank_lines_count_and_are_passed_over() {
-        let text = |t: &'static str| Line::Text(Bytes::from_static(t.as_bytes()));
+        let text = |t: &str| Some(t.to_owned());
         assert_eq!(cut(&[b"a\r\n\n  \nb"]), [(1, text("a")), (4, text("b"))]);
         assert_eq!(cut(&[b"a\n"]), [(1, text("a"))]);
         assert_eq!(cut(&[]), []);
@@ -99,7 +112,9 @@ mod tests {
     fn a_line_that_is_too_long_is_named_and_the_next_one_is_read() {
         let long = vec![b'x'; LINE_BYTES_MAX / 2 + 1];
         let lines = cut(&[&long, &long, b"x\nnext\n"]);
-        assert_eq!(lines, [(1, Line::TooLong), (2, Line::Text(Bytes::from_static(b"next")))]);
+        assert_eq!(lines, [(1, None), (2, Some("next".to_owned()))]);
+        let whole = [long.as_slice(), &long, b"\nnext"].concat();
+        assert_eq!(cut(&[&whole]), [(1, None), (2, Some("next".to_owned()))]);
     }
 
     proptest! {

@@ -12,7 +12,6 @@ mod stream;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 use std::collections::BTreeMap;
@@ -20,15 +19,15 @@ use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 use self::envelope::{Batch, ERRORS_MAX, Entry, Rules};
+use self::stream::BadLine;
 use super::App;
-use super::body::{Media, Pieces, Share, Whole, media_of, read_whole, unsupported_media};
+use super::body::{Media, Pieces, Whole, media_of, read_whole, unsupported_media};
 use super::codes::Code;
 use super::error::{FieldError, Problem};
 use super::extract::{Path, Query, header_text};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::refusals::topic_gone;
-use crate::broker::produce::ProduceRecord;
-use crate::broker::{IdempotencyKey, OnRejected, ProduceReply, ProduceRequest, TopicHandle};
+use crate::broker::{IdempotencyKey, ProduceReply, ProduceRequest, Records, TopicHandle};
 use crate::model::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_MAX, REQUEST_RECORDS_MAX};
 use crate::model::module::Digest;
 use crate::model::{Offset, Partition};
@@ -218,41 +217,32 @@ async fn produce(
                 let detail = "expected_offset is for JSON bodies; an NDJSON body is many commits";
                 return Err(Problem::new(Code::InvalidQuery, detail));
             }
-            let parse = move |line: &Bytes| envelope_line(line, &rules);
+            let parse = move |line: &[u8], records: &mut Records| envelope_line(line, &rules, records);
             return stream::run(app, topic, Pieces::new(body), parse).await;
         }
         _ => return Err(unsupported_media(&parts.headers, "application/json or application/x-ndjson")),
     }
     let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
     let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
-    let (records, mut expected_offsets) = parse(&bytes, &rules)?;
+    let (records, mut expected_offsets) = parse(&bytes, &rules, topic)?;
     if let (Some(offset), Some(partition)) = (expected_offset, partition) {
         expected_offsets.push((partition, offset));
     }
-    drop(bytes);
-    let reply = store(app, topic, records, expected_offsets, idempotency, share).await?;
+    // The records have been copied into their batches, whose bytes admission counts.
+    drop((bytes, share));
+    let reply = store(app, records, expected_offsets, idempotency).await?;
     Ok(reply::response(&reply))
 }
 
 /// Stores a whole request in one commit.
 async fn store(
     app: &App,
-    topic: Arc<TopicHandle>,
-    records: Vec<ProduceRecord>,
+    records: Records,
     expected_offsets: Vec<(Partition, Offset)>,
     idempotency: Option<IdempotencyKey>,
-    share: Share,
 ) -> Result<ProduceReply, Problem> {
-    let request = ProduceRequest {
-        topic,
-        records,
-        idempotency,
-        expected_offsets,
-        on_rejected: OnRejected::FailRequest,
-    };
-    let reply = app.broker.produce(request).await;
-    drop(share);
-    reply.map_err(Problem::from)
+    let request = ProduceRequest { records, idempotency, expected_offsets };
+    app.broker.produce(request).await.map_err(Problem::from)
 }
 
 fn rules(app: &App, topic: &TopicHandle, format: Format, partition: Option<Partition>) -> Rules {
@@ -277,10 +267,10 @@ fn writable(app: &App, name: &str) -> Result<Arc<TopicHandle>, Problem> {
     Ok(topic)
 }
 
-type Parsed = (Vec<ProduceRecord>, Vec<(Partition, Offset)>);
+type Parsed = (Records, Vec<(Partition, Offset)>);
 
 /// Reads a JSON body; every wrong place is named.
-fn parse(body: &Bytes, rules: &Rules) -> Result<Parsed, Problem> {
+fn parse(body: &[u8], rules: &Rules, topic: Arc<TopicHandle>) -> Result<Parsed, Problem> {
     let batch = envelope::is_batch(body);
     let parsed = if batch {
         serde_json::from_slice::<Batch<'_>>(body).map(|b| (b.records, b.expected_offsets))
@@ -296,11 +286,11 @@ fn parse(body: &Bytes, rules: &Rules) -> Result<Parsed, Problem> {
         let detail = format!("partition {partition}, must be < {}", rules.partitions);
         return Err(invalid(vec![envelope::wrong("/expected_offsets", detail)]));
     }
-    let mut records = Vec::with_capacity(entries.len());
+    let mut records = Records::new(topic, body.len());
     let mut errors = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
-        match entry.into_record(body, rules) {
-            Ok(record) => records.push(record),
+        match entry.into_record(rules) {
+            Ok(record) => records.push(&record)?,
             Err(error) if batch => {
                 let pointer = format!("/records/{index}{}", error.pointer);
                 errors.push(FieldError { pointer, ..error });
@@ -338,16 +328,13 @@ fn invalid(errors: Vec<FieldError>) -> Problem {
 }
 
 /// A line of an NDJSON body of envelopes.
-fn envelope_line(line: &Bytes, rules: &Rules) -> Result<ProduceRecord, stream::BadLine> {
-    match serde_json::from_slice::<Entry<'_>>(line) {
-        Ok(entry) => {
-            entry.into_record(line, rules).map_err(|e| stream::BadLine::new(Code::InvalidRecord, &e))
-        }
-        Err(error) => {
-            let problem = malformed(&error, line, false);
-            Err(stream::BadLine { code: problem.code(), detail: problem.detail().to_owned() })
-        }
-    }
+fn envelope_line(line: &[u8], rules: &Rules, records: &mut Records) -> Result<(), BadLine> {
+    let entry = serde_json::from_slice::<Entry<'_>>(line).map_err(|error| {
+        let problem = malformed(&error, line, false);
+        BadLine { code: problem.code(), detail: problem.detail().to_owned() }
+    })?;
+    let record = entry.into_record(rules).map_err(|e| BadLine::new(Code::InvalidRecord, &e))?;
+    records.push(&record).map_err(BadLine::from)
 }
 
 /// The request's idempotency key with the digest of what it stands for.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,26 +13,25 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lines::{Line, Lines};
-use crate::broker::admission::RECORD_OVERHEAD;
-use crate::broker::produce::ProduceRecord;
-use crate::broker::{OnRejected, ProduceError, ProduceReply, ProduceRequest, RecordFate, TopicHandle};
+use crate::broker::produce::Rejected;
+use crate::broker::{Broker, ProduceError, Records, Tally, TopicHandle};
 use crate::http::App;
 use crate::http::body::{Budget, Pieces, Share};
 use crate::http::codes::Code;
 use crate::http::error::{FieldError, Problem};
 use crate::model::limits::LINE_BYTES_MAX;
 use crate::model::{Offset, Partition};
-use crate::runtime::clock::monotonic;
 
 /// A chunk is stored when it has so many bytes, or when no more lines are there and none is being stored. 1 MiB gives
 /// the disk large writes and keeps what is in memory small (a guess).
 const CHUNK_BYTES: usize = 1 << 20;
 /// What a chunk may have without asking the budget, and the steps in which it asks for more.
 const CHUNK_STEP: usize = 64 << 10;
+/// A body that says beforehand that it has no more than this is stored in one chunk: its client has it all, so that
+/// storing what has come so far would only mean one more commit.
+const WHOLE_BYTES: u64 = 512 << 10;
 /// Failed lines named in the summary.
 const FAILURES_MAX: usize = 100;
-/// How long a chunk waits for others to leave room.
-const ROOM_WAIT: Duration = Duration::from_secs(30);
 
 /// Why a line failed.
 #[derive(Debug, Clone)]
@@ -93,12 +91,10 @@ struct Counts {
 }
 
 /// Records on their way.
-#[derive(Default)]
 struct Chunk {
-    records: Vec<ProduceRecord>,
+    records: Records,
     /// the line of each record
     numbers: Vec<u64>,
-    bytes: usize,
 }
 
 /// How large a chunk may grow: small without asking, larger while the budget has room. Too little room means smaller
@@ -108,9 +104,9 @@ struct Room {
     shares: Vec<Share>,
 }
 
-type Storing = BoxFuture<'static, (Vec<u64>, Result<ProduceReply, Problem>)>;
+type Storing = BoxFuture<'static, (Vec<u64>, Result<Tally, ProduceError>)>;
 
-/// Stores the lines of a body; `parse` makes a record of a line.
+/// Stores the lines of a body; `parse` adds the record of a line to those before it.
 ///
 /// # Errors
 /// When the body breaks or the server cannot go on. What was stored until then stays; the problem carries the summary.
@@ -118,10 +114,13 @@ pub(super) async fn run(
     app: &App,
     topic: Arc<TopicHandle>,
     mut pieces: Pieces,
-    parse: impl Fn(&Bytes) -> Result<ProduceRecord, BadLine>,
+    parse: impl Fn(&[u8], &mut Records) -> Result<(), BadLine>,
 ) -> Result<Response, Problem> {
     let mut counts = Counts::default();
-    let mut chunk = Chunk::default();
+    let expected = pieces.expected_bytes();
+    let is_small = expected.is_some_and(|bytes| bytes <= WHOLE_BYTES);
+    let room_for = expected.unwrap_or(0).clamp(CHUNK_STEP as u64, CHUNK_BYTES as u64) as usize;
+    let mut chunk = Chunk::new(&topic, room_for);
     let mut storing: Option<Storing> = None;
     let mut lines = Some(Lines::default());
     let mut room = Room { bytes: CHUNK_STEP, shares: Vec::new() };
@@ -137,12 +136,16 @@ pub(super) async fn run(
                 }
             }
         }
+        let has_room = chunk.records.bytes() < room.bytes;
         if storing.is_none() {
             if chunk.records.is_empty() && lines.is_none() {
                 break;
             }
-            if !chunk.records.is_empty() {
-                storing = Some(store(app.clone(), topic.clone(), std::mem::take(&mut chunk)).boxed());
+            let more_comes = is_small && has_room && lines.is_some();
+            if !chunk.records.is_empty() && !more_comes {
+                let full = std::mem::replace(&mut chunk, Chunk::new(&topic, room_for));
+                storing = Some(store(app.broker.clone(), full).boxed());
+                continue;
             }
         }
         tokio::select! {
@@ -152,10 +155,12 @@ pub(super) async fn run(
                 if storing.is_some() =>
             {
                 storing = None;
-                let reply = result.map_err(|problem| counts.failed_with(problem))?;
-                counts.stored(&numbers, reply);
+                match result {
+                    Ok(tally) => counts.stored(&numbers, tally),
+                    Err(error) => return Err(counts.failed_with(with_line(error, &numbers))),
+                }
             }
-            piece = pieces.next(), if lines.is_some() && chunk.bytes < room.bytes => {
+            piece = pieces.next(), if lines.is_some() && has_room => {
                 let piece = piece.map_err(|problem| counts.failed_with(problem))?;
                 take(piece, &mut lines, &mut chunk, &mut counts, &parse);
             }
@@ -170,64 +175,48 @@ fn take(
     lines: &mut Option<Lines>,
     chunk: &mut Chunk,
     counts: &mut Counts,
-    parse: &impl Fn(&Bytes) -> Result<ProduceRecord, BadLine>,
+    parse: &impl Fn(&[u8], &mut Records) -> Result<(), BadLine>,
 ) {
-    let mut line = |number, line| {
+    let line = |number, line: Line<'_>| {
         counts.summary.lines += 1;
         let parsed = match line {
-            Line::Text(text) => parse(&text),
+            Line::Text(text) => parse(text, &mut chunk.records),
             Line::TooLong => Err(BadLine {
                 code: Code::RecordTooLarge,
                 detail: format!("the line has more than {LINE_BYTES_MAX} bytes"),
             }),
         };
         match parsed {
-            Ok(record) => {
-                chunk.bytes += record.record.size() + RECORD_OVERHEAD;
-                chunk.records.push(record);
-                chunk.numbers.push(number);
-            }
+            Ok(()) => chunk.numbers.push(number),
             Err(bad) => counts.bad(number, bad),
         }
     };
     match piece {
         Some(piece) => {
             if let Some(lines) = lines {
-                lines.feed(piece, &mut line);
+                lines.feed(&piece, line);
             }
         }
         None => {
             if let Some(lines) = lines.take() {
-                lines.finish(&mut line);
+                lines.finish(line);
             }
         }
     }
 }
 
-/// Waits until there is room under the admission bound, then stores the chunk.
-async fn store(app: App, topic: Arc<TopicHandle>, chunk: Chunk) -> (Vec<u64>, Result<ProduceReply, Problem>) {
-    let admission = app.broker.admission();
-    let deadline = monotonic() + ROOM_WAIT;
-    while admission.in_flight() + chunk.bytes > admission.limit() && monotonic() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+async fn store(broker: Broker, chunk: Chunk) -> (Vec<u64>, Result<Tally, ProduceError>) {
+    (chunk.numbers, broker.produce_each(chunk.records).await)
+}
+
+/// The problem, with the line that it is about where the error names a record.
+fn with_line(error: ProduceError, numbers: &[u64]) -> Problem {
+    let line = index_of(&error).and_then(|index| numbers.get(index)).copied();
+    let problem = Problem::from(error);
+    match line {
+        Some(line) => problem.with("line", line),
+        None => problem,
     }
-    let request = ProduceRequest {
-        topic,
-        records: chunk.records,
-        idempotency: None,
-        expected_offsets: Vec::new(),
-        on_rejected: OnRejected::FailRecord,
-    };
-    let reply = app.broker.produce(request).await;
-    let reply = reply.map_err(|error| {
-        let line = index_of(&error).and_then(|index| chunk.numbers.get(index));
-        let problem = Problem::from(error);
-        match line {
-            Some(line) => problem.with("line", *line),
-            None => problem,
-        }
-    });
-    (chunk.numbers, reply)
 }
 
 /// The record that an error names.
@@ -251,18 +240,26 @@ fn index_of(error: &ProduceError) -> Option<usize> {
     }
 }
 
+// === impl Chunk ===
+
+impl Chunk {
+    fn new(topic: &Arc<TopicHandle>, bytes: usize) -> Self {
+        Self { records: Records::new(topic.clone(), bytes), numbers: Vec::new() }
+    }
+}
+
 // === impl Room ===
 
 impl Room {
     fn is_there(&mut self, chunk: &Chunk, budget: &Budget) -> bool {
-        if chunk.bytes >= self.bytes
+        if chunk.records.bytes() >= self.bytes
             && self.bytes < CHUNK_BYTES
             && let Ok(share) = budget.take(CHUNK_STEP)
         {
             self.shares.push(share);
             self.bytes += CHUNK_STEP;
         }
-        chunk.bytes < self.bytes
+        chunk.records.bytes() < self.bytes
     }
 }
 
@@ -279,6 +276,13 @@ impl BadLine {
     }
 }
 
+impl From<ProduceError> for BadLine {
+    fn from(error: ProduceError) -> Self {
+        let problem = Problem::from(error);
+        Self { code: problem.code(), detail: problem.detail().to_owned() }
+    }
+}
+
 // === impl Counts ===
 
 impl Counts {
@@ -289,25 +293,19 @@ impl Counts {
         }
     }
 
-    fn stored(&mut self, numbers: &[u64], reply: ProduceReply) {
-        for (produced, number) in reply.results.into_iter().zip(numbers) {
-            match produced.fate {
-                RecordFate::Stored => {
-                    let count = u64::from(produced.count);
-                    self.summary.stored += count;
-                    if let Some(offset) = produced.offset.filter(|_| count > 0) {
-                        let (records, last) = self.partitions.entry(produced.partition).or_default();
-                        *records += count;
-                        *last = (*last).max(offset + count - 1);
-                    }
-                }
-                RecordFate::Dropped => self.summary.dropped += 1,
-                RecordFate::DeadLettered => self.summary.dead_lettered += 1,
-                RecordFate::Rejected { deployment, reason } => {
-                    let detail = format!("deployment `{deployment}`: {reason}");
-                    self.bad(*number, BadLine { code: Code::RecordRejected, detail });
-                }
-            }
+    fn stored(&mut self, numbers: &[u64], tally: Tally) {
+        for part in tally.stored {
+            self.summary.stored += part.records;
+            let (records, last) = self.partitions.entry(part.partition).or_default();
+            *records += part.records;
+            *last = part.last_offset;
+        }
+        self.summary.dropped += tally.dropped;
+        self.summary.dead_lettered += tally.dead_lettered;
+        for Rejected { index, deployment, reason } in tally.rejected {
+            let line = numbers.get(index).copied().unwrap_or_default();
+            let detail = format!("deployment `{deployment}`: {reason}");
+            self.bad(line, BadLine { code: Code::RecordRejected, detail });
         }
     }
 

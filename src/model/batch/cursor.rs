@@ -14,6 +14,12 @@ impl<'a> Cursor<'a> {
         Self { bytes }
     }
 
+    /// What has not been read yet.
+    #[inline]
+    pub(in crate::model) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()

@@ -89,7 +89,7 @@ fn read_record<'a>(outer: &mut Cursor<'a>, header: &BatchHeader) -> Result<Recor
     let key = c.var_bytes()?;
     let value = c.var_bytes()?;
     let count = u32::try_from(c.varint()?).map_err(|_| BatchError::Malformed("negative header count"))?;
-    let headers = HeadersView { count, bytes: c.bytes };
+    let headers = HeadersView::Encoded { count, bytes: c.rest() };
     for _ in 0..count {
         read_header(&mut c)?;
     }

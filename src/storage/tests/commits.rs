@@ -167,6 +167,30 @@ async fn what_is_held_is_dropped_before_the_outcome_is_told() {
 }
 
 #[tokio::test]
+async fn only_a_commit_that_was_made_says_so() {
+    let (world, sink) = watched();
+    let log = &world.topic("orders", 1, &[]).await[0];
+    let made = Arc::new(AtomicUsize::new(0));
+    let commit = |expected: u64| {
+        let mut commit = Commit::new();
+        commit.append(log, batch(&["x"]));
+        commit.expect(log, expected);
+        let made = made.clone();
+        commit.when_made(move || {
+            made.fetch_add(1, Ordering::SeqCst);
+        });
+        commit
+    };
+    world.storage.commit(commit(0)).await.unwrap();
+    assert_eq!(made.load(Ordering::SeqCst), 1);
+    world.storage.commit(commit(0)).await.unwrap_err();
+    assert_eq!(made.load(Ordering::SeqCst), 1, "refused");
+    sink.fails.store(true, Ordering::SeqCst);
+    world.storage.commit(commit(1)).await.unwrap_err();
+    assert_eq!(made.load(Ordering::SeqCst), 1, "the outcome is unknown");
+}
+
+#[tokio::test]
 async fn a_failed_write_poisons_the_writer() {
     let (world, sink) = watched();
     let log = &world.topic("orders", 1, &[]).await[0];

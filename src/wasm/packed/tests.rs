@@ -48,7 +48,7 @@ fn what_is_packed_reads_back_by_the_same_layout() {
     let packed = buffer.pack(&inputs).unwrap();
     let entries: Vec<_> = (0u32..)
         .zip(packed.entries)
-        .map(|(source, e)| entry(source, Action::Emit, [e.key_len, e.value_len, e.headers_len as i32]))
+        .map(|(source, Entry(e))| entry(source, Action::Emit, [e.key_len, e.value_len, e.headers_len as i32]))
         .collect();
     let data = packed.data.to_vec();
     let outcomes = run(entries, &data).unwrap();

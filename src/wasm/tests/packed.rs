@@ -78,3 +78,25 @@ async fn input_arrives_packed() {
     let expected = b"k0ab\x01\0h\x01\0\0\0xk1c\x01\0h\x01\0\0\0x";
     assert_eq!(outputs[0].value, Content::Bytes(Bytes::from_static(expected)));
 }
+
+#[tokio::test]
+async fn entries_arrive_in_the_canonical_layout() {
+    // The answer's data are the input's entries, as one output's value.
+    let body = "(i32.store (i32.const 260) (i32.const 1024)) (i32.store (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 268) (local.get $in)) (i32.store (i32.const 272) (i32.mul (local.get $len) (i32.const 40)))
+        (i32.store8 (i32.const 1028) (i32.const 1))
+        (i32.store (i32.const 1056) (i32.const -1))
+        (i32.store (i32.const 1060) (i32.mul (local.get $len) (i32.const 40)))
+        (i32.store (i32.const 1064) (i32.const -2))";
+    let mut transformer = guest(body, "").transformer().await.unwrap();
+    let outcomes = transformer.process(&Records::of(&["ab", "c"]).inputs()).await.unwrap();
+    let Outcome::Emit(outputs) = &outcomes[0] else { panic!("{outcomes:?}") };
+    let mut expected = Vec::new();
+    for (offset, value_len) in [(0u64, 2i32), (1, 1)] {
+        expected.extend([0u32, 3].map(u32::to_le_bytes).concat());
+        expected.extend(offset.to_le_bytes());
+        expected.extend((1000 + offset).to_le_bytes());
+        expected.extend([2, value_len, 8, 0].map(i32::to_le_bytes).concat());
+    }
+    assert_eq!(outputs[0].value, Content::Bytes(expected.into()));
+}

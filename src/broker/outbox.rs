@@ -1,0 +1,111 @@
+//! Records on their way to any number of topics, as part of a commit that has its own reason: what processors emit,
+//! what transforms send elsewhere, dead letters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::produce::RECORD_FRAMING_MAX;
+use super::{Broker, TopicHandle};
+use crate::model::batch::{BatchBuilder, HEADER_LEN};
+use crate::model::partitioner::partition_of;
+use crate::model::{Partition, RecordView, TopicName};
+use crate::storage::Commit;
+
+/// Why a record cannot be put.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxError {
+    /// Its topic is not there: nobody's record is to blame.
+    #[error("{source}")]
+    Gone {
+        /// where it was to go
+        topic: TopicName,
+        /// as the catalog says it
+        source: super::TopicError,
+    },
+    /// Larger than its topic allows.
+    #[error("an output of {found} bytes, topic `{topic}` allows {limit} (max.message.bytes)")]
+    TooLarge {
+        /// where it was to go
+        topic: TopicName,
+        /// its bytes
+        found: usize,
+        /// the bound
+        limit: usize,
+    },
+}
+
+/// Batches under construction: one for each topic partition, or more where the topic's limit asks for it. Records of
+/// one partition keep their order.
+#[derive(Default)]
+pub struct Outbox {
+    /// few, so that looking through them is quicker than hashing a name for each record
+    topics: Vec<Bound>,
+    count: u64,
+}
+
+/// What is bound for one topic.
+struct Bound {
+    topic: Arc<TopicHandle>,
+    batches: BTreeMap<Partition, Vec<BatchBuilder>>,
+}
+
+impl Outbox {
+    /// Records so far.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds a record to its topic, by its key or on the partition of the number `fallback`.
+    ///
+    /// # Errors
+    /// See [`OutboxError`]; then the record is not in.
+    pub fn push(
+        &mut self,
+        broker: &Broker,
+        topic: &TopicName,
+        fallback: Partition,
+        record: &RecordView<'_>,
+    ) -> Result<(), OutboxError> {
+        let bound = match self.topics.iter().position(|bound| bound.topic.name() == topic) {
+            Some(index) => &mut self.topics[index],
+            None => {
+                let gone = |source| OutboxError::Gone { topic: topic.clone(), source };
+                let topic = broker.topic(topic.as_str()).map_err(gone)?;
+                self.topics.push(Bound { topic, batches: BTreeMap::new() });
+                self.topics.last_mut().expect("it was pushed just now")
+            }
+        };
+        let limit = bound.topic.topic.config.message_bytes_max();
+        let (found, size) = (record.size(), record.size() + RECORD_FRAMING_MAX);
+        if size + HEADER_LEN > limit {
+            return Err(OutboxError::TooLarge { topic: topic.clone(), found, limit });
+        }
+
+        let partitions = bound.topic.topic.partitions.max(1);
+        let partition = record.key.map_or(fallback % partitions, |key| partition_of(key, partitions));
+        let batches = bound.batches.entry(partition).or_default();
+        match batches.last_mut() {
+            Some(open) if open.size() + size <= limit => open.push_view(record),
+            _ => {
+                let mut open = BatchBuilder::with_capacity(size);
+                open.push_view(record);
+                batches.push(open);
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Appends everything to the commit.
+    pub fn write_into(self, commit: &mut Commit) {
+        for Bound { topic, batches } in self.topics {
+            let codec = topic.topic.config.codec();
+            for (partition, batches) in batches {
+                let Some(log) = topic.log(partition) else { continue };
+                for batch in batches.into_iter().filter_map(|builder| builder.finish(codec)) {
+                    commit.append(log, batch);
+                }
+            }
+        }
+    }
+}
