@@ -16,6 +16,7 @@ use crate::kafka::{self, Advertised};
 use crate::model::limits::INSTANCES_MAX;
 use crate::pipelines::{self, Pipelines};
 use crate::registry::{self, Registry};
+use crate::runtime::build;
 use crate::runtime::clock::Clock;
 use crate::runtime::shutdown::{self, Shutdown};
 use crate::runtime::tasks::{self, GuestThreads};
@@ -65,7 +66,7 @@ async fn serve(
     config: Config,
     listening: impl FnOnce(&Addresses) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting: {}", config.summary());
+    tracing::info!(version = build::VERSION, commit = build::COMMIT, "starting: {}", config.summary());
     // Before anything is opened, so that a signal during recovery is not lost, and a taken address is told at once.
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(&config).await?;

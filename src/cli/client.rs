@@ -90,6 +90,11 @@ impl Call {
     }
 }
 
+/// Segments that mean "here" and "one up" in every URL, however they are escaped.
+pub(super) fn is_dots(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
 // === impl Client ===
 
 impl Client {
@@ -131,6 +136,9 @@ impl Client {
 
     /// The answer, whatever its status.
     pub(super) async fn send_any(&self, call: Call) -> Result<Response, Failure> {
+        if let Some(name) = call.path.iter().find(|segment| is_dots(segment)) {
+            return Err(Failure::Usage(format!("`{name}` is no name: a path cannot hold it")));
+        }
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&call.path);

@@ -50,6 +50,9 @@ pub(super) async fn run(session: &Session, args: Deploy) -> Result<(), Failure> 
         let state = at(&view, "/state");
         let revision = at(&view, "/revision");
         session.out.done(&view, &format!("deployment `{name}` is {state}, revision {revision}"))?;
+        for note in view.get("notes").and_then(Value::as_array).into_iter().flatten() {
+            session.out.hint(format!("deployment `{name}`: {}", note.as_str().unwrap_or_default()));
+        }
     }
     Ok(())
 }

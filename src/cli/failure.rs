@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::hints;
 use crate::telemetry::chain;
 
 /// Why a command did not do what it should.
@@ -152,7 +153,7 @@ impl Problem {
         for frame in self.body.get("backtrace").and_then(Value::as_array).into_iter().flatten().take(20) {
             let _ = writeln!(text, "    {}", frame.as_str().unwrap_or_default());
         }
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = hints::of(&self.code).or(self.hint.as_deref()) {
             let _ = writeln!(text, "hint: {hint}");
         }
         let code = if self.code.is_empty() { "" } else { " " };
@@ -203,8 +204,8 @@ mod tests {
             br#"{"status":422,"code":"invalid_record","detail":"2 records are invalid","hint":"see format=",
             "instance":"req_1","errors":[{"pointer":"/records/3/partition","detail":"must be < 4"}]}"#;
         let text = Failure::Problem(Box::new(Problem::read(422, None, body))).report(false).unwrap();
-        let expected = "error: 2 records are invalid\n  /records/3/partition: must be < 4\nhint: see format=\n\
-                        (422 invalid_record, request req_1)\n";
+        let expected = "error: 2 records are invalid\n  /records/3/partition: must be < 4\n\
+                        hint: each wrong place is named above\n(422 invalid_record, request req_1)\n";
         assert_eq!(text, expected);
     }
 

@@ -10,6 +10,7 @@ mod consume;
 mod deploy;
 mod deployment;
 mod failure;
+mod hints;
 mod module;
 mod new_module;
 mod output;

@@ -126,7 +126,7 @@ async fn push(
 ) -> Result<(), Failure> {
     let path = match file {
         Some(path) => path,
-        None => built_here()?,
+        None => built_in(&session.cargo_target)?,
     };
     let bytes =
         std::fs::read(&path).map_err(|e| Failure::local(&format!("cannot read {}", path.display()), e))?;
@@ -136,7 +136,7 @@ async fn push(
     }
 
     let call = if dry_run {
-        Call::post(&["v1", "modules", "validate"])
+        Call::post(&["v1", "modules", name, "validate"])
     } else {
         Call::put(&["v1", "modules", name]).query_some("version", version)
     };
@@ -159,10 +159,10 @@ async fn push(
     session.out.done(&answer, &line)
 }
 
-/// The one component below `target/`, built by cargo for the guest target in the working directory.
-fn built_here() -> Result<PathBuf, Failure> {
-    let folder = Path::new("target/wasm32-unknown-unknown/release");
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+/// The one component that cargo has built for the guest target below its target directory.
+fn built_in(target: &Path) -> Result<PathBuf, Failure> {
+    let folder = target.join("wasm32-unknown-unknown/release");
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path());
     let mut found: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "wasm")).collect();
     found.sort();
     match (found.pop(), found.is_empty()) {

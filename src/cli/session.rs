@@ -1,6 +1,7 @@
 //! What every client command has at hand: the server, the output, and the question before a deletion.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{Color, Global};
@@ -18,6 +19,8 @@ pub(super) struct Session {
     pub(super) out: Output,
     pub(super) timeout: Duration,
     pub(super) verbose: bool,
+    /// where cargo builds what is started in the working directory
+    pub(super) cargo_target: PathBuf,
     yes: bool,
 }
 
@@ -29,6 +32,7 @@ impl Session {
             out: Output::new(global.output.clone(), global.quiet),
             timeout: global.timeout,
             verbose: global.verbose > 0,
+            cargo_target: vars.value(env::CARGO_TARGET_DIR).unwrap_or("target").into(),
             yes: global.yes,
         })
     }

@@ -1,9 +1,11 @@
 //! `millstream state`: what processors keep.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::Call;
+use super::client::{Call, is_dots};
 use super::consume::Encoding;
 use super::failure::Failure;
 use super::output::{Column, Format, at, first, size};
@@ -113,6 +115,8 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             let mut path = vec!["v1", "deployments", &deployment, "stores", &store, "keys"];
             let call = if key_base64 {
                 Call::get(&path).query("key_base64", key.as_str())
+            } else if is_dots(&key) {
+                Call::get(&path).query("key_base64", STANDARD.encode(&key))
             } else {
                 path.push(&key);
                 Call::get(&path)

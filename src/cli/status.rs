@@ -8,6 +8,8 @@ use super::deployment::{COLUMNS, worst_error};
 use super::failure::Failure;
 use super::output::{at, human_bytes, render_fields, render_table, thousands};
 use super::session::Session;
+use crate::runtime::build;
+use crate::wasm;
 
 /// One screen: health, topics, deployments
 #[derive(Args)]
@@ -75,9 +77,14 @@ fn failing_checks(readiness: &Value) -> String {
 
 /// What this binary is.
 pub(super) fn version(session: &Session) -> Result<(), Failure> {
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    let version = json!({"version": env!("CARGO_PKG_VERSION"), "target": target});
-    session.out.one(&version, |v| format!("millstream {} ({target})\n", at(v, "/version")))
+    let (target, engine) = (build::target(), wasm::engine_version());
+    let version = json!({
+        "version": build::VERSION, "commit": build::COMMIT, "engine": engine, "target": target,
+    });
+    session.out.one(&version, |v| {
+        let commit = build::COMMIT.map(|commit| format!(", commit {commit}")).unwrap_or_default();
+        format!("millstream {} ({target}, {engine}{commit})\n", at(v, "/version"))
+    })
 }
 
 #[cfg(test)]

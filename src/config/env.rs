@@ -9,6 +9,8 @@ pub const PREFIX: &str = "MILLSTREAM_";
 pub const CONFIG: &str = "MILLSTREAM_CONFIG";
 /// Address of the server for the client commands, like `--url`.
 pub const URL: &str = "MILLSTREAM_URL";
+/// Where cargo builds, for `module push` without a file.
+pub const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
 /// Any value: no colours (<https://no-color.org>).
 pub const NO_COLOR: &str = "NO_COLOR";
 

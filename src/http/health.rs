@@ -9,6 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::error::Problem;
 use super::extract::{NoQuery, Query};
+use crate::runtime::build;
+use crate::wasm;
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -52,6 +54,11 @@ pub(super) struct Check {
 pub(super) struct Version {
     name: &'static str,
     version: &'static str,
+    /// what it was built from, when its builder said so
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<&'static str>,
+    /// what runs the components, such as `wasmtime 48.0.8`
+    engine: String,
     /// such as `x86_64-linux`
     target: String,
 }
@@ -104,8 +111,9 @@ pub(super) async fn readyz(
     responses((status = 200, description = "the build", body = Version)),
 )]
 pub(super) async fn version(Query(NoQuery {}): Query<NoQuery>) -> Result<axum::Json<Version>, Problem> {
-    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
-    Ok(axum::Json(Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION"), target }))
+    let (name, version, commit) = (env!("CARGO_PKG_NAME"), build::VERSION, build::COMMIT);
+    let (engine, target) = (wasm::engine_version(), build::target());
+    Ok(axum::Json(Version { name, version, commit, engine, target }))
 }
 
 /// Metrics for Prometheus

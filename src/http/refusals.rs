@@ -174,6 +174,7 @@ impl From<StateError> for Problem {
             StateError::UnknownTask { .. } => Code::TaskNotFound,
             StateError::Behind { .. } => Code::StateBehind,
             StateError::NotAnInput { .. } => Code::NotAnInput,
+            StateError::TooMuch { .. } => Code::AnswerTooLarge,
             StateError::State(ref source) => state_code(source),
             StateError::Read(ref source) => read_code(source),
         };

@@ -285,7 +285,8 @@ impl Pipelines {
     /// # Errors
     /// `Unknown`, `Inline`, `Commit`.
     pub async fn pause(&self, name: &str) -> Result<DeploymentView, DeployError> {
-        self.set_desired(name, Desired::Paused, "paused").await
+        self.set_desired(name, Desired::Paused, "paused").await?;
+        self.settled(name).await
     }
 
     /// Lets them go on.
@@ -293,7 +294,8 @@ impl Pipelines {
     /// # Errors
     /// `Unknown`, `Inline`, `Commit`.
     pub async fn resume(&self, name: &str) -> Result<DeploymentView, DeployError> {
-        self.set_desired(name, Desired::Running, "resumed").await
+        self.set_desired(name, Desired::Running, "resumed").await?;
+        self.settled(name).await
     }
 
     async fn set_desired(
@@ -336,8 +338,9 @@ impl Pipelines {
     /// # Errors
     /// `Unknown`.
     pub async fn restart(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
-        let name = name.to_owned();
-        self.change(async move |pipelines: Self| pipelines.restart_whole(&name, only_failed).await).await
+        let own = name.to_owned();
+        self.change(async move |pipelines: Self| pipelines.restart_whole(&own, only_failed).await).await?;
+        self.settled(name).await
     }
 
     async fn restart_whole(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {

@@ -144,6 +144,12 @@ pub enum StateError {
         /// as asked
         partition: Partition,
     },
+    /// The values of all keys together.
+    #[error("the values have more than {limit} bytes together")]
+    TooMuch {
+        /// bytes
+        limit: usize,
+    },
     /// The state could not be read.
     #[error("the state could not be read")]
     State(#[from] crate::state::Error),

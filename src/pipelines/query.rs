@@ -109,7 +109,8 @@ impl Pipelines {
         Ok(stores.into_iter().map(|(name, (keys, bytes))| StoreView { name, keys, bytes }).collect())
     }
 
-    /// Values of keys. Keys of different tasks are read from each task's own snapshot.
+    /// Values of keys, of at most [`READ_BYTES_MAX`] together. Keys of different tasks are read from each task's own
+    /// snapshot.
     ///
     /// # Errors
     /// See [`StateError`].
@@ -132,18 +133,22 @@ impl Pipelines {
         let read = move |storage: &crate::storage::Storage| {
             let mut values = vec![None; count];
             let mut positions = Positions::new();
+            let mut room = READ_BYTES_MAX;
             for (task, indices) in by_task {
                 let wanted: Vec<_> = indices.iter().map(|i| keys[*i].clone()).collect();
-                let (found, at) =
-                    committed::get_many(storage, TaskId { task, ..generation }, &store, &wanted)?;
+                let id = TaskId { task, ..generation };
+                let Some((found, at)) = committed::get_many(storage, id, &store, &wanted, &mut room)? else {
+                    return Ok(None);
+                };
                 positions.extend(at);
                 for (index, value) in indices.into_iter().zip(found) {
                     values[index] = value;
                 }
             }
-            Ok::<_, crate::state::Error>((values, positions))
+            Ok::<_, crate::state::Error>(Some((values, positions)))
         };
-        let (values, positions) = self.broker().storage().on_reader(read).await??;
+        let read = self.broker().storage().on_reader(read).await??;
+        let (values, positions) = read.ok_or(StateError::TooMuch { limit: READ_BYTES_MAX })?;
         Ok(StateRead { values, position: self.named(&positions) })
     }
 

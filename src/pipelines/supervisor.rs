@@ -15,7 +15,7 @@ use super::task::{Order, Task};
 use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
 use crate::broker::inline::{Chain, Stage};
 use crate::broker::{Broker, catalog::Use};
-use crate::model::deployment::{Deployment, DeploymentKind, Desired};
+use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
 use crate::model::module::Digest;
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
@@ -24,6 +24,9 @@ use crate::wasm::Fault;
 
 /// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
 const STOP_WAIT: Duration = Duration::from_secs(20);
+
+/// How long the answer to a change waits for tasks to begin; opening one takes milliseconds.
+const SETTLE_WAIT: Duration = Duration::from_secs(2);
 
 /// Bounds of all deployments together.
 #[derive(Debug, Clone, Copy)]
@@ -201,6 +204,24 @@ impl Pipelines {
         Ok(self.entry(name)?.view())
     }
 
+    /// The deployment as it is once every task has taken up what it was told, or after a moment: then the answer to a
+    /// change says what came of it.
+    pub(super) async fn settled(&self, name: &str) -> Result<DeploymentView, DeployError> {
+        let entry = self.entry(name)?;
+        let begun = async {
+            for task in &entry.tasks {
+                let mut changed = task.status.watch();
+                while task.status.state() == DeploymentState::Starting {
+                    if changed.changed().await.is_err() {
+                        break;
+                    }
+                }
+            }
+        };
+        let _ = tokio::time::timeout(SETTLE_WAIT, begun).await;
+        self.describe(name)
+    }
+
     /// The deployments that run this code.
     pub fn users_of(&self, digest: Digest) -> Vec<DeploymentName> {
         let uses = |e: &Entry| e.deployment.digest == digest && e.deployment.desired != Desired::Retired;
@@ -262,11 +283,22 @@ impl Entry {
             totals,
             tasks,
             last_error,
+            notes: notes(&deployment.spec),
             spec: deployment.spec.clone(),
             created_ms: deployment.created_ms,
             updated_ms: deployment.updated_ms,
         }
     }
+}
+
+/// What no rule forbids: code that emits nothing needs no output.
+fn notes(spec: &DeploymentSpec) -> Vec<String> {
+    let mut notes = Vec::new();
+    if spec.kind == DeploymentKind::Processor && spec.output.default.is_none() {
+        let note = "there is no output.default: a record that the code emits without a route is an error";
+        notes.push(note.to_owned());
+    }
+    notes
 }
 
 /// The worst state of any task is the deployment's.

@@ -169,6 +169,15 @@ impl Task {
                 Err(error) => return Err(self.failed("topic_gone", error.to_string())),
             };
             if let Some(log) = topic.log(self.status.partition) {
+                if !stored.contains_key(&(log.topic_id(), log.partition()))
+                    && stored.keys().any(|(id, _)| self.shared.broker.topic_by_id(*id).is_none())
+                {
+                    let text = format!(
+                        "topic `{name}` was deleted and created again, the state belongs to the records of the old \
+                         one; rewind to earliest with the state kept or cleared"
+                    );
+                    return Err(self.failed("topic_replaced", text));
+                }
                 self.next.push(self.beginning(&stored, log.topic_id(), log.partition()));
                 self.inputs.push(TaskInput { topic: name.clone(), log: log.clone() });
             }

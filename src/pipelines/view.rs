@@ -51,6 +51,9 @@ pub struct DeploymentView {
     /// the last error of any task
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<ErrorView>,
+    /// what is allowed and may yet surprise
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// as applied
     #[schema(value_type = Object)]
     pub spec: DeploymentSpec,

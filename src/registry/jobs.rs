@@ -91,7 +91,7 @@ impl Table {
 }
 
 impl Registry {
-    /// Starts an upload and answers at once.
+    /// Starts an upload and answers at once. `held` is dropped when it has ended: what keeps room for its bytes.
     ///
     /// # Errors
     ///
@@ -101,6 +101,7 @@ impl Registry {
         name: ModuleName,
         version: Option<Version>,
         bytes: Bytes,
+        held: impl Send + 'static,
     ) -> Result<JobId, UploadError> {
         let started = self.0.jobs.0.lock().start(name.clone(), self.0.clock.now_ms());
         let id = started.ok_or(UploadError::Busy)?;
@@ -108,6 +109,7 @@ impl Registry {
         // Its owner is the table: the task ends with the upload, which is bounded by the compiler's time.
         tasks::spawn("module-upload", async move {
             let result = registry.upload(&name, version, bytes).await;
+            drop(held);
             let finished_ms = registry.0.clock.now_ms();
             let state = match result {
                 Ok(uploaded) => JobState::Done { uploaded, finished_ms },

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -251,8 +252,9 @@ async fn the_queue_of_compilations_is_bounded() {
 async fn an_upload_in_the_background_tells_how_it_ended() {
     let fixture = Fixture::new();
     let registry = fixture.open(fixture.compiler());
-    let good = registry.start_upload(name("m"), None, module()).unwrap();
-    let bad = registry.start_upload(name("n"), None, Bytes::from_static(b"MZ")).unwrap();
+    let held = Arc::new(());
+    let good = registry.start_upload(name("m"), None, module(), held.clone()).unwrap();
+    let bad = registry.start_upload(name("n"), None, Bytes::from_static(b"MZ"), held.clone()).unwrap();
     let ended = async |id| loop {
         match registry.job(id).unwrap().state {
             JobState::Running => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -261,5 +263,6 @@ async fn an_upload_in_the_background_tells_how_it_ended() {
     };
     assert!(matches!(ended(good).await, JobState::Done { uploaded, .. } if uploaded.created));
     assert!(matches!(ended(bad).await, JobState::Failed { .. }));
+    assert_eq!(Arc::strong_count(&held), 1, "what keeps room for the bytes goes with the job");
     assert!(registry.job(JobId(99)).is_none());
 }

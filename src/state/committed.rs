@@ -59,22 +59,34 @@ pub fn get(
     store: &str,
     key: &[u8],
 ) -> Result<(Option<Bytes>, Positions), ReadError> {
-    let (mut values, positions) = get_many(storage, id, store, &[key])?;
-    Ok((values.pop().flatten(), positions))
+    let reader = storage.state();
+    let view = reader.view();
+    Ok((view.value(&keys::entry(id, store, key))?, positions_of(&view, id)?))
 }
 
-/// The values of keys in their order, and the positions that they are made of.
+/// Values that belong together, one per key in their order, and the positions that they are made of.
+pub type Values = (Vec<Option<Bytes>>, Positions);
+
+/// The values of keys. `room` is what they may take in bytes; it shrinks by what they do. `None`: they do not fit.
 pub fn get_many<K: AsRef<[u8]>>(
     storage: &Storage,
     id: TaskId,
     store: &str,
     keys: &[K],
-) -> Result<(Vec<Option<Bytes>>, Positions), ReadError> {
+    room: &mut usize,
+) -> Result<Option<Values>, ReadError> {
     let reader = storage.state();
     let view = reader.view();
-    let value = |key: &K| view.value(&keys::entry(id, store, key.as_ref()));
-    let values = keys.iter().map(value).collect::<Result<_, _>>()?;
-    Ok((values, positions_of(&view, id)?))
+    let mut values = Vec::with_capacity(keys.len());
+    for key in keys {
+        let value = view.value(&keys::entry(id, store, key.as_ref()))?;
+        match room.checked_sub(value.as_ref().map_or(0, Bytes::len)) {
+            Some(left) => *room = left,
+            None => return Ok(None),
+        }
+        values.push(value);
+    }
+    Ok(Some((values, positions_of(&view, id)?)))
 }
 
 /// A page of a store.

@@ -235,7 +235,7 @@ fn modules() -> Vec<Case> {
         with(WASM, case("PUT /v1/modules/m", "hello", 422, "invalid_module")),
         with(WASM, case("PUT /v1/modules/m", truncated, 422, "invalid_module")),
         with(WASM, case("PUT /v1/modules/m", prebuilt("wrong-world"), 422, "invalid_module")),
-        with(WASM, case("POST /v1/modules/validate", "\0asm\x01\0\0\0", 422, "invalid_module")),
+        with(WASM, case("POST /v1/modules/validate/validate", "\0asm\x01\0\0\0", 422, "invalid_module")),
         with(WASM, case("PUT /v1/modules/m?version=one", "x", 400, "invalid_query")),
         with(
             WASM,

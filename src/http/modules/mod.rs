@@ -58,8 +58,8 @@ pub(super) async fn upload(
     if header_text(&headers, &PREFER)?
         .is_some_and(|p| p.split([',', ';']).any(|w| w.trim() == "respond-async"))
     {
-        let id = app.registry.start_upload(path.name, version, bytes)?;
-        drop(share);
+        // The job holds the bytes, and with them their share of the budget.
+        let id = app.registry.start_upload(path.name, version, bytes, share)?;
         let job = app
             .registry
             .job(id)
@@ -84,15 +84,18 @@ pub(super) async fn upload(
 
 /// Check a module without storing it
 #[utoipa::path(
-    post, path = "/v1/modules/validate", tag = "modules",
+    post, path = "/v1/modules/{name}/validate", tag = "modules", params(ModulePath),
     request_body(content((Vec<u8> = "application/wasm"), (Vec<u8> = "application/octet-stream"))),
     responses((status = 200, description = "it could be uploaded", body = ValidationReport), Unprocessable),
 )]
 pub(super) async fn validate(
     State(app): State<App>,
+    Path(path): Path<ModulePath>,
     Query(NoQuery {}): Query<NoQuery>,
     request: Request,
 ) -> Result<axum::Json<ValidationReport>, Problem> {
+    // The name has been checked by being read; nothing else hangs on it.
+    drop(path);
     let (_, Whole { bytes, share }) = wasm_body(&app, request).await?;
     let Report { digest, size, inspected } = app.registry.validate(bytes).await?;
     drop(share);

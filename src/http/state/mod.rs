@@ -33,7 +33,7 @@ use crate::model::module::Digest;
 use crate::model::{Offset, Partition, TopicName};
 use crate::pipelines::{ScanPage, StateAt, StateScan, StoreView};
 
-/// Keys of one multi-get; with the largest values they make 90 MiB.
+/// Keys of one multi-get.
 const KEYS_MAX: usize = 100;
 /// Entries of a page unless asked otherwise.
 const ENTRIES_DEFAULT: usize = 100;

@@ -1,0 +1,82 @@
+//! What to do about a problem, in the words of the command line. The server's hints speak of paths, methods and headers;
+//! where such a hint would send somebody from here to `curl`, this table has another. Codes that are not in it keep the
+//! server's hint, which says the same in any interface.
+
+/// The hint for a code, if the server's would not do.
+pub(super) fn of(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "topic_not_found" => {
+            "`millstream topic list` shows what is there, `millstream topic create NAME` makes a topic"
+        }
+        "partition_not_found" => "`millstream topic describe NAME` tells how many partitions there are",
+        "module_not_found" => {
+            "`millstream module list` shows what is there, `millstream module push NAME` uploads"
+        }
+        "deployment_not_found" => "`millstream deployment list` shows what is there",
+        "store_not_found" => {
+            "stores come into being when the code first writes to them; `millstream state stores DEPLOYMENT` lists them"
+        }
+        "key_not_found" => {
+            "state is kept under the record's key; --after and --wait wait for a record of yours"
+        }
+        "topic_exists" => "`millstream topic alter` changes a topic that is there",
+        "topic_in_use" => "delete the deployments first, or say --force",
+        "invalid_topic_config" => "`millstream topic describe NAME` shows the settings of a topic",
+        "offset_expired" | "cursor_expired" => "read with --from earliest",
+        "offset_out_of_range" => "read with --from latest, and with --follow to wait for the next record",
+        "precondition_failed" => "somebody else changed it meanwhile; look at it and try again",
+        "body_too_large" => "send less at once: --batch takes the records of one request",
+        "record_too_large" => {
+            "`millstream topic alter NAME --config max.message.bytes=…` allows larger records, or make the record smaller"
+        }
+        "invalid_body" | "invalid_record" | "record_rejected" | "invalid_deployment" => {
+            "each wrong place is named above"
+        }
+        "invalid_query" | "invalid_header" | "invalid_path" | "method_not_allowed" | "route_not_found" => {
+            "if names and values are right, this command and the server are of different versions: compare `millstream \
+             version` with `millstream status`"
+        }
+        "not_acceptable" => "--format base64 shows any value",
+        "transform_failed" => {
+            "`millstream deployment describe NAME` and `millstream deployment logs NAME` show why; fix or delete the \
+             deployment, or set on_fault: open"
+        }
+        "state_behind" => {
+            "repeat, or with a longer --wait; `millstream deployment describe NAME` shows its lag and errors"
+        }
+        "overloaded" | "compiler_busy" => "repeat after a moment",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::codes::Code;
+
+    /// Words that only somebody who speaks HTTP can follow.
+    const FOREIGN: [&str; 9] =
+        ["GET ", "POST ", "PUT ", "PATCH ", "ETag", "Allow header", "?force", "wait=", "errors[]"];
+
+    #[test]
+    fn no_hint_sends_a_user_of_the_command_line_to_http() {
+        for code in Code::ALL {
+            let entry = code.entry();
+            let shown = of(entry.name).unwrap_or(entry.cure);
+            let foreign: Vec<_> = FOREIGN.iter().filter(|word| shown.contains(**word)).collect();
+            assert!(foreign.is_empty(), "{}: {shown:?} says {foreign:?}", entry.name);
+        }
+    }
+
+    #[test]
+    fn only_codes_that_exist_have_a_hint() {
+        let text = include_str!("hints.rs");
+        let table = text.split("Some(match").nth(1).unwrap().split("_ => return None").next().unwrap();
+        for name in table
+            .split('"')
+            .filter(|s| s.contains('_') && s.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        {
+            assert!(Code::find(name).is_some(), "{name}");
+        }
+    }
+}
