@@ -31,6 +31,8 @@ const READER_THREADS: usize = 4;
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 /// How often idempotency keys that are past their time are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
+/// Transactions that take too long are looked for: their timeouts are whole seconds, mostly a minute.
+const TIME_OUT_EVERY: Duration = Duration::from_secs(1);
 /// What the end of the runtime waits for tasks that did not stop by themselves.
 const RUNTIME_STOP: Duration = Duration::from_secs(2);
 /// After a second signal, as a shell reports a death by SIGINT.
@@ -245,12 +247,22 @@ fn this_program() -> anyhow::Result<PathBuf> {
 async fn upkeep(metrics: Metrics, broker: Broker) {
     let mut fold = tokio::time::interval(UPKEEP_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
+    let mut time_out = tokio::time::interval(TIME_OUT_EVERY);
     loop {
         tokio::select! {
             _ = fold.tick() => metrics.upkeep(),
+            _ = time_out.tick() => {
+                broker.abort_timed_out_transactions().await;
+            }
             _ = expire.tick() => {
                 if let Err(error) = broker.expire_idempotency_keys().await {
                     tracing::warn!(%error, "old idempotency keys could not be deleted; tried again in a minute");
+                }
+                if let Err(error) = broker.expire_producers().await {
+                    tracing::warn!(%error, "silent producers could not be forgotten; tried again in a minute");
+                }
+                if let Err(error) = broker.expire_transactional_ids().await {
+                    tracing::warn!(%error, "unused transactional ids could not be forgotten; tried again in a minute");
                 }
             }
         }

@@ -135,6 +135,13 @@ impl Catalog {
         self.topics.store(Arc::new(topics));
     }
 
+    /// The logs of all topics.
+    pub(super) fn logs(&self) -> HashMap<(TopicId, Partition), Arc<Log>> {
+        let topics = self.topics.load();
+        let logs = topics.values().flat_map(|topic| topic.logs());
+        logs.map(|log| ((log.topic_id(), log.partition()), log.clone())).collect()
+    }
+
     fn find(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
         let topics = self.topics.load();
         if let Some(handle) = topics.get(name) {
@@ -355,8 +362,9 @@ impl Broker {
         }
         catalog.replace(&name, None);
         let deleted = self.0.storage.delete_topic(handle.id()).await;
-        if deleted.is_err() {
-            catalog.replace(&name, Some(handle.clone()));
+        match &deleted {
+            Ok(()) => self.0.producers.forget_topic(handle.id()),
+            Err(_) => catalog.replace(&name, Some(handle.clone())),
         }
         deleted.map_err(|e| failed(&name, e))
     }

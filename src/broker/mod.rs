@@ -2,33 +2,48 @@
 //! Knows nothing of HTTP statuses or Kafka error codes: the doors translate its errors.
 
 pub mod admission;
+pub mod append;
 pub mod catalog;
 pub mod dead_letter;
 pub mod error;
+pub mod fetch;
 pub mod idempotency;
 pub mod inline;
 mod lane;
 pub mod outbox;
 pub mod output;
 pub mod produce;
+mod producers;
 pub mod read;
 pub mod runtime_config;
 mod topic_change;
+pub mod transactions;
 
+#[cfg(test)]
+mod tests;
+
+use std::num::NonZero;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
+use crate::model::limits::WATCHED_PARTITIONS_MAX;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::GuestHandle;
 use crate::storage::Storage;
 
+pub use append::{AppendEntry, AppendError, AppendReply, AppendRequest, Appended, TransactionOf};
 pub use catalog::TopicHandle;
 pub use error::{ProduceError, ReadError, TopicError};
+pub use fetch::{FetchPartition, FetchRequest, Fetched, Isolation, OffsetFound, OffsetQuery, WaitPoint};
 pub use produce::{
     IdempotencyKey, NewRecord, ProduceReply, ProduceRequest, Produced, RecordFate, Records, Tally,
 };
+pub use producers::ProducerView;
 pub use read::{Cursor, OffsetSpec, Page, ReadLimits};
 pub use runtime_config::RuntimeConfigError;
 pub use topic_change::{NewTopic, TopicChange};
+pub use transactions::{Initialize, ProducerDetail, TransactionError, TransactionView};
 
 /// Handle of the broker; cheap to clone.
 #[derive(Clone)]
@@ -42,13 +57,19 @@ struct Inner {
     runtime_config: runtime_config::RuntimeConfig,
     admission: admission::Admission,
     idempotency: idempotency::Idempotency,
+    producers: producers::Producers,
+    transactions: transactions::Transactions,
+    /// batches that are checked beside the network's threads at the same time
+    heavy: Arc<Semaphore>,
+    /// partitions that may be watched for records at the same time
+    watchers: Semaphore,
 }
 
 impl Broker {
     /// Takes the topics of an opened storage into use.
     ///
     /// # Errors
-    /// When the tables of idempotency keys and of settings cannot be read.
+    /// When the rows of idempotency keys, settings, producers or transactions cannot be read.
     pub fn open(
         storage: Storage,
         guests: GuestHandle,
@@ -56,11 +77,20 @@ impl Broker {
     ) -> Result<Self, crate::storage::ReadError> {
         let idempotency = idempotency::Idempotency::load(&storage, &clock, storage.admission_bytes() / 2)?;
         let runtime_config = runtime_config::RuntimeConfig::load(&storage)?;
+        let catalog = catalog::Catalog::open(&storage, clock.clone(), runtime_config.topic_defaults());
+        let logs = catalog.logs();
+        let producers = producers::Producers::load(&storage, &logs)?;
+        let transactions = transactions::Transactions::load(&storage, logs.values(), clock.now_ms())?;
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self(Arc::new(Inner {
-            catalog: catalog::Catalog::open(&storage, clock.clone(), runtime_config.topic_defaults()),
+            catalog,
             runtime_config,
             admission: admission::Admission::new(storage.admission_bytes()),
             idempotency,
+            producers,
+            transactions,
+            heavy: Arc::new(Semaphore::new(cores)),
+            watchers: Semaphore::new(WATCHED_PARTITIONS_MAX),
             storage,
             clock,
             guests,

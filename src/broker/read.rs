@@ -1,8 +1,10 @@
-//! Reading records: pages of one partition, pages of all partitions merged, positions from times.
+//! Reading records: pages of one partition, pages of all partitions merged, positions from times. Readers see committed
+//! records and stop at the first open transaction, unless they ask for everything.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fetch::{Isolation, Visible, WaitPoint};
 use super::{Broker, ReadError, TopicHandle};
 use crate::model::batch::{BatchError, RecordBatch};
 use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
@@ -18,6 +20,8 @@ pub struct ReadLimits {
     pub bytes: usize,
     /// when there is nothing, wait so long for the first record
     pub wait: Duration,
+    /// which records
+    pub isolation: Isolation,
 }
 
 /// Records of one partition.
@@ -38,7 +42,7 @@ pub struct Page {
 pub enum OffsetSpec {
     /// the oldest kept
     Earliest,
-    /// the first unwritten
+    /// the first that is not there for committed readers: unwritten, or of an open transaction
     Latest,
     /// exactly here
     Offset(Offset),
@@ -66,9 +70,10 @@ impl Broker {
     ) -> Result<Page, ReadError> {
         let log = partition_log(topic, partition)?;
         check_range(topic, log, from)?;
-        if log.tail() <= from && !limits.wait.is_zero() {
+        let end = || limits.isolation.end(log.ends());
+        if end() <= from && !limits.wait.is_zero() {
             // Running out of time is an empty page, not an error.
-            let _ = tokio::time::timeout(limits.wait, log.wait_past(from)).await;
+            self.wait_for_any(&[WaitPoint::of(log, from)], limits.isolation, limits.wait).await;
         }
         let mut page = Page {
             records: Vec::new(),
@@ -77,18 +82,20 @@ impl Broker {
             log_start_offset: log.start(),
         };
         let mut bytes = 0;
-        while page.records.len() < limits.records && bytes < limits.bytes && page.next_offset < log.tail() {
-            let batches = self.batches(topic, log, page.next_offset, limits.bytes - bytes).await?;
-            if batches.is_empty() {
+        while page.records.len() < limits.records && bytes < limits.bytes && page.next_offset < end() {
+            let found = self.visible(log, page.next_offset, limits.bytes - bytes, limits.isolation).await;
+            let found = found.map_err(|e| unreadable(topic, log, e))?;
+            if found.next <= page.next_offset {
                 break;
             }
-            for batch in batches {
+            for batch in found.batches {
                 let full =
                     take(&batch, &mut page, &mut bytes, limits).map_err(|e| damaged(topic, log, &e))?;
                 if full {
                     return Ok(page);
                 }
             }
+            page.next_offset = page.next_offset.max(found.next);
         }
         Ok(page)
     }
@@ -109,9 +116,10 @@ impl Broker {
             }
             check_range(topic, log, cursor.0[index])?;
         }
-        if !limits.wait.is_zero() && topic.logs().iter().zip(&cursor.0).all(|(log, at)| log.tail() <= *at) {
-            let waits = topic.logs().iter().zip(&cursor.0).map(|(log, at)| Box::pin(log.wait_past(*at)));
-            let _ = tokio::time::timeout(limits.wait, futures_util::future::select_all(waits)).await;
+        let at_end = |(log, at): (&Arc<Log>, &Offset)| limits.isolation.end(log.ends()) <= *at;
+        if !limits.wait.is_zero() && topic.logs().iter().zip(&cursor.0).all(at_end) {
+            let points = topic.logs().iter().zip(&cursor.0).map(|(log, at)| WaitPoint::of(log, *at));
+            self.wait_for_any(&points.collect::<Vec<_>>(), limits.isolation, limits.wait).await;
         }
         let once = ReadLimits { wait: Duration::ZERO, ..limits };
         let mut pages = Vec::with_capacity(topic.logs().len());
@@ -136,30 +144,43 @@ impl Broker {
         let log = partition_log(topic, partition)?;
         Ok(match at {
             OffsetSpec::Earliest => log.start(),
-            OffsetSpec::Latest => log.tail(),
+            OffsetSpec::Latest => log.stable(),
             OffsetSpec::Offset(offset) => offset,
-            OffsetSpec::Back(count) => log.tail().saturating_sub(count).max(log.start()),
+            OffsetSpec::Back(count) => log.stable().saturating_sub(count).max(log.start()),
             OffsetSpec::Timestamp(ms) => {
-                let tail = log.tail();
-                let found = self.storage().offset_for_time(log, ms, tail).await;
-                found.map_err(|e| unreadable(topic, log, e))?.map_or(tail, |(offset, _)| offset)
+                let stable = log.stable();
+                let found = self.storage().offset_for_time(log, ms, stable).await;
+                found.map_err(|e| unreadable(topic, log, e))?.map_or(stable, |(offset, _)| offset)
             }
         })
     }
 
-    /// Whole batches from the one that holds `from`; see [`storage::Storage::read`].
-    pub(crate) async fn batches(
+    /// Batches with records that the isolation lets see, from the one that holds `from` on; bounds as for
+    /// [`storage::Storage::read`], which counts also what is left out.
+    pub(crate) async fn visible(
         &self,
-        topic: &TopicHandle,
         log: &Arc<Log>,
         from: Offset,
         bytes_max: usize,
-    ) -> Result<Vec<RecordBatch>, ReadError> {
-        self.storage().read(log, from, bytes_max).await.map_err(|e| unreadable(topic, log, e))
+        isolation: Isolation,
+    ) -> Result<Visible, storage::ReadError> {
+        let until = isolation.end(log.ends());
+        if (log.start()..=log.tail()).contains(&from) && from >= until {
+            return Ok(Visible { batches: Vec::new(), next: from });
+        }
+        let mut batches = self.storage().read(log, from, bytes_max).await?;
+        // What was published meanwhile may belong to a transaction that has begun meanwhile.
+        batches.retain(|batch| batch.header().base_offset < until);
+        let end = batches.last().map_or(from, |batch| batch.header().next_offset());
+        let aborted = match isolation {
+            Isolation::Committed if end > from => self.storage().aborted(log, from, end).await?,
+            Isolation::Committed | Isolation::Uncommitted => Vec::new(),
+        };
+        Ok(Visible::of(batches, &aborted, from))
     }
 }
 
-fn partition_log(topic: &TopicHandle, partition: Partition) -> Result<&Arc<Log>, ReadError> {
+pub(super) fn partition_log(topic: &TopicHandle, partition: Partition) -> Result<&Arc<Log>, ReadError> {
     topic.log(partition).ok_or_else(|| ReadError::UnknownPartition {
         topic: topic.name().clone(),
         partition,
@@ -167,7 +188,7 @@ fn partition_log(topic: &TopicHandle, partition: Partition) -> Result<&Arc<Log>,
     })
 }
 
-fn check_range(topic: &TopicHandle, log: &Log, asked: Offset) -> Result<(), ReadError> {
+pub(super) fn check_range(topic: &TopicHandle, log: &Log, asked: Offset) -> Result<(), ReadError> {
     let (start, tail) = (log.start(), log.tail());
     if (start..=tail).contains(&asked) {
         return Ok(());
@@ -175,7 +196,7 @@ fn check_range(topic: &TopicHandle, log: &Log, asked: Offset) -> Result<(), Read
     Err(ReadError::OutOfRange { topic: topic.name().clone(), partition: log.partition(), asked, start, tail })
 }
 
-fn unreadable(topic: &TopicHandle, log: &Log, source: storage::ReadError) -> ReadError {
+pub(super) fn unreadable(topic: &TopicHandle, log: &Log, source: storage::ReadError) -> ReadError {
     match source {
         storage::ReadError::OutOfRange { asked, start, tail } => ReadError::OutOfRange {
             topic: topic.name().clone(),

@@ -18,6 +18,7 @@ use super::error::Problem;
 use super::extract::{Path, Query};
 use super::openapi::{Missing, NotAcceptable};
 use super::position::Time;
+use crate::broker::Isolation;
 use crate::broker::TopicHandle;
 use crate::broker::read::{OffsetSpec, ReadLimits};
 use crate::model::limits::MIB;
@@ -170,7 +171,8 @@ async fn newest(
     let least = app.broker.resolve_offset(topic, PARTITION, OffsetSpec::Back(LOOKED_AT_MAX)).await?;
     let mut next = app.broker.resolve_offset(topic, PARTITION, begin).await?.max(least);
     let end = app.broker.resolve_offset(topic, PARTITION, OffsetSpec::Latest).await?;
-    let limits = ReadLimits { records: 10_000, bytes: MIB, wait: Duration::ZERO };
+    let limits =
+        ReadLimits { records: 10_000, bytes: MIB, wait: Duration::ZERO, isolation: Isolation::Committed };
     let mut lines = VecDeque::new();
     while next < end {
         let page = app.broker.read(topic, PARTITION, next, limits).await?;
@@ -207,7 +209,8 @@ impl Source for LogSource {
         if !self.backlog.is_empty() {
             return Ok(std::mem::take(&mut self.backlog).into_iter().map(line).collect());
         }
-        let limits = ReadLimits { records: 1000, bytes: MIB / 4, wait: PING };
+        let limits =
+            ReadLimits { records: 1000, bytes: MIB / 4, wait: PING, isolation: Isolation::Committed };
         let page = app.broker.read(&self.topic, PARTITION, self.next, limits).await?;
         self.next = page.next_offset;
         Ok(page.records.into_iter().filter_map(|(_, record)| self.filter.line(record)).map(line).collect())

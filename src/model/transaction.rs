@@ -189,7 +189,7 @@ impl Transaction {
             let is_current = epoch == NO_EPOCH || (asked.id == id && asked.epoch == epoch);
             // The answer to the same request was lost; nobody else has begun since, or the last epoch would be -1.
             let is_repeated = asked.epoch == self.last_epoch && self.last_epoch != NO_EPOCH;
-            if !is_current && !(is_repeated && self.phase != Phase::Ongoing) {
+            if !is_current && (!is_repeated || self.phase == Phase::Ongoing) {
                 return Err(self.fenced(asked.epoch));
             }
             if !is_current {

@@ -106,7 +106,7 @@ impl Status {
             .filter_map(|input| {
                 let partition = input.log.partition();
                 let offset = *inner.positions.get(&(input.topic.clone(), partition))?;
-                let lag = input.log.tail().saturating_sub(offset.max(input.log.start()));
+                let lag = input.log.stable().saturating_sub(offset.max(input.log.start()));
                 Some(InputPosition { topic: input.topic.clone(), partition, offset, lag })
             })
             .collect();

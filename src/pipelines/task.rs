@@ -13,6 +13,8 @@ use super::status::{Status, TaskInput};
 use super::step::Source;
 use super::supervisor::Shared;
 use super::view::{DeploymentState, ErrorView};
+use crate::broker::Isolation;
+use crate::broker::fetch::Visible;
 use crate::model::batch::{Codec, RecordBatch};
 use crate::model::deployment::Deployment;
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
@@ -140,12 +142,13 @@ impl Task {
         self.status.set_state(DeploymentState::Running);
         loop {
             let index = self.wait_for_records().await?;
-            let batches = self.read(index).await?;
+            let Visible { batches, next } = self.read(index).await?;
             // Compressed batches one at a time: a MiB of them may be a hundred when it is unpacked.
             let packed = batches.iter().any(|b| b.header().codec != Codec::None);
             for some in batches.chunks(if packed { 1 } else { batches.len().max(1) }) {
                 self.process(index, some).await?;
             }
+            self.pass_over(index, next);
         }
     }
 
@@ -205,7 +208,7 @@ impl Task {
             self.check_orders()?;
             for _ in 0..self.inputs.len() {
                 self.turn = (self.turn + 1) % self.inputs.len();
-                if self.inputs[self.turn].log.tail() > self.next[self.turn] {
+                if self.inputs[self.turn].log.stable() > self.next[self.turn] {
                     return Ok(self.turn);
                 }
             }
@@ -217,7 +220,8 @@ impl Task {
                 self.ordered().await;
                 continue;
             }
-            let waits = self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_past(*next)));
+            let waits =
+                self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
             let mut orders = self.orders.clone();
             tokio::select! {
                 biased;
@@ -227,13 +231,23 @@ impl Task {
         }
     }
 
-    /// Whole batches from the next offset of an input on.
-    async fn read(&mut self, index: usize) -> Result<Vec<RecordBatch>, Stop> {
+    /// What lies before `next` and was not read is for no reader of committed records. The next commit stores the
+    /// position; whoever waits for it need not wait so long.
+    fn pass_over(&mut self, index: usize, next: Offset) {
+        if self.next[index] < next {
+            self.next[index] = next;
+            self.status.set_position(&self.inputs[index].topic, self.status.partition, next);
+        }
+    }
+
+    /// Whole batches of committed records from the next offset of an input on.
+    async fn read(&mut self, index: usize) -> Result<Visible, Stop> {
         let mut failed = 0;
         loop {
             let log = &self.inputs[index].log;
-            match self.shared.broker.storage().read(log, self.next[index], READ_BYTES).await {
-                Ok(batches) => return Ok(batches),
+            let from = self.next[index];
+            match self.shared.broker.visible(log, from, READ_BYTES, Isolation::Committed).await {
+                Ok(visible) => return Ok(visible),
                 Err(ReadError::OutOfRange { start, .. }) if self.next[index] < start => {
                     self.gap(index, start)?;
                 }
@@ -270,7 +284,7 @@ impl Task {
     async fn process(&mut self, index: usize, batches: &[RecordBatch]) -> Result<(), Stop> {
         let damaged = |e: &dyn std::fmt::Display| e.to_string();
         let mut payloads = Vec::with_capacity(batches.len());
-        for batch in batches.iter().filter(|b| !b.header().control) {
+        for batch in batches {
             match batch.payload(BATCH_UNCOMPRESSED_MAX) {
                 Ok(payload) => payloads.push(payload),
                 Err(error) => return Err(self.failed("input_unreadable", damaged(&error))),

@@ -24,6 +24,7 @@ use super::error::ReadError;
 use super::families;
 use super::ledger::{Keep, Ledger};
 use super::tail_cache::Ring;
+use super::transactions::OpenTxn;
 
 /// One partition of a topic.
 pub struct Log {
@@ -129,6 +130,11 @@ impl Log {
     /// The last stable offset: the end of what is acknowledged and belongs to no open transaction.
     pub fn stable(&self) -> Offset {
         self.ends.borrow().stable
+    }
+
+    /// The open transactions, by first offset.
+    pub fn open_transactions(&self) -> Vec<OpenTxn> {
+        self.ledger.lock().open.list()
     }
 
     /// Both ends as of one moment.

@@ -55,7 +55,7 @@ pub use commit::{Commit, Pending, Placed, Receipt};
 pub use disk::DiskStatus;
 pub use error::{CommitError, Error, OpenError, ReadError};
 pub use log::{Ends, Log};
-pub use transactions::AbortedTxn;
+pub use transactions::{AbortedTxn, OpenTxn};
 pub use view::{KeyRange, StateReader, StateView};
 
 use commit::Reply;

@@ -35,6 +35,15 @@ pub struct AbortedTxn {
     pub last_offset: Offset,
 }
 
+/// A transaction without a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenTxn {
+    /// whose it is
+    pub producer_id: i64,
+    /// offset of its first record
+    pub first_offset: Offset,
+}
+
 /// Transactions without a marker: first offset and producer id, in the order of their offsets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Open(Vec<(Offset, i64)>);
@@ -59,6 +68,12 @@ impl Open {
     pub(super) fn end(&mut self, producer_id: i64) -> Option<Offset> {
         let at = self.0.iter().position(|(_, id)| *id == producer_id)?;
         Some(self.0.remove(at).0)
+    }
+
+    /// In the order of their offsets.
+    pub(super) fn list(&self) -> Vec<OpenTxn> {
+        let open = |(first, id): &(Offset, i64)| OpenTxn { producer_id: *id, first_offset: *first };
+        self.0.iter().map(open).collect()
     }
 
     /// The last stable offset of a log with this next offset.

@@ -169,7 +169,7 @@ impl PartitionSource {
         limits: ReadLimits,
         shape: Shape,
     ) -> Result<Self, Problem> {
-        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO };
+        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO, ..limits };
         app.broker.read(&topic, partition, from, probe).await?;
         Ok(Self { topic, partition, next: from, limits: chunked(limits), shape })
     }
@@ -208,7 +208,7 @@ impl TopicSource {
         limits: ReadLimits,
         shape: Shape,
     ) -> Result<Self, Problem> {
-        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO };
+        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO, ..limits };
         app.broker.read_all(&topic, &mut at.clone(), probe).await.map_err(cursor_error)?;
         Ok(Self { topic, at, limits: chunked(limits), shape })
     }

@@ -15,7 +15,8 @@ use axum::response::Response;
 
 use self::render::Shape;
 use self::shapes::{
-    LastEventIdHeader, PartitionPage, PartitionPath, PartitionQuery, TopicPage, TopicPath, TopicQuery,
+    IsolationLevel, LastEventIdHeader, PartitionPage, PartitionPath, PartitionQuery, TopicPage, TopicPath,
+    TopicQuery,
 };
 use super::App;
 use super::codes::Code;
@@ -68,7 +69,7 @@ pub(super) async fn partition_records(
 ) -> Result<Response, Problem> {
     let topic = app.topic(&path.topic)?;
     let answer = answer(&headers, query.follow)?;
-    let limits = limits(query.limit, query.max_bytes, query.wait)?;
+    let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
     let at = match last_event_id(&headers)? {
         Some(id) => OffsetSpec::Offset(id.parse().map_err(|_| bad_event_id(id))?),
@@ -118,7 +119,7 @@ pub(super) async fn topic_records(
 ) -> Result<Response, Problem> {
     let topic = app.topic(&path.topic)?;
     let answer = answer(&headers, query.follow)?;
-    let limits = limits(query.limit, query.max_bytes, query.wait)?;
+    let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
     let mut position = match last_event_id(&headers)? {
         Some(id) => decode_cursor(&topic, id)
@@ -261,10 +262,15 @@ fn begin(
     }
 }
 
-fn limits(records: Option<usize>, bytes: Option<usize>, wait: Wait) -> Result<ReadLimits, Problem> {
+fn limits(
+    records: Option<usize>,
+    bytes: Option<usize>,
+    wait: Wait,
+    isolation: IsolationLevel,
+) -> Result<ReadLimits, Problem> {
     let records = bounded("limit", records, LIMIT_DEFAULT, READ_RECORDS_MAX)?;
     let bytes = bounded("max_bytes", bytes, BYTES_DEFAULT, READ_BYTES_MAX)?;
-    Ok(ReadLimits { records, bytes, wait: wait.0 })
+    Ok(ReadLimits { records, bytes, wait: wait.0, isolation: isolation.into() })
 }
 
 fn without_wait(limits: ReadLimits) -> ReadLimits {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::broker::Isolation;
 use crate::http::position::{OffsetText, Time, Wait};
 use crate::http::produce::Format;
 use crate::model::{Offset, Partition, TimestampMs};
@@ -21,6 +22,26 @@ pub(in crate::http) struct PartitionPath {
     pub(super) topic: String,
     /// its partition, from 0
     pub(super) partition: Partition,
+}
+
+/// Which records a reader wants, with Kafka's names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::http) enum IsolationLevel {
+    /// those outside of transactions and those of committed ones, up to the first open one
+    #[default]
+    ReadCommitted,
+    /// all that are acknowledged
+    ReadUncommitted,
+}
+
+impl From<IsolationLevel> for Isolation {
+    fn from(level: IsolationLevel) -> Self {
+        match level {
+            IsolationLevel::ReadCommitted => Self::Committed,
+            IsolationLevel::ReadUncommitted => Self::Uncommitted,
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -45,6 +66,9 @@ pub(in crate::http) struct PartitionQuery {
     /// how `value` is written
     #[param(inline)]
     pub(super) format: Format,
+    /// also records of open and aborted transactions, with `read_uncommitted`
+    #[param(inline)]
+    pub(super) isolation: IsolationLevel,
     /// leave headers out with `false`
     pub(super) headers: Option<bool>,
     /// go on as a live stream of NDJSON
@@ -78,6 +102,9 @@ pub(in crate::http) struct TopicQuery {
     /// how `value` is written
     #[param(inline)]
     pub(super) format: Format,
+    /// also records of open and aborted transactions, with `read_uncommitted`
+    #[param(inline)]
+    pub(super) isolation: IsolationLevel,
     /// leave headers out with `false`
     pub(super) headers: Option<bool>,
     /// go on as a live stream of NDJSON

@@ -1,0 +1,115 @@
+//! A client's batch against the rules of its topic: everything that does not depend on what was stored before it.
+//! Batches that take long are checked on the blocking threads, a few at a time, for they may grow a hundredfold when they
+//! are uncompressed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::{Broker, TopicHandle};
+use super::error::{AppendError, RecordError};
+use crate::model::batch::validate::{self, Checked, Rules, Timestamps};
+use crate::model::batch::{Codec, HEADER_LEN, RecordBatch};
+use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB};
+use crate::model::topic::TimestampType;
+use crate::model::{Partition, TimestampMs};
+use crate::runtime::tasks;
+use crate::storage::Log;
+
+/// A plain batch of this size is read through in less than 0.2 ms (a guess to be measured); longer ones would hold up the
+/// connections that share the thread.
+const PLAIN_AT_ONCE: usize = 256 * KIB;
+/// The same for a compressed one, which may be much larger than it looks.
+const PACKED_AT_ONCE: usize = 16 * KIB;
+
+/// A batch that may be stored, as far as it alone can tell.
+pub(super) struct Candidate {
+    pub(super) log: Arc<Log>,
+    pub(super) batch: RecordBatch,
+    /// set where the topic stamps its records
+    pub(super) append_time: Option<TimestampMs>,
+}
+
+impl Broker {
+    /// Checks a batch for a partition.
+    pub(super) async fn check_batch(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        batch: Bytes,
+        now_ms: TimestampMs,
+    ) -> Result<Candidate, AppendError> {
+        let log = topic.log(partition).ok_or_else(|| AppendError::UnknownPartition {
+            topic: topic.name().clone(),
+            partition,
+            partitions: topic.topic.partitions,
+        })?;
+        let config = &topic.topic.config;
+        let (stamps, bounds) = (config.timestamp_type(), config.timestamp_bounds());
+        let rules = Rules {
+            size_max: config.message_bytes_max(),
+            uncompressed_max: BATCH_UNCOMPRESSED_MAX,
+            key_required: config.cleanup().compact,
+            timestamps: match stamps {
+                TimestampType::CreateTime => {
+                    let (before, after) = (bounds.before_ms, bounds.after_ms);
+                    Timestamps::create(now_ms, before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX))
+                }
+                TimestampType::LogAppendTime => Timestamps::Append { now: now_ms },
+            },
+        };
+        let codec = config.client_codec();
+        let checked = if is_quick(&batch, codec) {
+            check(batch, &rules, codec)
+        } else {
+            let closed = |_| AppendError::Closed;
+            let permit = self.0.heavy.clone().acquire_owned().await.map_err(closed)?;
+            let work = tasks::spawn_blocking("check a batch", move || {
+                let checked = check(batch, &rules, codec);
+                drop(permit);
+                checked
+            });
+            work.await.map_err(|e| AppendError::Unknown(format!("the check of a batch ended: {e}")))?
+        };
+        let batch = checked.map_err(|refusal| of_refusal(refusal, topic))?;
+        let append_time = batch.header().log_append_time.then_some(now_ms);
+        Ok(Candidate { log: log.clone(), batch, append_time })
+    }
+}
+
+fn check(batch: Bytes, rules: &Rules, codec: Option<Codec>) -> Result<RecordBatch, validate::Refusal> {
+    let Checked { batch, .. } = validate::validate(batch, rules)?;
+    let Some(codec) = codec else { return Ok(batch) };
+    let unreadable = |_| validate::Refusal::Invalid("records that cannot be compressed again");
+    batch.with_codec(codec, rules.uncompressed_max).map_err(unreadable)
+}
+
+/// Is the check done in no time? `codec`: the one that the topic stores, if it says so.
+fn is_quick(batch: &[u8], codec: Option<Codec>) -> bool {
+    // The low three bits of the attributes; what is shorter than a header is refused at once.
+    let sent = batch.get(22).map_or(0, |attributes| i16::from(attributes & 0b111));
+    let is_packed = sent != 0 || codec.is_some_and(|codec| codec != Codec::None);
+    batch.len() <= HEADER_LEN + if is_packed { PACKED_AT_ONCE } else { PLAIN_AT_ONCE }
+}
+
+fn of_refusal(refusal: validate::Refusal, topic: &TopicHandle) -> AppendError {
+    let invalid = |message: String| AppendError::Invalid { message, records: Vec::new() };
+    match refusal {
+        validate::Refusal::Damaged(error) => AppendError::Corrupt(error),
+        validate::Refusal::Large { found, limit } => {
+            AppendError::TooLarge { topic: topic.name().clone(), found, limit }
+        }
+        expands @ validate::Refusal::Expands { .. } => invalid(expands.to_string()),
+        validate::Refusal::Codec(codec) => AppendError::Codec(codec),
+        validate::Refusal::Invalid(what) => invalid(what.to_owned()),
+        validate::Refusal::Records { ref errors, timestamp, .. } => {
+            let records =
+                errors.iter().map(|e| RecordError { index: e.index, message: e.fault.to_string() }).collect();
+            if timestamp {
+                AppendError::Timestamp { records }
+            } else {
+                AppendError::Invalid { message: refusal.to_string(), records }
+            }
+        }
+    }
+}
