@@ -48,6 +48,8 @@ impl GuestThreads {
             .worker_threads(threads.max(1))
             .thread_name("guest")
             .max_blocking_threads(4)
+            // A task whose module is not in the cache of compiled ones starts the child process that compiles it.
+            .enable_io()
             .enable_time()
             .build()?;
         Ok(Self { runtime: Some(runtime) })
@@ -81,5 +83,18 @@ impl GuestHandle {
     {
         tracing::trace!(task = name, "spawned on the guests' threads");
         self.0.spawn(future)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_process_runs_from_the_guests_threads() {
+        let guests = GuestThreads::start(1).unwrap();
+        let child = async { tokio::process::Command::new("true").status().await };
+        let status = guests.handle().spawn("child", child).await.unwrap().unwrap();
+        assert!(status.success());
     }
 }
