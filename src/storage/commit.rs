@@ -13,6 +13,7 @@ use super::error::CommitError;
 use super::families::Family;
 use super::keys::{self, Kind};
 use super::log::Log;
+use super::rewrite::Rewrite;
 
 /// A change under construction. Nothing happens until [`super::Storage::submit`] takes it.
 ///
@@ -26,6 +27,8 @@ pub struct Commit {
     pub(super) late: Vec<Late>,
     /// logs whose oldest records go
     pub(super) trims: Vec<(Arc<Log>, Trim)>,
+    /// what compaction changes
+    pub(super) rewrites: Vec<Rewrite>,
     /// logs of a topic that is deleted
     pub(super) retired: Vec<Arc<Log>>,
     pub(super) holds: Vec<Box<dyn Send>>,
@@ -172,6 +175,11 @@ impl Commit {
     /// What the commit itself needs; a batch for an `fsync` topic still makes it synced.
     pub fn durability(&mut self, durability: Durability) {
         self.durability = Some(durability);
+    }
+
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite) {
+        self.bytes += rewrite.bytes();
+        self.rewrites.push(rewrite);
     }
 
     pub(super) fn put(&mut self, family: Family, key: Vec<u8>, value: Bytes) {

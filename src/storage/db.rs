@@ -1,9 +1,11 @@
 //! The RocksDB database: its options, its families, and the few ways in which the rest of the storage touches it.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rocksdb::{
     BoundColumnFamily, Cache, ColumnFamilyDescriptor, CompactOptions, DBRawIteratorWithThreadMode,
     DBRecoveryMode, DBWithThreadMode, FlushOptions, MultiThreaded, Options, ReadOptions, WriteBatch,
@@ -47,6 +49,8 @@ pub(super) struct Db {
     /// counts the memtables of all families
     memtables: WriteBufferManager,
     options: Options,
+    /// families whose blob files are collected
+    collected: Mutex<HashSet<String>>,
 }
 
 /// What RocksDB tells of itself, for metrics.
@@ -112,7 +116,7 @@ impl Db {
             ColumnFamilyDescriptor::new(name, options)
         });
         let inner = Inner::open_cf_descriptors(&options, path, families).map_err(|e| open_error(path, e))?;
-        Ok(Self { inner, cache, memtables, options })
+        Ok(Self { inner, cache, memtables, options, collected: Mutex::default() })
     }
 
     pub(super) fn family(&self, family: Family) -> Handle<'_> {
@@ -134,6 +138,22 @@ impl Db {
     /// Takes up to 0.3 s when there are 1,000. Blocking.
     pub(super) fn create_family(&self, name: &str) -> Result<(), String> {
         self.inner.create_cf(name, &families::options(name, &self.cache)).map_err(rocksdb::Error::into_string)
+    }
+
+    /// Says whether the compaction of a topic's keys also collects what is dead in the middle of its blob files; not at
+    /// first. A change takes as long as creating a family. Blocking.
+    pub(super) fn collect_blobs(&self, family: &str, on: bool) {
+        let mut collected = self.collected.lock();
+        let Some(handle) = self.topic_family(family).filter(|_| collected.contains(family) != on) else {
+            return;
+        };
+        let value = if on { "true" } else { "false" };
+        match self.inner.set_options_cf(&handle, &[("enable_blob_garbage_collection", value)]) {
+            Ok(()) if on => drop(collected.insert(family.to_owned())),
+            Ok(()) => drop(collected.remove(family)),
+            // Space is given back later, or with more writes than need be; nothing else depends on it.
+            Err(error) => tracing::warn!(family, %error, "cannot change how a topic's files are collected"),
+        }
     }
 
     /// Its files go when the last handle is dropped. Blocking.

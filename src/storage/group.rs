@@ -17,6 +17,7 @@ use super::error::CommitError;
 use super::families::{FIXED, Family};
 use super::keys::{self, Kind};
 use super::log::Log;
+use super::rewrite::Rewrite;
 use super::tables;
 use super::touched::Touched;
 
@@ -50,11 +51,14 @@ impl<'db> Group<'db> {
     /// Takes a commit in, or refuses it and stays as it was.
     pub(super) fn place(&mut self, commit: Commit) -> Result<Receipt, CommitError> {
         self.check(&commit)?;
-        let Commit { appends, rows, late, trims, retired, .. } = commit;
+        let Commit { appends, rows, late, trims, rewrites, retired, .. } = commit;
 
         // A range that is deleted comes before what is written.
         for (log, trim) in &trims {
             self.trim(log, trim);
+        }
+        for rewrite in rewrites {
+            self.rewrite(rewrite);
         }
         for row in rows {
             self.put_row(row);
@@ -84,8 +88,9 @@ impl<'db> Group<'db> {
             }
         }
         let of_trims = commit.trims.iter().map(|(log, _)| log);
+        let of_rewrites = commit.rewrites.iter().map(|rewrite| &rewrite.log);
         let of_late = commit.late.iter().filter_map(|late| late.log.as_ref());
-        for log in commit.appends.iter().map(|a| &a.log).chain(of_trims).chain(of_late) {
+        for log in commit.appends.iter().map(|a| &a.log).chain(of_trims).chain(of_rewrites).chain(of_late) {
             let touched = self.touch(log);
             let is_gone = touched.retired || log.is_gone();
             if touched.head.is_exhausted() {
@@ -195,6 +200,42 @@ impl<'db> Group<'db> {
         if let Some(handle) = self.topic_family(log) {
             let (from, to) = (keys::batch(log.slot, partition, 0), keys::batch(log.slot, partition, start));
             self.write.delete_range_cf(&handle, from, to);
+        }
+    }
+
+    /// Removes and replaces batches as compaction says.
+    fn rewrite(&mut self, rewrite: Rewrite) {
+        let gone = self.touch(&rewrite.log).rewrite(&rewrite);
+        let Rewrite { log, removed, replaced, markers, segments, .. } = rewrite;
+        let (topic, partition) = (log.topic_id(), log.partition());
+
+        if let Some(handle) = self.topic_family(&log) {
+            let key = |last| keys::batch(log.slot, partition, last);
+            for run in removed {
+                if run.end - run.start == 1 {
+                    self.write.delete_cf(&handle, key(run.start));
+                } else {
+                    self.write.delete_range_cf(&handle, key(run.start), key(run.end));
+                }
+            }
+            for batch in replaced {
+                self.write.put_cf(&handle, key(batch.header().next_offset() - 1), batch.bytes());
+            }
+        }
+        let meta = self.family(Family::Meta);
+        let segment = |base| keys::in_log(Kind::Segment, topic, partition, base);
+        for base in gone {
+            self.write.delete_cf(&meta, segment(base));
+        }
+        for new in segments {
+            self.write.put_cf(&meta, segment(new.base), tables::segments::encode(&new));
+        }
+        if log.has_aborted_since(0) {
+            let family = self.family(Family::Producers);
+            for marker in markers {
+                let key = keys::in_log(Kind::AbortedTransaction, topic, partition, marker);
+                self.write.delete_cf(&family, key);
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::model::batch::BatchHeader;
-use crate::model::limits::MIB;
+use crate::model::limits::{KIB, MIB};
 use crate::model::topic::TopicConfig;
 use crate::model::{Offset, TimestampMs};
 
@@ -18,6 +18,9 @@ const SEGMENT_BYTES_MIN: u64 = MIB as u64;
 /// A segment takes appends for at most a day, so that retention by time works on logs with little traffic (a guess).
 const SEGMENT_MS_MAX: u64 = 24 * 3_600_000;
 const SEGMENT_MS_MIN: u64 = 1_000;
+/// The least that `segment.ms` and `segment.bytes` get, so that a log has not more rows of segments than records.
+const ASKED_MS_MIN: u64 = 100;
+const ASKED_BYTES_MIN: u64 = 4 * KIB as u64;
 /// Retention keeps up to one segment too much: an eighth of what was asked for.
 const SEGMENTS_PER_RETENTION: u64 = 8;
 
@@ -70,6 +73,14 @@ pub(super) struct Keep {
 impl Segment {
     pub(super) fn empty(base: Offset) -> Self {
         Self { base, next: base, bytes: 0, max_timestamp: TimestampMs::MIN, opened_ms: 0, appended_ms: 0 }
+    }
+
+    /// Takes in the segment behind it.
+    fn extend(&mut self, next: &Self) {
+        self.next = next.next;
+        self.bytes += next.bytes;
+        self.max_timestamp = self.max_timestamp.max(next.max_timestamp);
+        self.appended_ms = next.appended_ms;
     }
 
     /// Older than `ms`? A timestamp from the future counts as the time of the append, or one such record would keep
@@ -172,12 +183,14 @@ pub(super) fn expired(
     let is_old = |segment: &Segment| {
         segment.next <= stable && keep.ms.is_some_and(|ms| segment.is_expired(ms, now_ms))
     };
+    // Compaction has left nothing of it.
+    let is_empty = |segment: &Segment| segment.bytes == 0 && keep.ms.or(keep.bytes).is_some();
     let mut left = head.bytes;
     let mut count = 0;
     for segment in closed {
         let is_beyond = segment.next <= stable
             && keep.bytes.is_some_and(|most| left.saturating_sub(segment.bytes) >= most);
-        if !is_old(segment) && !is_beyond {
+        if !is_old(segment) && !is_beyond && !is_empty(segment) {
             return (count, false);
         }
         left = left.saturating_sub(segment.bytes);
@@ -186,20 +199,49 @@ pub(super) fn expired(
     (count, is_old(&head.active))
 }
 
+/// Neighbours that end at or before `end` and that one segment has room for: each time the one that takes their place.
+pub(super) fn merged(closed: &VecDeque<Segment>, end: Offset, keep: &Keep) -> Vec<Segment> {
+    let mut merged: Vec<(Segment, usize)> = Vec::new();
+    for segment in closed.iter().take_while(|s| s.next <= end) {
+        match merged.last_mut() {
+            Some((last, count)) if keep.takes_both(last, segment) => {
+                last.extend(segment);
+                *count += 1;
+            }
+            _ => merged.push((*segment, 1)),
+        }
+    }
+    merged.into_iter().filter(|(_, count)| *count > 1).map(|(segment, _)| segment).collect()
+}
+
 // === impl Keep ===
 
 impl Keep {
     pub(super) fn of(config: &TopicConfig) -> Self {
-        let (ms, bytes) = (config.retention_ms(), config.retention_bytes());
+        let cleanup = config.cleanup();
+        let ms = config.retention_ms().filter(|_| cleanup.delete);
+        let bytes = config.retention_bytes().filter(|_| cleanup.delete);
         let share = |whole: Option<u64>, least: u64, most: u64| {
             whole.map_or(most, |n| (n / SEGMENTS_PER_RETENTION).clamp(least, most))
         };
+        // What waits to be compacted waits in the active segment too.
+        let lag_ms = config.compaction().lag_max_ms.filter(|_| cleanup.compact);
+        let asked_ms = config.segment_ms().into_iter().chain(lag_ms).min();
+        let asked_bytes = config.segment_bytes();
         Self {
             ms,
             bytes,
-            segment_ms: share(ms, SEGMENT_MS_MIN, SEGMENT_MS_MAX),
-            segment_bytes: share(bytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX),
+            segment_ms: share(ms, SEGMENT_MS_MIN, SEGMENT_MS_MAX)
+                .min(asked_ms.map_or(u64::MAX, |ms| ms.max(ASKED_MS_MIN))),
+            segment_bytes: share(bytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)
+                .min(asked_bytes.map_or(u64::MAX, |bytes| bytes.max(ASKED_BYTES_MIN))),
         }
+    }
+
+    /// May two neighbours be one segment? Where records go by their age, it must not span more time than others do.
+    fn takes_both(&self, first: &Segment, second: &Segment) -> bool {
+        let span_ms = second.appended_ms.saturating_sub(first.opened_ms).unsigned_abs();
+        first.bytes + second.bytes <= self.segment_bytes && (self.ms.is_none() || span_ms <= self.segment_ms)
     }
 }
 
@@ -258,6 +300,52 @@ mod tests {
         let keep = keep(&[("retention.ms", "8000")]);
         let ledger = fill(&keep, &[(1_000, i64::MAX, 10)]);
         assert_eq!(ledger.expired(&keep, 9_001), (0, true));
+    }
+
+    #[test]
+    fn segments_are_as_large_and_as_old_as_asked_for() {
+        let keep = keep(&[("segment.bytes", "1048576"), ("segment.ms", "2000"), ("retention.ms", "-1")]);
+        let appends = [(0, 0, 600_000), (1, 0, 600_000), (2_000, 0, 10), (2_001, 0, 10)];
+        let ledger = fill(&keep, &appends);
+        let bounds: Vec<_> = ledger.closed.iter().map(|s| (s.base, s.next)).collect();
+        assert_eq!(bounds, [(0, 1), (1, 3)], "by size, then by age");
+    }
+
+    #[test]
+    fn a_policy_without_delete_has_no_retention() {
+        let keep = keep(&[("cleanup.policy", "compact"), ("retention.ms", "8000"), ("retention.bytes", "1")]);
+        let ledger = fill(&keep, &[(0, 0, 10), (90_000_000, 0, 10), (900_000_000, 0, 10)]);
+        assert_eq!(ledger.closed.len(), 2);
+        assert_eq!(ledger.expired(&keep, i64::MAX), (0, false));
+    }
+
+    #[test]
+    fn small_neighbours_become_one_segment() {
+        let keep =
+            keep(&[("cleanup.policy", "compact"), ("segment.bytes", "1048576"), ("segment.ms", "1000")]);
+        let appends: Vec<_> = [1, 300_000, 300_000, 300_000, 900_000, 2, 3, 4]
+            .into_iter()
+            .enumerate()
+            .map(|(i, payload)| (2_000 * i as i64, i as i64, payload))
+            .collect();
+        let ledger = fill(&keep, &appends);
+        let bounds = |end| {
+            let merged = merged(&ledger.closed, end, &keep);
+            merged.iter().map(|s| (s.base, s.next, s.max_timestamp)).collect::<Vec<_>>()
+        };
+        assert_eq!(bounds(3), [(0, 3, 2)]);
+        assert_eq!(bounds(7), [(0, 4, 3), (4, 7, 6)]);
+        assert_eq!(bounds(1), []);
+    }
+
+    #[test]
+    fn segments_that_retention_looks_at_do_not_grow_old_together() {
+        let policy = [("cleanup.policy", "compact,delete"), ("retention.ms", "80000")];
+        let ledger = fill(&keep(&policy), &[(0, 0, 10), (10_000, 0, 10), (20_000, 0, 10), (40_000, 0, 10)]);
+        let bounds: Vec<_> = ledger.closed.iter().map(|s| (s.base, s.next)).collect();
+        assert_eq!(bounds, [(0, 1), (1, 2), (2, 3)]);
+        let merged = merged(&ledger.closed, 3, &keep(&policy));
+        assert_eq!(merged.iter().map(|s| (s.base, s.next)).collect::<Vec<_>>(), [(0, 2)]);
     }
 
     #[test]

@@ -17,9 +17,10 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::model::topic::{Durability, TopicConfig};
+use crate::model::topic::{Compaction, Durability, TopicConfig};
 use crate::model::{Offset, Partition, TopicId};
 
+use super::cleaner::Cleaned;
 use super::error::ReadError;
 use super::families;
 use super::ledger::{Keep, Ledger};
@@ -47,6 +48,10 @@ pub struct Log {
     pub(super) ring: Mutex<Ring>,
     /// held by whoever deletes or rewrites records, one at a time
     pub(super) upkeep: Mutex<()>,
+    /// how far it is compacted
+    pub(super) cleaned: Mutex<Cleaned>,
+    /// compaction has failed and would fail again
+    pub(super) is_uncleanable: AtomicBool,
     /// disk space that was given up waits to be given back
     pub(super) has_garbage: AtomicBool,
 }
@@ -65,11 +70,14 @@ pub struct Ends {
 pub(super) struct Settings {
     pub(super) durability: Durability,
     pub(super) keep: Keep,
+    /// of logs that are compacted
+    pub(super) compaction: Option<Compaction>,
 }
 
 impl Settings {
     pub(super) fn of(config: &TopicConfig) -> Self {
-        Self { durability: config.durability(), keep: Keep::of(config) }
+        let compaction = config.cleanup().compact.then(|| config.compaction());
+        Self { durability: config.durability(), keep: Keep::of(config), compaction }
     }
 }
 
@@ -103,6 +111,8 @@ impl Log {
             ledger: Mutex::new(ledger),
             ring: Mutex::default(),
             upkeep: Mutex::default(),
+            cleaned: Mutex::default(),
+            is_uncleanable: AtomicBool::new(false),
             has_garbage: AtomicBool::new(false),
         }
     }

@@ -8,6 +8,7 @@
 //! Whatever is called here returns errors instead of panicking, waits only where its documentation says so, and holds
 //! no lock while it waits for a disk.
 
+mod cleaner;
 mod commit;
 mod db;
 mod directory;
@@ -27,6 +28,7 @@ mod queue;
 mod reader;
 mod reconcile;
 mod retention;
+mod rewrite;
 pub mod tables;
 mod tail_cache;
 mod topics;

@@ -23,7 +23,7 @@ use super::reconcile::{self, Differences};
 use super::tables::{self, topics::Row};
 use super::topics::{Entry, Table};
 use super::writer::{self, Sink, Writer};
-use super::{Options, Owner, Shared, Stop, Storage, keeper, reader, retention};
+use super::{Options, Owner, Shared, Stop, Storage, cleaner, keeper, reader, retention};
 
 /// Opens with a given end of the write path and a given disk.
 pub(super) fn open(options: Options, sink: impl Sink, probe: Probe) -> Result<Storage, OpenError> {
@@ -90,6 +90,7 @@ fn load_logs(
     let mut segments = tables::segments::load_all(db)?;
     let mut open = tables::open_transactions::load_all(db)?;
     let aborted_ends = tables::aborted::ends(db)?;
+    let cleaned = tables::cleaned::load_all(db)?;
     let mut repairs = Commit::new();
     let mut table = Table::new();
     for row in rows {
@@ -112,7 +113,9 @@ fn load_logs(
                 let aborted_end = aborted_ends.get(&(id, partition)).copied().unwrap_or(0);
                 Ledger { head, closed: closed.into(), open, aborted_end }
             };
-            logs.push(Arc::new(Log::new(id, partition, row.slot, settings, ledger)));
+            let log = Log::new(id, partition, row.slot, settings, ledger);
+            *log.cleaned.lock() = cleaned.get(&(id, partition)).copied().unwrap_or_default();
+            logs.push(Arc::new(log));
         }
         table.insert(id, Entry { row, logs });
     }
@@ -160,8 +163,10 @@ fn start(
     }
     let keeper = shared.clone();
     owner.add(tasks::thread("storage-keeper", move || keeper::run(&keeper)).map_err(io)?);
-    let retention = shared;
+    let retention = shared.clone();
     owner.add(tasks::thread("storage-retention", move || retention::run(&retention)).map_err(io)?);
+    let cleaner = shared;
+    owner.add(tasks::thread("storage-cleaner", move || cleaner::run(&cleaner)).map_err(io)?);
     Ok(Storage(Arc::new(owner)))
 }
 

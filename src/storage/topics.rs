@@ -151,6 +151,9 @@ fn update(shared: &Shared, topic: Topic) -> Result<Vec<Arc<Log>>, Error> {
     for log in &logs {
         log.set_settings(settings);
     }
+    if settings.compaction.is_none() {
+        shared.db.collect_blobs(&families::of_topic(row.topic.id), false);
+    }
     shared.table.write().insert(row.topic.id, Entry { row, logs: logs.clone() });
     Ok(logs)
 }

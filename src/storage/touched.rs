@@ -10,6 +10,7 @@ use crate::model::{Offset, TimestampMs};
 use super::commit::{Placed, Trim};
 use super::ledger::{self, Head, Segment};
 use super::log::{Ends, Log};
+use super::rewrite::Rewrite;
 use super::tail_cache::TailCache;
 use super::transactions::Open;
 
@@ -25,6 +26,8 @@ pub(super) struct Touched {
     /// the offset after the last marker of an aborted transaction, if one is of this group
     aborted_end: Option<Offset>,
     pub(super) trimmed: bool,
+    /// batches before it are no more what they were
+    rewritten_to: Option<Offset>,
     pub(super) retired: bool,
     pub(super) batches: Vec<RecordBatch>,
 }
@@ -56,6 +59,7 @@ impl Touched {
             open: None,
             aborted_end: None,
             trimmed: false,
+            rewritten_to: None,
             retired: false,
             batches: Vec::new(),
         }
@@ -63,7 +67,7 @@ impl Touched {
 
     /// Does it have anything to write or publish?
     pub(super) fn is_changed(&self) -> bool {
-        self.retired || self.trimmed || !self.batches.is_empty()
+        self.retired || self.trimmed || self.rewritten_to.is_some() || !self.batches.is_empty()
     }
 
     /// Was all of the log, before this group, on disk?
@@ -171,9 +175,32 @@ impl Touched {
         last.map_or(head.start, |segment| segment.next)
     }
 
+    /// Puts each segment in the place of the closed ones within its offsets; gives the bases of those that go.
+    pub(super) fn rewrite(&mut self, rewrite: &Rewrite) -> Vec<Offset> {
+        let mut gone = Vec::new();
+        let mut bytes = self.head.bytes;
+        let segments = self.segments();
+        for new in &rewrite.segments {
+            let from = segments.partition_point(|s| s.base < new.base);
+            let to = segments.partition_point(|s| s.base < new.next);
+            for old in segments.drain(from..to) {
+                bytes = bytes.saturating_sub(old.bytes);
+                if old.base != new.base {
+                    gone.push(old.base);
+                }
+            }
+            segments.insert(from, *new);
+            bytes += new.bytes;
+        }
+        self.head.bytes = bytes;
+        self.rewritten_to = self.rewritten_to.max(Some(rewrite.end));
+        gone
+    }
+
     /// Makes the written group visible: first in memory, then to whoever waits for the ends.
     pub(super) fn publish(self, cache: &mut TailCache) -> Arc<Log> {
-        let Self { log, head, closed, segments, open, aborted_end, trimmed, retired, batches } = self;
+        let Self { log, head, closed, segments, open, aborted_end, trimmed, rewritten_to, retired, batches } =
+            self;
         let ends = {
             let mut ledger = log.ledger.lock();
             match segments {
@@ -189,6 +216,9 @@ impl Touched {
         };
         if trimmed {
             cache.trim(&log, head.start);
+        }
+        if let Some(end) = rewritten_to {
+            cache.trim(&log, end);
         }
         cache.push(&log, batches.into_iter());
         log.set_bytes(head.bytes);

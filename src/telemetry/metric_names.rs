@@ -19,6 +19,8 @@ pub const TAIL_CACHE_BYTES: &str = "millstream_tail_cache_bytes";
 pub const LOG_READS_TOTAL: &str = "millstream_log_reads_total";
 /// Bytes of records that retention deleted.
 pub const RETENTION_DELETED_BYTES_TOTAL: &str = "millstream_retention_deleted_bytes_total";
+/// Bytes of records that compaction deleted.
+pub const COMPACTION_DELETED_BYTES_TOTAL: &str = "millstream_compaction_deleted_bytes_total";
 /// Free bytes of the disk that holds the data directory.
 pub const DISK_FREE_BYTES: &str = "millstream_disk_free_bytes";
 /// Below so many free bytes writes are refused.
@@ -103,6 +105,7 @@ pub fn describe() {
     describe_gauge!(TAIL_CACHE_BYTES, Unit::Bytes, "Record batches in memory for tailing readers");
     describe_counter!(LOG_READS_TOTAL, Unit::Count, "Reads of record batches, by where they were found");
     describe_counter!(RETENTION_DELETED_BYTES_TOTAL, Unit::Bytes, "Record batches deleted by retention");
+    describe_counter!(COMPACTION_DELETED_BYTES_TOTAL, Unit::Bytes, "Record batches deleted by compaction");
     describe_gauge!(DISK_FREE_BYTES, Unit::Bytes, "Free bytes of the data directory's disk");
     describe_gauge!(DISK_RESERVE_BYTES, Unit::Bytes, "Writes are refused below so many free bytes");
     describe_counter!(

@@ -2,6 +2,7 @@
 //! refuses numbers it does not know instead of guessing. Where a row is the caller's bytes, so is the number.
 
 pub(super) mod aborted;
+pub(super) mod cleaned;
 pub mod counters;
 pub mod deployments;
 pub mod group_rows;

@@ -1,6 +1,7 @@
 //! Scenarios over the whole floor, by what they are about.
 
 mod commits;
+mod compaction;
 mod crash;
 mod formats;
 mod opening;

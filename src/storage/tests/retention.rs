@@ -4,7 +4,7 @@ use super::super::reader;
 use super::super::retention::enforce;
 use super::*;
 
-fn disk_usage(dir: &Path) -> u64 {
+pub(super) fn disk_usage(dir: &Path) -> u64 {
     let usage = |entry: std::io::Result<std::fs::DirEntry>| {
         let entry = entry.unwrap();
         if entry.file_type().unwrap().is_dir() {
