@@ -102,7 +102,8 @@ async fn serve(
     };
     let mut failed = storage.failed();
     let mut doors = tasks::spawn("doors", listeners.serve(&config, state, kafka::State { broker }, stopping));
-    tracing::info!(http = %addresses.http, kafka = ?addresses.kafka, "listening");
+    let kafka = addresses.kafka.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    tracing::info!(http = %addresses.http, kafka, "listening");
     listening(&addresses).context("cannot write the ready file")?;
 
     let cause = tokio::select! {

@@ -91,19 +91,19 @@ struct Call {
 /// a [`Reply`]. A handler in the first row is no `async fn`: what it does before it returns its future happens in the
 /// order of arrival.
 macro_rules! table {
-    ($(begun { $first:ident => $first_module:ident, })? $($api:ident => $module:ident,)*) => {
+    (begun { $first:ident => $first_module:ident, } $($api:ident => $module:ident,)*) => {
         /// What is served, in order of the numbers.
-        pub(super) const SERVED: &[ApiKey] = &[$(ApiKey::$first,)? $(ApiKey::$api,)*];
+        pub(super) const SERVED: &[ApiKey] = &[ApiKey::$first, $(ApiKey::$api,)*];
 
         /// Reads the body and begins the work.
         fn start(mut call: Call, body: Bytes) -> Result<Work, DecodeError> {
             match call.ctx.api {
-                $(ApiKey::$first => {
+                ApiKey::$first => {
                     let request = decode_message(body, call.ctx.version)?;
                     let share = std::mem::take(&mut call.share);
                     let replying = api::$first_module::handle(&call.door, &call.ctx, request, share);
                     Ok(Box::pin(async move { call.end(replying.await) }))
-                })?
+                }
                 $(ApiKey::$api => {
                     let request = decode_message(body, call.ctx.version)?;
                     Ok(Box::pin(async move {
@@ -118,11 +118,19 @@ macro_rules! table {
 }
 
 table! {
+    begun { Produce => produce, }
     Fetch => fetch,
     ListOffsets => list_offsets,
     Metadata => metadata,
     ApiVersions => api_versions,
+    InitProducerId => init_producer_id,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
+    AddPartitionsToTxn => add_partitions_to_txn,
+    AddOffsetsToTxn => add_offsets_to_txn,
+    EndTxn => end_txn,
+    DescribeProducers => describe_producers,
+    DescribeTransactions => describe_transactions,
+    ListTransactions => list_transactions,
 }
 
 /// Begins a request.

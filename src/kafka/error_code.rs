@@ -4,7 +4,10 @@
 //!
 //! Reference: `org.apache.kafka.common.protocol.Errors`.
 
+use crate::broker::append::AppendError;
+use crate::broker::transactions::TransactionError;
 use crate::broker::{ReadError, TopicError};
+use crate::model::producer::SequenceError;
 use crate::storage::{self, CommitError};
 
 macro_rules! codes {
@@ -259,6 +262,61 @@ impl From<&storage::ReadError> for ErrorCode {
             storage::ReadError::TopicGone { .. } => Self::UnknownTopicOrPartition,
             storage::ReadError::Damaged(_) | storage::ReadError::Engine(_) => Self::KafkaStorageError,
             storage::ReadError::Closed => Self::NotLeaderOrFollower,
+        }
+    }
+}
+
+impl ErrorCode {
+    /// Before `from`, a version had no word for a fenced producer but that for an old epoch.
+    pub fn fenced_since(self, from: i16, version: i16) -> Self {
+        if self == Self::ProducerFenced && version < from { Self::InvalidProducerEpoch } else { self }
+    }
+}
+
+impl From<&AppendError> for ErrorCode {
+    fn from(error: &AppendError) -> Self {
+        match error {
+            AppendError::UnknownPartition { .. } | AppendError::TopicGone(_) => Self::UnknownTopicOrPartition,
+            AppendError::TooLarge { .. } | AppendError::RequestTooLarge { .. } => Self::MessageTooLarge,
+            AppendError::Corrupt(_) => Self::CorruptMessage,
+            AppendError::Codec(_) => Self::UnsupportedCompressionType,
+            AppendError::Invalid { .. } | AppendError::Rejected { .. } => Self::InvalidRecord,
+            AppendError::Timestamp { .. } => Self::InvalidTimestamp,
+            AppendError::Sequence(SequenceError::OutOfOrder { .. }) => Self::OutOfOrderSequenceNumber,
+            AppendError::Sequence(SequenceError::Fenced { .. }) => Self::InvalidProducerEpoch,
+            AppendError::ProducersFull { .. } => Self::PolicyViolation,
+            AppendError::NoTransactionalId => Self::InvalidTxnState,
+            // A producer that is fenced here may still be told more exactly by the coordinator.
+            AppendError::Transaction(TransactionError::Fenced { .. }) => Self::InvalidProducerEpoch,
+            AppendError::Transaction(error) => Self::from(error),
+            AppendError::TransformFailed { .. } => Self::UnknownServerError,
+            // Tried again.
+            AppendError::Overloaded { .. } | AppendError::DiskFull { .. } => Self::KafkaStorageError,
+            AppendError::Closed => Self::NotLeaderOrFollower,
+            AppendError::Unknown(_) => Self::RequestTimedOut,
+        }
+    }
+}
+
+impl From<&TransactionError> for ErrorCode {
+    fn from(error: &TransactionError) -> Self {
+        match error {
+            TransactionError::EmptyId => Self::InvalidRequest,
+            TransactionError::UnknownId(_) | TransactionError::Mapping { .. } => {
+                Self::InvalidProducerIdMapping
+            }
+            TransactionError::Fenced { .. } => Self::ProducerFenced,
+            TransactionError::Concurrent => Self::ConcurrentTransactions,
+            TransactionError::Phase { .. }
+            | TransactionError::NotAdded { .. }
+            | TransactionError::GroupNotAdded(_)
+            | TransactionError::Outside { .. } => Self::InvalidTxnState,
+            TransactionError::Timeout { .. } => Self::InvalidTransactionTimeout,
+            TransactionError::IdsFull { .. } | TransactionError::PartitionsFull { .. } => {
+                Self::PolicyViolation
+            }
+            // To be tried again, with this coordinator or the one that comes after it.
+            TransactionError::Storage(_) => Self::CoordinatorNotAvailable,
         }
     }
 }

@@ -2,4 +2,6 @@
 
 mod client;
 mod connections;
+mod fetching;
+mod producing;
 mod topics;

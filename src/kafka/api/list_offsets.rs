@@ -11,8 +11,9 @@
 //! searches do not need (KIP-1075); 11 the earliest that waits for a tier (KIP-1023).
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
+use super::fetch::isolation;
+use crate::broker::{Isolation, OffsetFound, OffsetQuery};
 use crate::kafka::connection::Close;
 use crate::kafka::door::{Door, RequestContext};
 use crate::kafka::error_code::ErrorCode;
@@ -20,36 +21,23 @@ use crate::kafka::wire::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
     ListOffsetsTopicResponse,
 };
-use crate::model::{Offset, TimestampMs};
-use crate::storage::Log;
 
 /// The leader epoch of everything.
 const EPOCH: i32 = 0;
-const READ_COMMITTED: i8 = 1;
-
-/// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    Latest,
-    Earliest,
-    LargestTime,
-    Nothing,
-    Since(TimestampMs),
-}
 
 pub(in crate::kafka) async fn handle(
     door: &Door,
     ctx: &RequestContext,
     request: ListOffsetsRequest,
 ) -> Result<ListOffsetsResponse, Close> {
-    let committed = request.isolation_level == READ_COMMITTED;
+    let isolation = isolation(request.isolation_level);
     let mut seen = HashSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for asked in &topic.partitions {
             let found = if seen.insert((topic.name.clone(), asked.partition_index)) {
-                find(door, ctx.version, &topic.name, asked, committed).await
+                find(door, ctx.version, &topic.name, asked, isolation).await
             } else {
                 Err(ErrorCode::InvalidRequest)
             };
@@ -60,46 +48,32 @@ pub(in crate::kafka) async fn handle(
     Ok(ListOffsetsResponse { topics, ..ListOffsetsResponse::default() })
 }
 
-/// Offset and, where there is one, time of what is looked for.
-type Found = Option<(Offset, Option<TimestampMs>)>;
-
 async fn find(
     door: &Door,
     version: i16,
     topic: &str,
     asked: &ListOffsetsPartition,
-    committed: bool,
-) -> Result<Found, ErrorCode> {
-    let topic = door.broker().topic_named(topic);
-    let partition = u32::try_from(asked.partition_index).ok();
-    let log = topic.as_ref().zip(partition).and_then(|(topic, partition)| topic.log(partition));
-    let log = log.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    isolation: Isolation,
+) -> Result<Option<OffsetFound>, ErrorCode> {
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    let topic = door.broker().topic_named(topic).ok_or(unknown)?;
+    let partition = u32::try_from(asked.partition_index).map_err(|_| unknown)?;
+    topic.log(partition).ok_or(unknown)?;
     if asked.current_leader_epoch > EPOCH {
         return Err(ErrorCode::UnknownLeaderEpoch);
     }
-    let wanted = Wanted::of(asked.timestamp, version).ok_or(ErrorCode::UnsupportedVersion)?;
-    offset(door, log, wanted, committed).await
+    let Some(query) = query(asked.timestamp, version)? else { return Ok(None) };
+    let found = door.broker().find_offset(&topic, partition, query, isolation).await;
+    found.map_err(|error| ErrorCode::from(&error))
 }
 
-async fn offset(door: &Door, log: &Arc<Log>, wanted: Wanted, committed: bool) -> Result<Found, ErrorCode> {
-    let ends = log.ends();
-    let end = if committed { ends.stable } else { ends.tail };
-    let storage = door.broker().storage();
-    let record = match wanted {
-        Wanted::Latest => return Ok(Some((end, None))),
-        Wanted::Earliest => return Ok(Some((log.start(), None))),
-        Wanted::Nothing => return Ok(None),
-        Wanted::LargestTime => storage.max_timestamp(log, end).await,
-        Wanted::Since(at) => storage.offset_for_time(log, at, end).await,
-    };
-    let record = record.map_err(|error| ErrorCode::from(&error))?;
-    Ok(record.map(|(offset, timestamp)| (offset, Some(timestamp))))
-}
-
-fn response(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn response(
+    partition_index: i32,
+    found: Result<Option<OffsetFound>, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
     let mut response = ListOffsetsPartitionResponse { partition_index, ..Default::default() };
     match found {
-        Ok(Some((offset, timestamp))) => {
+        Ok(Some(OffsetFound { offset, timestamp })) => {
             response.offset = i64::try_from(offset).unwrap_or(i64::MAX);
             response.timestamp = timestamp.unwrap_or(-1);
             response.leader_epoch = EPOCH;
@@ -110,21 +84,22 @@ fn response(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffset
     response
 }
 
-impl Wanted {
-    /// `None`: this version does not know the word.
-    fn of(timestamp: i64, version: i16) -> Option<Self> {
-        let (wanted, from) = match timestamp {
-            0.. => (Self::Since(timestamp), 1),
-            -1 => (Self::Latest, 1),
-            -2 => (Self::Earliest, 1),
-            -3 => (Self::LargestTime, 7),
-            -4 => (Self::Earliest, 8),
-            -5 => (Self::Nothing, 9),
-            -6 => (Self::Nothing, 11),
-            _ => return None,
-        };
-        (version >= from).then_some(wanted)
-    }
+/// What a time or a word means; `None`: something that does not exist here.
+///
+/// # Errors
+/// `UnsupportedVersion` for a word that this version does not know.
+fn query(timestamp: i64, version: i16) -> Result<Option<OffsetQuery>, ErrorCode> {
+    let (query, from) = match timestamp {
+        0.. => (Some(OffsetQuery::Since(timestamp)), 1),
+        -1 => (Some(OffsetQuery::Latest), 1),
+        -2 => (Some(OffsetQuery::Earliest), 1),
+        -3 => (Some(OffsetQuery::MaxTimestamp), 7),
+        -4 => (Some(OffsetQuery::Earliest), 8),
+        -5 => (None, 9),
+        -6 => (None, 11),
+        _ => return Err(ErrorCode::UnsupportedVersion),
+    };
+    if version >= from { Ok(query) } else { Err(ErrorCode::UnsupportedVersion) }
 }
 
 #[cfg(test)]
@@ -134,18 +109,18 @@ mod tests {
     #[test]
     fn a_word_is_known_from_its_version_on() {
         let cases = [
-            (-1, 1, Wanted::Latest),
-            (-2, 1, Wanted::Earliest),
-            (-3, 7, Wanted::LargestTime),
-            (-4, 8, Wanted::Earliest),
-            (-5, 9, Wanted::Nothing),
-            (-6, 11, Wanted::Nothing),
-            (5, 1, Wanted::Since(5)),
+            (-1, 1, Some(OffsetQuery::Latest)),
+            (-2, 1, Some(OffsetQuery::Earliest)),
+            (-3, 7, Some(OffsetQuery::MaxTimestamp)),
+            (-4, 8, Some(OffsetQuery::Earliest)),
+            (-5, 9, None),
+            (-6, 11, None),
+            (5, 1, Some(OffsetQuery::Since(5))),
         ];
         for (timestamp, from, wanted) in cases {
-            assert_eq!(Wanted::of(timestamp, from), Some(wanted));
-            assert_eq!(Wanted::of(timestamp, from - 1), None);
+            assert_eq!(query(timestamp, from), Ok(wanted));
+            assert_eq!(query(timestamp, from - 1), Err(ErrorCode::UnsupportedVersion));
         }
-        assert_eq!(Wanted::of(-7, 11), None);
+        assert_eq!(query(-7, 11), Err(ErrorCode::UnsupportedVersion));
     }
 }

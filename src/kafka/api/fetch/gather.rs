@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, select_all};
-
 use super::session::{Target, TopicKey};
+use crate::broker::{Isolation, WaitPoint};
 use crate::kafka::budget::Share;
 use crate::kafka::door::Door;
 use crate::kafka::error_code::ErrorCode;
@@ -31,8 +30,8 @@ pub(super) struct Bounds {
     pub(super) bytes_max: usize,
     /// for enough
     pub(super) wait: Duration,
-    /// stop at the last stable offset
-    pub(super) committed: bool,
+    /// which records
+    pub(super) isolation: Isolation,
     /// the client reads zstd
     pub(super) zstd: bool,
 }
@@ -79,7 +78,7 @@ impl Gathering {
     pub(super) async fn run(&mut self, door: &Door) {
         let started = monotonic();
         loop {
-            if self.parts.iter().any(|part| part.has_news(self.bounds.committed)) && !self.read(door).await {
+            if self.parts.iter().any(|part| part.has_news(self.bounds.isolation)) && !self.read(door).await {
                 return;
             }
             let left = self.bounds.wait.saturating_sub(started.elapsed());
@@ -88,8 +87,12 @@ impl Gathering {
             if is_enough || left.is_zero() {
                 return;
             }
-            let Some(news) = self.news() else { return };
-            if !matches!(tokio::time::timeout(left, door.until_stopping(news)).await, Ok(Some(()))) {
+            let points = self.open_ends();
+            if points.is_empty() {
+                return;
+            }
+            let waiting = door.broker().wait_for_any(&points, self.bounds.isolation, left);
+            if door.until_stopping(waiting).await.is_none() {
                 return;
             }
         }
@@ -124,29 +127,17 @@ impl Gathering {
         true
     }
 
-    /// Ends when a partition that still has room has more; `None` when none has room.
-    fn news(&self) -> Option<impl Future<Output = ()>> {
-        let committed = self.bounds.committed;
-        let waits = self.parts.iter().filter_map(|part| part.state.as_ref().ok()).filter(|r| !r.full);
-        let waits: Vec<BoxFuture<'_, ()>> = waits
-            .map(|reading| -> BoxFuture<'_, ()> {
-                if committed {
-                    Box::pin(reading.log.wait_stable_past(reading.next))
-                } else {
-                    Box::pin(reading.log.wait_past(reading.next))
-                }
-            })
-            .collect();
-        (!waits.is_empty()).then(|| async {
-            select_all(waits).await;
-        })
+    /// Where the partitions end that have room for more.
+    fn open_ends(&self) -> Vec<WaitPoint> {
+        let readings = self.parts.iter().filter_map(|part| part.state.as_ref().ok()).filter(|r| !r.full);
+        readings.map(|reading| WaitPoint::of(&reading.log, reading.next)).collect()
     }
 
     /// The answers in order, and the room that they take.
     pub(super) async fn finish(self, door: &Door) -> (Vec<(Target, PartitionData)>, Share) {
         let mut results = Vec::with_capacity(self.parts.len());
         for part in self.parts {
-            results.push(part.finish(door, self.bounds.committed).await);
+            results.push(part.finish(door, self.bounds.isolation).await);
         }
         (results, self.share)
     }
@@ -167,14 +158,14 @@ impl Part {
         Self { target, state, diverging }
     }
 
-    fn has_news(&self, committed: bool) -> bool {
+    fn has_news(&self, isolation: Isolation) -> bool {
         let is_read = self.diverging.epoch < 0;
         self.state
             .as_ref()
-            .is_ok_and(|reading| is_read && !reading.full && reading.next < reading.end(committed))
+            .is_ok_and(|reading| is_read && !reading.full && reading.next < reading.end(isolation))
     }
 
-    async fn finish(self, door: &Door, committed: bool) -> (Target, PartitionData) {
+    async fn finish(self, door: &Door, isolation: Isolation) -> (Target, PartitionData) {
         let partition_index = self.target.partition;
         let refused = |code: ErrorCode| PartitionData {
             partition_index,
@@ -185,7 +176,7 @@ impl Part {
         };
         let data = match self.state {
             Err(code) => refused(code),
-            Ok(reading) => match reading.aborted(door, committed).await {
+            Ok(reading) => match reading.aborted(door, isolation).await {
                 Err(error) => refused(ErrorCode::from(&error)),
                 Ok(aborted_transactions) => {
                     let ends = reading.log.ends();
@@ -228,9 +219,8 @@ impl Reading {
         Ok(Self { log, from, next: from, records: Records::new(), full: false })
     }
 
-    fn end(&self, committed: bool) -> Offset {
-        let ends = self.log.ends();
-        if committed { ends.stable } else { ends.tail }
+    fn end(&self, isolation: Isolation) -> Offset {
+        isolation.end(self.log.ends())
     }
 
     /// Adds whole batches of at most `room` bytes, or one of any size if it is the `first` of the answer; the bytes.
@@ -241,7 +231,7 @@ impl Reading {
         first: bool,
         bounds: Bounds,
     ) -> Result<usize, ErrorCode> {
-        let end = self.end(bounds.committed);
+        let end = self.end(bounds.isolation);
         if self.full || self.next >= end {
             return Ok(0);
         }
@@ -274,9 +264,9 @@ impl Reading {
     async fn aborted(
         &self,
         door: &Door,
-        committed: bool,
+        isolation: Isolation,
     ) -> Result<Option<Vec<AbortedTransaction>>, ReadError> {
-        if !committed {
+        if isolation == Isolation::Uncommitted {
             return Ok(None);
         }
         let found = if self.records.is_empty() {

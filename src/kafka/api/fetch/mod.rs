@@ -18,6 +18,7 @@ mod session;
 
 use std::time::Duration;
 
+use crate::broker::Isolation;
 use crate::kafka::connection::Close;
 use crate::kafka::dispatch::Reply;
 use crate::kafka::door::{Door, RequestContext};
@@ -35,7 +36,6 @@ pub(in crate::kafka) use session::Sessions;
 
 const IDS_FROM: i16 = 13;
 const ZSTD_FROM: i16 = 10;
-const READ_COMMITTED: i8 = 1;
 
 pub(in crate::kafka) async fn handle(
     door: &Door,
@@ -53,7 +53,7 @@ pub(in crate::kafka) async fn handle(
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
         bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(KAFKA_FETCH_BYTES_MAX),
         wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
-        committed: request.isolation_level == READ_COMMITTED,
+        isolation: isolation(request.isolation_level),
         zstd: ctx.version >= ZSTD_FROM,
     };
     let mut gathering = Gathering::new(door, targets, bounds);
@@ -62,6 +62,11 @@ pub(in crate::kafka) async fn handle(
     let session_id = door.sessions().end(mode, by_id, &mut results, monotonic());
     let response = FetchResponse { session_id, responses: by_topic(results), ..FetchResponse::default() };
     Ok(Reply { response: Some(response), share })
+}
+
+/// As in Kafka's requests.
+pub(super) fn isolation(level: i8) -> Isolation {
+    if level == 1 { Isolation::Committed } else { Isolation::Uncommitted }
 }
 
 /// Neighbours of one topic stand together.

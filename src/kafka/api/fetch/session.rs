@@ -212,8 +212,10 @@ impl Cache {
             order: HashMap::new(),
             next: 0,
         };
-        for (target, data) in results {
+        for (target, _) in results {
             session.set(target.clone());
+        }
+        for (target, data) in results {
             session.tell(target, data);
         }
         self.partitions += session.order.len();
