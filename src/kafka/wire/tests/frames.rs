@@ -22,7 +22,7 @@ use crate::kafka::wire::messages::produce::{
 };
 use crate::kafka::wire::messages::write_txn_markers::{WritableTxnMarker, WriteTxnMarkersRequest};
 use crate::kafka::wire::{
-    ApiKey, Preamble, Records, RequestBody, RequestHeader, Str, decode_message, decode_request,
+    ApiKey, Frame, Preamble, Records, RequestBody, RequestHeader, Str, decode_message, decode_request,
     encode_message, encode_request, encode_response,
 };
 
@@ -73,14 +73,14 @@ fn what_cannot_be_read_can_still_be_answered() {
 fn a_response_header_is_flexible_but_for_api_versions() {
     let response = HeartbeatResponse { throttle_time_ms: 1, error_code: 27 };
     let body: &[u8] = &[0, 0, 0, 1, 0, 27];
-    let frame = |version| encode_response(9, version, &response).map(|f| f.into_bytes());
+    let frame = |version| encode_response(9, version, &response).map(Frame::into_bytes);
     assert_eq!(frame(3), Ok(bytes(&[&[0, 0, 0, 10, 0, 0, 0, 9], body])));
     assert_eq!(frame(4), Ok(bytes(&[&[0, 0, 0, 12, 0, 0, 0, 9, 0], body, &[0]])));
 
     let api_keys = vec![ApiVersion { api_key: 18, min_version: 0, max_version: 4 }];
     let response = ApiVersionsResponse { api_keys, ..Default::default() };
     let body: &[u8] = &[0, 0, 2, 0, 18, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0];
-    let frame = encode_response(9, 3, &response).map(|f| f.into_bytes());
+    let frame = encode_response(9, 3, &response).map(Frame::into_bytes);
     assert_eq!(frame, Ok(bytes(&[&[0, 0, 0, 19, 0, 0, 0, 9], body])));
 }
 

@@ -89,7 +89,7 @@ where
             let back: Ours = decode_message(bytes.clone(), version).expect(&at);
             assert_eq!(back, message, "read again, {at}");
             if known {
-                compare::<Theirs>(&message, bytes, version, &at);
+                compare::<Theirs>(&message, &bytes, version, &at);
             }
         }
     }
@@ -97,7 +97,7 @@ where
     assert!(never.is_empty(), "{name}: never with a value of their own: {never:?}");
 }
 
-fn compare<Theirs: Encodable + Decodable + Debug>(ours: &dyn Debug, bytes: Bytes, version: i16, at: &str) {
+fn compare<Theirs: Encodable + Decodable + Debug>(ours: &dyn Debug, bytes: &Bytes, version: i16, at: &str) {
     let mut rest = bytes.clone();
     let read = Theirs::decode(&mut rest, version).expect(at);
     assert!(rest.is_empty(), "{} bytes left over, {at}", rest.len());
@@ -105,7 +105,7 @@ fn compare<Theirs: Encodable + Decodable + Debug>(ours: &dyn Debug, bytes: Bytes
 
     let mut written = BytesMut::new();
     read.encode(&mut written, version).expect(at);
-    assert_eq!(bytes, written, "{at}");
+    assert_eq!(*bytes, written, "{at}");
 }
 
 /// Header versions of requests and responses.

@@ -11,8 +11,8 @@ use crate::kafka::wire::messages::fetch::FetchRequest;
 use crate::kafka::wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use crate::kafka::wire::messages::metadata::MetadataRequest;
 use crate::kafka::wire::{
-    ApiKey, DecodeError, EncodeError, Fault, Str, Versions, decode_message, decode_request, encode_message,
-    encode_request, encode_response, messages,
+    ApiKey, DecodeError, EncodeError, Fault, Frame, Str, Versions, decode_message, decode_request,
+    encode_message, encode_request, encode_response, messages,
 };
 
 /// Shorter and longer bytes than the message, and tagged fields that nobody knows.
@@ -140,7 +140,7 @@ fn null_is_refused_where_a_version_has_none() {
     );
     // What is written instead of a null that a version does not have is empty.
     let none = MetadataRequest { topics: None, ..Default::default() };
-    assert_eq!(encode_message(&none, 0).map(|f| f.into_bytes()), Ok(Bytes::from_static(&[0; 4])));
+    assert_eq!(encode_message(&none, 0).map(Frame::into_bytes), Ok(Bytes::from_static(&[0; 4])));
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn what_does_not_fit_its_length_field_is_not_written() {
         most: i16::MAX as usize,
     };
     assert_eq!(encode_message(&long, 3), Err(refused));
-    assert_eq!(encode_message(&long, 4).map(|f| f.len()), Ok(3 + 40_000 + 4 + 1 + 1 + 1));
+    assert_eq!(encode_message(&long, 4).map(|frame: Frame| frame.len()), Ok(3 + 40_000 + 4 + 1 + 1 + 1));
 
     let known = Versions::new(0, 4);
     let refused = EncodeError::Version { message: "HeartbeatResponse", found: 5, known };
