@@ -9,7 +9,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench crash build
+.PHONY: help demo test lint guests bench crash fuzz build
 
 help: ## this list
 	@echo "Millstream. Targets:"
@@ -49,3 +49,9 @@ crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS), and the order of fsyn
 	if command -v strace >/dev/null; then \
 		$$crash --server $$server --sync fsync; $$crash --server $$server --sync os; \
 	else echo "strace is not installed: the order of fsync and answers is not checked"; fi
+
+fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; needs cargo-fuzz and a nightly compiler
+	cd tests/fuzz; cargo run --quiet --bin seeds --no-default-features; \
+	for target in request batch payload; do \
+		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -malloc_limit_mb=256; \
+	done

@@ -1,0 +1,7 @@
+//! Compressed records are uncompressed within their limit, or refused.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    millstream_fuzz::payload(data);
+});
