@@ -1,12 +1,14 @@
 //! What compaction removes, what it keeps, and what readers see of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::super::cleaner::{entries_max, round};
 use super::super::reader;
+use super::super::writer::Sink;
 use super::transactions::{abort, commit as commit_marker};
 use super::*;
-use crate::model::batch::ProducerStamp;
+use crate::model::batch::{BatchHeader, ProducerStamp};
 
 const COMPACT: [(&str, &str); 4] = [
     ("cleanup.policy", "compact"),
@@ -218,9 +220,16 @@ fn updates(seed: u64, count: usize, keys: u64) -> (Vec<(String, Option<String>)>
 
 /// What a reader of the whole log learns of each key.
 fn folded(world: &World, log: &Arc<Log>) -> BTreeMap<String, String> {
+    fold(world, log, |_| true)
+}
+
+fn fold(world: &World, log: &Arc<Log>, counts: impl Fn(&BatchHeader) -> bool) -> BTreeMap<String, String> {
     let mut folded = BTreeMap::new();
     reader::each_batch(world.storage.db(), log, log.start()..log.tail(), |value| {
         let batch = reader::parse(log, value)?;
+        if batch.header().control || !counts(batch.header()) {
+            return Ok(std::ops::ControlFlow::Continue(()));
+        }
         for record in batch.payload(1 << 24).unwrap().records().map(Result::unwrap) {
             let key = String::from_utf8_lossy(record.key.unwrap()).into_owned();
             match record.value {
@@ -273,16 +282,83 @@ async fn a_small_map_takes_several_passes_and_a_restart_between_pieces_does_no_h
     assert_eq!(log.bytes(), bytes_stored(&again, &log));
 }
 
+/// Takes so many writes, then fails.
+struct Limited(Arc<AtomicUsize>);
+
+impl Sink for Limited {
+    fn write(&mut self, db: &Db, batch: rocksdb::WriteBatch, sync: bool) -> Result<(), String> {
+        if self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            return Err("the power is gone".into());
+        }
+        WriteAheadLog::default().write(db, batch, sync)
+    }
+
+    fn sync(&mut self, db: &Db) -> Result<(), String> {
+        WriteAheadLog::default().sync(db)
+    }
+}
+
+#[tokio::test]
+async fn a_crash_between_the_pieces_of_a_pass_does_no_harm() {
+    let (all, expected) = updates(11, 1_000, 100);
+    for writes in [0, 1, 2, 5, 9] {
+        let (dir, left) = (tempfile::tempdir().unwrap(), Arc::new(AtomicUsize::new(usize::MAX)));
+        let (clock, moved) = Clock::manual(1_000_000);
+        let roomy = || Ok(disk::Space { free: 1 << 40, total: 1 << 41 });
+        let sink = Limited(left.clone());
+        let storage = open::open(options(dir.path(), clock), sink, Box::new(roomy)).unwrap();
+        let world = World { storage, clock: moved, dir };
+        let log = world.topic("users", 1, &COMPACT).await.remove(0);
+        for (i, chunk) in all.chunks(20).enumerate() {
+            let records: Vec<_> = chunk.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
+            let producer = (i % 3 == 0).then_some(7);
+            world.append(&log, keyed(producer, &records)).await;
+            if producer.is_some() {
+                world.append(&log, commit_marker(7)).await;
+                world.append(&log, keyed(Some(8), &[("k1", Some("aborted"))])).await;
+                world.append(&log, abort(8)).await;
+            }
+            world.clock.advance_ms(400);
+        }
+        left.store(writes, Ordering::SeqCst);
+        world.compact();
+        assert!(log.is_uncleanable.load(Ordering::Relaxed), "{writes} writes are not the whole pass");
+
+        let copy = world.crashed_copy();
+        let again = World { storage: open(copy.path()), clock: Clock::manual(0).1, dir: copy };
+        let log = again.storage.logs(log.topic_id()).remove(0);
+        assert_eq!(log.cleaned.lock().dirty_from, 0);
+        for _ in 0..2 {
+            assert_eq!(committed(&again, &log).await, expected, "after {writes} writes");
+            assert_eq!(log.bytes(), bytes_stored(&again, &log));
+            again.compact();
+        }
+        assert!(log.cleaned.lock().dirty_from > 0);
+    }
+}
+
+/// What a reader of committed records learns of each key.
+async fn committed(world: &World, log: &Arc<Log>) -> BTreeMap<String, String> {
+    let aborted = world.storage.aborted(log, 0, log.stable()).await.unwrap();
+    fold(world, log, |header| {
+        let is_aborted = |txn: &AbortedTxn| {
+            txn.producer_id == header.producer_id
+                && (txn.first_offset..txn.last_offset).contains(&header.base_offset)
+        };
+        !aborted.iter().any(is_aborted)
+    })
+}
+
 #[tokio::test]
 async fn producers_go_on_while_a_log_is_compacted() {
     let (all, expected) = updates(7, 6_000, 200);
     let world = World::new();
     let log = world.topic("users", 1, &COMPACT).await.remove(0);
     let storage = world.storage.clone();
-    let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let done = Arc::new(AtomicBool::new(false));
     let ended = done.clone();
     let cleaner = crate::runtime::tasks::spawn_blocking("cleaner", move || {
-        while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+        while !ended.load(Ordering::Relaxed) {
             round(storage.shared(), 64);
         }
     });
@@ -291,7 +367,7 @@ async fn producers_go_on_while_a_log_is_compacted() {
         world.append(&log, keyed(None, &records)).await;
         world.clock.advance_ms(500);
     }
-    done.store(true, std::sync::atomic::Ordering::Relaxed);
+    done.store(true, Ordering::Relaxed);
     cleaner.await.unwrap();
     world.compact();
     assert_eq!(folded(&world, &log), expected);
