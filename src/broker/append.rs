@@ -9,6 +9,7 @@ mod check;
 mod error;
 #[cfg(test)]
 mod tests;
+mod transformed;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use super::lane::Tickets;
 use super::producers::{Begin, First, Refusal, Slot};
 use super::transactions::Membership;
 use super::{Broker, ProduceError, TopicHandle};
-use crate::model::batch::RecordBatch;
+use crate::model::batch::{Payload, RecordBatch};
 use crate::model::producer::Stamp;
 use crate::model::transaction::Producer;
 use crate::model::{Offset, Partition, TimestampMs};
@@ -99,6 +100,8 @@ struct Entry {
 struct Standing {
     log: Arc<Log>,
     batch: RecordBatch,
+    /// its records uncompressed, for the topic's transforms
+    payload: Option<Payload>,
     append_time: Option<TimestampMs>,
     slot: Option<Slot>,
 }
@@ -174,22 +177,36 @@ impl Broker {
             }
         }
         tickets.turn().await;
-        if topic.chain().is_some() {
-            let reason = "inline transforms do not take batches of clients yet";
-            let refused = || AppendError::Invalid { message: reason.to_owned(), records: Vec::new() };
-            results.extend(candidates.into_iter().map(|(index, _)| (index, Err(refused()))));
-            return results;
-        }
 
         let mut commit = Commit::new();
         commit.hold(permit);
         let mut places = Vec::with_capacity(candidates.len());
-        for (index, candidate) in candidates {
-            let log = candidate.log.clone();
-            match self.stand(candidate, transaction) {
-                Ok(Ok(standing)) => places.push((index, log, standing.put(&mut commit))),
-                Ok(Err(first)) => places.push((index, log, Place::Elsewhere(first))),
-                Err(error) => results.push((index, Err(error))),
+        // The transforms of this moment count: what was deployed while the batches stood in line holds for them.
+        let chain = topic.chain();
+        for round in rounds(candidates, chain.is_some()) {
+            let mut standing = Vec::new();
+            let mut waiting = Vec::new();
+            for (index, candidate) in round {
+                let log = candidate.log.clone();
+                commit.hold(candidate.room.clone());
+                match self.stand(candidate, transaction) {
+                    Ok(Ok(one)) if chain.is_none() => places.push((index, log, one.put(&mut commit))),
+                    Ok(Ok(one)) => {
+                        standing.push(one);
+                        waiting.push((index, log));
+                    }
+                    Ok(Err(first)) => places.push((index, log, Place::Elsewhere(first))),
+                    Err(error) => results.push((index, Err(error))),
+                }
+            }
+            if let Some(chain) = chain.as_ref().filter(|_| !standing.is_empty()) {
+                let done = self.transform(&topic, chain, standing, transaction, &mut commit).await;
+                for ((index, log), done) in waiting.into_iter().zip(done) {
+                    match done {
+                        Ok(place) => places.push((index, log, place)),
+                        Err(error) => results.push((index, Err(error))),
+                    }
+                }
             }
         }
         let committed = if places.iter().any(|(_, _, place)| matches!(place, Place::Here { .. })) {
@@ -211,7 +228,7 @@ impl Broker {
         candidate: Candidate,
         transaction: Option<&TransactionOf>,
     ) -> Result<Result<Standing, First>, AppendError> {
-        let Candidate { log, batch, append_time } = candidate;
+        let Candidate { log, batch, payload, append_time, .. } = candidate;
         let header = *batch.header();
         let mut slot = None;
         if let Some(stamp) = Stamp::of(&header) {
@@ -224,7 +241,7 @@ impl Broker {
             let producer = Producer { id: stamp.producer_id, epoch: stamp.epoch };
             self.check_transaction(&log, producer, header.transactional, transaction)?;
         }
-        Ok(Ok(Standing { log, batch, append_time, slot }))
+        Ok(Ok(Standing { log, batch, payload, append_time, slot }))
     }
 
     /// A transactional batch has to belong to its producer's open transaction, another one must not lie in it.
@@ -282,13 +299,32 @@ impl Broker {
 impl Standing {
     /// Puts the batch as it is into the commit, with its producer's row.
     fn put(self, commit: &mut Commit) -> Place {
-        let Self { log, batch, append_time, slot } = self;
+        let Self { log, batch, append_time, slot, .. } = self;
         let append = Some(commit.append(&log, batch));
         if let Some(slot) = slot {
             slot.put(append, append_time, commit);
         }
         Place::Here { append, append_time }
     }
+}
+
+/// With transforms, batches of one partition go one after the other: a batch that fails takes its place among its
+/// producer's batches with it, and the next one has to be judged without it.
+fn rounds(candidates: Vec<(usize, Candidate)>, one_by_one: bool) -> Vec<Vec<(usize, Candidate)>> {
+    if !one_by_one {
+        return vec![candidates];
+    }
+    let mut seen = HashMap::new();
+    let mut rounds: Vec<Vec<_>> = Vec::new();
+    for (index, candidate) in candidates {
+        let round: &mut usize = seen.entry(candidate.log.partition()).or_default();
+        if rounds.len() <= *round {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push((index, candidate));
+        *round += 1;
+    }
+    rounds
 }
 
 /// Gets in line for everything, topic by topic. Nobody waits for one topic while standing first in another's lanes.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::produce::RECORD_FRAMING_MAX;
 use super::{Broker, TopicHandle};
-use crate::model::batch::{BatchBuilder, HEADER_LEN};
+use crate::model::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
 use crate::model::partitioner::partition_of;
-use crate::model::{Partition, RecordView, TopicName};
+use crate::model::{Partition, RecordView, TopicId, TopicName};
 use crate::storage::Commit;
 
 /// Why a record cannot be put.
@@ -41,6 +41,8 @@ pub struct Outbox {
     /// few, so that looking through them is quicker than hashing a name for each record
     topics: Vec<Bound>,
     count: u64,
+    /// who is written on the batches
+    stamp: Option<ProducerStamp>,
 }
 
 /// What is bound for one topic.
@@ -50,6 +52,17 @@ struct Bound {
 }
 
 impl Outbox {
+    /// For records that are part of a producer's transaction, if there is one.
+    pub(super) fn of(stamp: Option<ProducerStamp>) -> Self {
+        Self { stamp, ..Self::default() }
+    }
+
+    /// The partitions that records are bound for.
+    pub(super) fn partitions(&self) -> Vec<(TopicId, Partition)> {
+        let of = |bound: &Bound| bound.batches.keys().map(|p| (bound.topic.id(), *p)).collect::<Vec<_>>();
+        self.topics.iter().flat_map(of).collect()
+    }
+
     /// Records so far.
     pub fn count(&self) -> u64 {
         self.count
@@ -88,6 +101,9 @@ impl Outbox {
             Some(open) if open.size() + size <= limit => open.push_view(record),
             _ => {
                 let mut open = BatchBuilder::with_capacity(size);
+                if let Some(stamp) = self.stamp {
+                    open.producer(stamp);
+                }
                 open.push_view(record);
                 batches.push(open);
             }

@@ -192,6 +192,20 @@ impl Transactions {
         }
     }
 
+    /// Adds partitions to which the transaction of a batch that was let in also writes. To be called in that batch's turn:
+    /// an end that was asked for meanwhile stands in line behind it.
+    pub(super) fn join(
+        &self,
+        id: &str,
+        partitions: Vec<(TopicId, Partition)>,
+        now_ms: TimestampMs,
+    ) -> Result<(), TransactionError> {
+        let entry = self.find(id)?;
+        let mut held = entry.held.lock();
+        let bumps = held.transaction.bumps;
+        held.add(partitions, None, bumps, now_ms)
+    }
+
     /// A batch outside of any transaction must not come into the middle of its producer's.
     pub(super) fn check_outside(
         &self,

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::super::admission::Permit;
 use super::super::{Broker, TopicHandle};
 use super::error::{AppendError, RecordError};
+use super::of_admission;
 use crate::model::batch::validate::{self, Checked, Rules, Timestamps};
-use crate::model::batch::{Codec, HEADER_LEN, RecordBatch};
+use crate::model::batch::{Codec, HEADER_LEN, Payload, RecordBatch};
 use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB};
 use crate::model::topic::TimestampType;
 use crate::model::{Partition, TimestampMs};
@@ -26,6 +28,9 @@ const PACKED_AT_ONCE: usize = 16 * KIB;
 pub(super) struct Candidate {
     pub(super) log: Arc<Log>,
     pub(super) batch: RecordBatch,
+    /// its records uncompressed, if the topic has transforms, and the room for them
+    pub(super) payload: Option<Payload>,
+    pub(super) room: Option<Arc<Permit>>,
     /// set where the topic stamps its records
     pub(super) append_time: Option<TimestampMs>,
 }
@@ -71,17 +76,29 @@ impl Broker {
             });
             work.await.map_err(|e| AppendError::Unknown(format!("the check of a batch ended: {e}")))?
         };
-        let batch = checked.map_err(|refusal| of_refusal(refusal, topic))?;
+        let Checked { batch, payload, .. } = checked.map_err(|refusal| of_refusal(refusal, topic))?;
         let append_time = batch.header().log_append_time.then_some(now_ms);
-        Ok(Candidate { log: log.clone(), batch, append_time })
+        let payload = topic.chain().is_some().then_some(payload);
+        // Until its turn has come and the transforms are done, the batch takes the room of its uncompressed records.
+        let unpacked = payload.as_ref().filter(|_| batch.header().codec != Codec::None);
+        let room = match unpacked {
+            Some(payload) => {
+                let permit = self.0.admission.admit(payload.bytes().len()).map_err(|e| of_admission(&e))?;
+                Some(Arc::new(permit))
+            }
+            None => None,
+        };
+        Ok(Candidate { log: log.clone(), batch, payload, room, append_time })
     }
 }
 
-fn check(batch: Bytes, rules: &Rules, codec: Option<Codec>) -> Result<RecordBatch, validate::Refusal> {
-    let Checked { batch, .. } = validate::validate(batch, rules)?;
-    let Some(codec) = codec else { return Ok(batch) };
-    let unreadable = |_| validate::Refusal::Invalid("records that cannot be compressed again");
-    batch.with_codec(codec, rules.uncompressed_max).map_err(unreadable)
+fn check(batch: Bytes, rules: &Rules, codec: Option<Codec>) -> Result<Checked, validate::Refusal> {
+    let mut checked = validate::validate(batch, rules)?;
+    if let Some(codec) = codec {
+        let unreadable = |_| validate::Refusal::Invalid("records that cannot be compressed again");
+        checked.batch = checked.batch.with_codec(codec, rules.uncompressed_max).map_err(unreadable)?;
+    }
+    Ok(checked)
 }
 
 /// Is the check done in no time? `codec`: the one that the topic stores, if it says so.

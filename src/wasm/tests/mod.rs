@@ -85,7 +85,7 @@ impl Guest<'_> {
         bytes.into()
     }
 
-    fn component(&self) -> Component {
+    pub(crate) fn component(&self) -> Component {
         load(&self.module())
     }
 

@@ -1,0 +1,254 @@
+//! Batches of clients through transforms: what is stored, what the client hears, and what its producer and its
+//! transaction know of it.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::broker::inline::Stage;
+use crate::broker::tests::{World, again, at, plain, sequenced, transactional};
+use crate::broker::{AppendEntry, AppendRequest, Appended, Isolation};
+use crate::model::Offset;
+use crate::model::batch::Codec;
+use crate::model::deployment::{Deployment, Desired};
+use crate::model::module::{Digest, Version};
+use crate::model::transaction::{Outcome, Producer};
+use crate::wasm::tests::Guest;
+use crate::wasm::{LogLevel, LogSink};
+
+const ANNA: Producer = Producer { id: 41, epoch: 3 };
+
+/// The second record is dropped, the third becomes two, all others are kept.
+const MIX: &str = "
+    (i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))
+    (i32.store8 (i32.const 524) (i32.const 1))
+    (i32.store8 (i32.const 536) (i32.const 2))
+    (i32.store (i32.const 540) (i32.const 600)) (i32.store (i32.const 544) (i32.const 2))";
+/// The first record is dropped.
+const DROP: &str = "
+    (i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))
+    (i32.store8 (i32.const 512) (i32.const 1))";
+/// The second record is rejected.
+const REJECT: &str = "
+    (i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))
+    (i32.store8 (i32.const 524) (i32.const 3))
+    (i32.store (i32.const 528) (i32.const 1024)) (i32.store (i32.const 532) (i32.const 3))";
+/// The first record goes to the route `alerts`.
+const ROUTE: &str = "
+    (i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))
+    (i32.store8 (i32.const 512) (i32.const 2))
+    (i32.store (i32.const 516) (i32.const 600)) (i32.store (i32.const 520) (i32.const 1))
+    (i32.store8 (i32.const 608) (i32.const 1))
+    (i32.store (i32.const 612) (i32.const 1024)) (i32.store (i32.const 616) (i32.const 6))";
+
+struct Silent;
+
+impl LogSink for Silent {
+    fn write(&self, _: LogLevel, _: String) {}
+}
+
+impl World {
+    /// Puts a transform in force for topic `t`.
+    fn transform(&self, body: &str, data: &str, more: &Value) {
+        let mut spec = json!({ "name": "f", "kind": "inline", "module": "m", "input": { "topics": ["t"] } });
+        for (key, value) in more.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let deployment = Deployment {
+            id: 1,
+            spec: serde_json::from_value(spec).unwrap(),
+            version: Version::parse("1.0.0").unwrap(),
+            digest: Digest::of(b"m"),
+            revision: 1,
+            generation: 1,
+            desired: Desired::Running,
+            tasks: 0,
+            start: Vec::new(),
+            created_ms: 0,
+            updated_ms: 0,
+        };
+        let rest = format!("(data (i32.const 1024) \"{data}\")");
+        let component = Guest { body, rest: &rest, ..Guest::default() }.component();
+        let stage = Stage::new(deployment, Ok(component), Box::new(|_| Arc::new(Silent)));
+        let name = TopicName::parse("t").unwrap();
+        self.broker.set_chain(&name, Chain::new(vec![Arc::new(stage)]));
+    }
+}
+
+/// Offsets and values of what lies in partition 0, batch by batch.
+async fn stored(world: &World, topic: &Arc<TopicHandle>) -> Vec<(RecordBatch, Vec<(Offset, String)>)> {
+    let fetched = world.broker.fetch(topic, 0, 0, 1 << 22, Isolation::Uncommitted).await.unwrap();
+    let content = |batch: RecordBatch| {
+        let payload = batch.payload(1 << 22).unwrap();
+        let record = |record: crate::model::RecordView<'_>| {
+            let value = String::from_utf8_lossy(record.value.unwrap()).chars().take(3).collect::<String>();
+            (batch.header().base_offset + Offset::from(record.offset_delta), value)
+        };
+        let records = payload.records().map(|r| record(r.unwrap())).collect();
+        (batch, records)
+    };
+    fetched.batches.into_iter().filter(|batch| !batch.header().control).map(content).collect()
+}
+
+fn named(records: &[(Offset, &str)]) -> Vec<(Offset, String)> {
+    records.iter().map(|(offset, value)| (*offset, (*value).to_owned())).collect()
+}
+
+fn packed(producer: Producer, base_sequence: i32, values: &[&str], codec: Codec) -> bytes::Bytes {
+    let mut builder = BatchBuilder::new();
+    let Producer { id, epoch } = producer;
+    builder.producer(ProducerStamp { id, epoch, base_sequence, transactional: false });
+    for value in values {
+        builder.push(crate::broker::tests::START_MS, None, Some(value.as_bytes()), []);
+    }
+    builder.finish(codec).unwrap().bytes().clone()
+}
+
+#[tokio::test]
+async fn a_dropped_record_leaves_its_offset_free_and_the_sequence_goes_on() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.transform(MIX, "", &json!({}));
+    let batch = sequenced(ANNA, 0, &["a", "b", "c", "d"]);
+    assert_eq!(world.append(&topic, batch.clone()).await.unwrap(), at(0));
+    assert_eq!(world.append(&topic, batch).await.unwrap(), again(0));
+    assert_eq!(world.append(&topic, sequenced(ANNA, 4, &["e"])).await.unwrap(), at(5));
+    let stored = stored(&world, &topic).await;
+    assert_eq!(stored[0].1, named(&[(0, "a"), (2, "c"), (3, "c"), (4, "d")]));
+    assert_eq!(stored[1].1, named(&[(5, "e")]));
+    let header = stored[0].0.header();
+    let stamp = ProducerStamp { id: 41, epoch: 3, base_sequence: 0, transactional: false };
+    assert_eq!((header.producer(), header.count), (Some(stamp), 4));
+    assert_eq!(world.broker.producers(&topic, 0).unwrap()[0].last_sequence, 4);
+}
+
+#[tokio::test]
+async fn a_batch_of_which_nothing_is_left_is_remembered_also_over_a_kill() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.transform(DROP, "", &json!({}));
+    let nothing = Appended { base_offset: None, ..at(0) };
+    assert_eq!(world.append(&topic, sequenced(ANNA, 0, &["a"])).await.unwrap(), nothing);
+    assert_eq!(world.append(&topic, sequenced(ANNA, 1, &["b", "c"])).await.unwrap(), at(0));
+    assert_eq!(stored(&world, &topic).await[0].1, named(&[(1, "c")]), "b has left its offset free");
+    let world = world.after_a_kill();
+    let topic = world.known("t");
+    let first = world.append(&topic, sequenced(ANNA, 0, &["a"])).await.unwrap();
+    assert_eq!(first, Appended { duplicate: true, ..nothing });
+    assert_eq!(topic.log(0).unwrap().tail(), 2);
+}
+
+#[tokio::test]
+async fn every_codec_goes_through_and_stays_what_it_was() {
+    for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+        let world = World::new();
+        let topic = world.topic("t", &[]).await;
+        world.transform(MIX, "", &json!({}));
+        let long = ["a", "b", "c", "d"].map(|letter| letter.repeat(500));
+        let values = long.each_ref().map(String::as_str);
+        assert_eq!(world.append(&topic, packed(ANNA, 0, &values, codec)).await.unwrap(), at(0), "{codec:?}");
+        let stored = stored(&world, &topic).await;
+        assert_eq!(stored[0].0.header().codec, codec);
+        assert_eq!(stored[0].1, named(&[(0, "aaa"), (2, "ccc"), (3, "ccc"), (4, "ddd")]), "{codec:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_rejected_record_fails_its_batch_and_gives_the_sequence_back() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.transform(REJECT, "bad", &json!({}));
+    let entry = |partition, batch| AppendEntry { topic: topic.clone(), partition, batch };
+    let entries = vec![
+        entry(0, sequenced(ANNA, 0, &["a", "b"])),
+        entry(0, sequenced(ANNA, 2, &["c"])),
+        entry(1, plain(&["d"])),
+    ];
+    let results = world.broker.append(AppendRequest { entries, ..AppendRequest::default() }).await.results;
+    match results[0].as_ref().unwrap_err() {
+        AppendError::Rejected { deployment, records } => {
+            assert_eq!((deployment.as_str(), records.len()), ("f", 1));
+            assert_eq!((records[0].index, records[0].reason.as_str()), (1, "bad"));
+        }
+        other => panic!("{other}"),
+    }
+    let later = results[1].as_ref();
+    assert_eq!(*later.unwrap(), at(0), "nothing is known of the producer, so it may begin anywhere");
+    assert_eq!(*results[2].as_ref().unwrap(), at(0));
+
+    let results = {
+        let entries = vec![entry(0, sequenced(ANNA, 3, &["a", "b"])), entry(0, sequenced(ANNA, 5, &["c"]))];
+        world.broker.append(AppendRequest { entries, ..AppendRequest::default() }).await.results
+    };
+    assert!(matches!(results[0], Err(AppendError::Rejected { .. })));
+    assert!(matches!(results[1], Err(AppendError::Sequence(_))), "the one before it was not stored");
+    assert_eq!(world.append(&topic, sequenced(ANNA, 3, &["a"])).await.unwrap(), at(1));
+}
+
+#[tokio::test]
+async fn what_grows_over_the_limit_becomes_several_batches_of_which_the_first_has_the_sequence() {
+    let world = World::new();
+    let topic = world.topic("t", &[("max.message.bytes", "2048")]).await;
+    world.transform(MIX, "", &json!({}));
+    let large = "c".repeat(900);
+    world.append(&topic, sequenced(ANNA, 0, &["a", "b", &large, &"d".repeat(900)])).await.unwrap();
+    let stored = stored(&world, &topic).await;
+    let sequences: Vec<_> = stored.iter().map(|(batch, _)| batch.header().base_sequence).collect();
+    assert_eq!(sequences, [0, -1]);
+    assert_eq!(stored[0].1, named(&[(0, "a"), (2, "ccc"), (3, "ccc")]));
+    assert_eq!(stored[1].1, named(&[(4, "ddd")]));
+    assert_eq!(world.append(&topic, sequenced(ANNA, 4, &["e"])).await.unwrap(), at(5));
+}
+
+#[tokio::test]
+async fn routes_and_dead_letters_of_a_transaction_are_part_of_it() {
+    for (body, data, other) in [(ROUTE, "alerts", "u"), (REJECT, "bad", "f.dlq")] {
+        let world = World::new();
+        let (topic, outside) = (world.topic("t", &[]).await, world.topic(other, &[]).await);
+        let routes = json!({ "output": { "routes": { "alerts": "u" } }, "on_reject": "dead_letter" });
+        world.transform(body, data, &routes);
+        let all = async |isolation| {
+            let mut seen = Vec::new();
+            for partition in 0..3 {
+                seen.extend(world.seen(&outside, partition, isolation).await);
+            }
+            seen
+        };
+        let write = async |producer: Producer, outcome| {
+            let of = TransactionOf { id: "x".into(), joins: true };
+            let batch = transactional(producer, 0, &["a", "b"]);
+            world.append_in(&topic, 0, batch, Some(of)).await.unwrap();
+            world.broker.end_transaction("x", producer, outcome, true).await.unwrap()
+        };
+        let producer = world.init("x").await.unwrap();
+        let next = write(producer, Outcome::Abort).await;
+        assert_eq!((all(Isolation::Committed).await.len(), all(Isolation::Uncommitted).await.len()), (0, 1));
+        write(next, Outcome::Commit).await;
+        assert_eq!(all(Isolation::Committed).await.len(), 1);
+        for log in outside.logs().iter().chain(topic.logs()) {
+            assert_eq!(log.open_transactions(), []);
+        }
+        let fetched = (0..3).map(|p| world.broker.fetch(&outside, p, 0, 1 << 20, Isolation::Uncommitted));
+        for fetched in futures_util::future::join_all(fetched).await {
+            for batch in fetched.unwrap().batches {
+                let header = batch.header();
+                assert_eq!((header.base_sequence, header.transactional), (-1, true));
+                assert_eq!(header.producer_id, producer.id);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_routed_away_counts_for_its_producers_sequence() {
+    let world = World::new();
+    let (topic, other) = (world.topic("t", &[]).await, world.topic("u", &[]).await);
+    world.transform(ROUTE, "alerts", &json!({ "output": { "routes": { "alerts": "u" } } }));
+    let nothing = Appended { base_offset: None, ..at(0) };
+    assert_eq!(world.append(&topic, sequenced(ANNA, 0, &["a"])).await.unwrap(), nothing);
+    let again = world.append(&topic, sequenced(ANNA, 0, &["a"])).await.unwrap();
+    assert!(again.duplicate);
+    let tails: Vec<_> = other.logs().iter().map(|log| log.tail()).collect();
+    assert_eq!(tails.iter().sum::<u64>(), 1, "{tails:?}: it was routed once");
+    assert_ne!(other.id().0, Uuid::nil());
+}
