@@ -18,6 +18,7 @@ pub mod read;
 pub mod runtime_config;
 mod topic_change;
 pub mod transactions;
+mod truncate;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ pub use read::{Cursor, OffsetSpec, Page, ReadLimits};
 pub use runtime_config::RuntimeConfigError;
 pub use topic_change::{NewTopic, TopicChange};
 pub use transactions::{Initialize, ProducerDetail, TransactionError, TransactionView};
+pub use truncate::{TruncateError, Truncation};
 
 /// Handle of the broker; cheap to clone.
 #[derive(Clone)]

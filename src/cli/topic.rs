@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 use super::client::Call;
 use super::failure::Failure;
 use super::output::{Column, at, count, plain, render_fields, render_table, size, thousands};
+use super::position::Position;
 use super::session::Session;
 
-/// Topics: create, list, describe, alter, delete
+/// Topics: create, list, describe, alter, truncate, delete
 #[derive(Args)]
 pub(super) struct Topic {
     #[command(subcommand)]
@@ -58,6 +59,20 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Delete the oldest records of a topic
+    Truncate {
+        name: String,
+        /// What lies before it goes: latest (everything), an offset (with --partition), -N (the last N of each partition
+        /// stay), or a time: @1795346400000, 2026-11-22T12:40:00Z, -7d
+        #[arg(long, value_name = "POSITION", value_parser = Position::parse, allow_hyphen_values = true)]
+        before: Position,
+        /// Only of this partition
+        #[arg(short, long)]
+        partition: Option<u32>,
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Delete topics with their records
     Delete {
         #[arg(required = true)]
@@ -92,6 +107,13 @@ const PARTITION_COLUMNS: [Column; 5] = [
         both.map(|(end, start)| thousands(end.saturating_sub(start))).unwrap_or_default()
     }),
     ("BYTES", |p| size(p, "/bytes")),
+];
+
+const TRUNCATED_COLUMNS: [Column; 4] = [
+    ("PARTITION", |p| at(p, "/partition")),
+    ("DELETED", |p| count(p, "/deleted")),
+    ("START", |p| at(p, "/log_start_offset")),
+    ("END", |p| at(p, "/high_watermark")),
 ];
 
 /// A number, or the length of the list that `describe` gives.
@@ -140,6 +162,17 @@ pub(super) async fn run(session: &Session, args: Topic) -> Result<(), Failure> {
             let line = if dry_run { "would be altered" } else { "is altered" };
             session.out.done(&topic, &format!("topic `{name}` {line}"))
         }
+        Command::Truncate { name, before, partition, dry_run } => {
+            if !dry_run {
+                session.confirm(&format!("delete the oldest records of topic `{name}`"))?;
+            }
+            let call = Call::post(&["v1", "topics", &name, "truncate"]).query_if("dry_run", dry_run);
+            let answer = session.client.json(call.json(&truncation(&before, partition))).await?;
+            session.out.one(&answer, |answer| {
+                let partitions = answer.get("partitions").and_then(Value::as_array);
+                render_table(partitions.map_or(&[], Vec::as_slice), &TRUNCATED_COLUMNS)
+            })
+        }
         Command::Delete { names, force } => delete(session, &names, force).await,
     }
 }
@@ -154,6 +187,22 @@ fn changes(config: &[(String, String)], unset: &[String], partitions: Option<u32
     settings.extend(unset.iter().map(|k| (k.clone(), Value::Null)));
     if !settings.is_empty() {
         body.insert("config".into(), Value::Object(settings));
+    }
+    Value::Object(body)
+}
+
+fn truncation(before: &Position, partition: Option<u32>) -> Value {
+    let mut body = Map::new();
+    let (key, value) = match before {
+        Position::Earliest => ("offset", json!("earliest")),
+        Position::Latest => ("offset", json!("latest")),
+        Position::Offset(offset) => ("offset", json!(offset)),
+        Position::Last(records) => ("offset", json!(format!("-{records}"))),
+        Position::Time(time) => ("timestamp", json!(time)),
+    };
+    body.insert(key.into(), value);
+    if let Some(partition) = partition {
+        body.insert("partition".into(), json!(partition));
     }
     Value::Object(body)
 }
@@ -195,6 +244,13 @@ mod tests {
         let body = changes(&config, &["durability".to_owned()], Some(4));
         assert_eq!(body, json!({"partitions": 4, "config": {"retention.ms": "1", "durability": null}}));
         assert_eq!(changes(&[], &[], None), json!({}));
+    }
+
+    #[test]
+    fn a_truncation_names_a_position() {
+        assert_eq!(truncation(&Position::Offset(7), Some(1)), json!({"offset": 7, "partition": 1}));
+        assert_eq!(truncation(&Position::Last(10), None), json!({"offset": "-10"}));
+        assert_eq!(truncation(&Position::Time("-7d".into()), None), json!({"timestamp": "-7d"}));
     }
 
     #[test]

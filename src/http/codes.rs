@@ -107,6 +107,8 @@ codes! {
         "its state is kept by partition; delete the deployment, add the partitions, deploy again";
     TopicLimit "topic_limit" CONFLICT final Some(("POLICY_VIOLATION", 44)), "The node holds as many topics as it may",
         "delete topics that are not used";
+    TopicCompacted "topic_is_compacted" CONFLICT final Some(("POLICY_VIOLATION", 44)), "The topic is compacted: records go when newer ones have their keys",
+        "produce tombstones, or let its cleanup.policy have delete too";
     ModuleExists "module_version_exists" CONFLICT final None, "The version exists with other bytes",
         "versions are immutable; upload under a new version";
     ModuleInUse "module_in_use" CONFLICT final None, "Deployments use the module",

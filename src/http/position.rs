@@ -99,13 +99,20 @@ macro_rules! deserialize_from_text {
                 impl Visitor<'_> for TextVisitor {
                     type Value = $type;
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str("text")
+                        f.write_str("text or a number")
                     }
                     fn visit_str<E: de::Error>(self, text: &str) -> Result<$type, E> {
                         $type::parse(text).map_err(E::custom)
                     }
+                    // In a body a number may be one.
+                    fn visit_u64<E: de::Error>(self, number: u64) -> Result<$type, E> {
+                        self.visit_str(&number.to_string())
+                    }
+                    fn visit_i64<E: de::Error>(self, number: i64) -> Result<$type, E> {
+                        self.visit_str(&number.to_string())
+                    }
                 }
-                deserializer.deserialize_str(TextVisitor)
+                deserializer.deserialize_any(TextVisitor)
             }
         })*
     };

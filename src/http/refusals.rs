@@ -247,7 +247,7 @@ impl From<DeleteError> for Problem {
     }
 }
 
-fn storage_code(error: &storage::Error) -> Code {
+pub(in crate::http) fn storage_code(error: &storage::Error) -> Code {
     match error {
         storage::Error::Exists { .. } => Code::TopicExists,
         storage::Error::NotFound { .. } => Code::TopicNotFound,

@@ -19,6 +19,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(topics::list, topics::create))
         .routes(routes!(topics::describe, topics::ensure, topics::change, topics::delete))
         .routes(routes!(topics::config))
+        .routes(routes!(topics::truncate))
         // records: produce and read
         .routes(routes!(consume::topic_records, produce::records))
         .routes(routes!(consume::partition_records, produce::partition_records))

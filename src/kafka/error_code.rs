@@ -6,7 +6,7 @@
 
 use crate::broker::append::AppendError;
 use crate::broker::transactions::TransactionError;
-use crate::broker::{ReadError, TopicError};
+use crate::broker::{ReadError, RuntimeConfigError, TopicError, TruncateError};
 use crate::model::producer::SequenceError;
 use crate::storage::{self, CommitError};
 
@@ -214,6 +214,27 @@ impl From<&TopicError> for ErrorCode {
             TopicError::TooMany { .. } | TopicError::InUse { .. } => Self::PolicyViolation,
             TopicError::Revision { .. } => Self::InvalidRequest,
             TopicError::Storage { source, .. } => Self::from(source),
+        }
+    }
+}
+
+impl From<&RuntimeConfigError> for ErrorCode {
+    fn from(error: &RuntimeConfigError) -> Self {
+        match error {
+            RuntimeConfigError::Config(_) => Self::InvalidConfig,
+            RuntimeConfigError::TooMany { .. } => Self::PolicyViolation,
+            RuntimeConfigError::Storage(commit) => Self::from(commit),
+        }
+    }
+}
+
+impl From<&TruncateError> for ErrorCode {
+    fn from(error: &TruncateError) -> Self {
+        match error {
+            TruncateError::Internal(_) => Self::InvalidTopic,
+            TruncateError::Compacted(_) => Self::PolicyViolation,
+            TruncateError::Read(read) => Self::from(read),
+            TruncateError::Storage { source, .. } => Self::from(source),
         }
     }
 }

@@ -5,7 +5,9 @@
 //! `connection` move frames, `dispatch` is the table of what is served, and `api` has a file for each API: thin handlers
 //! that ask the floors below.
 
+mod alteration;
 mod api;
+mod broker_config;
 mod budget;
 mod complaints;
 mod connection;
@@ -17,6 +19,10 @@ mod frame;
 mod listener;
 mod meter;
 mod outgoing;
+mod refusal;
+mod replicas;
+mod resource;
+mod setting;
 mod versions;
 pub mod wire;
 

@@ -1,5 +1,6 @@
 //! The Kafka door as clients see it: frames over a socket, messages written and read by the oracle crate.
 
+mod admin;
 mod client;
 mod connections;
 mod fetching;

@@ -1,6 +1,7 @@
 //! Topics: list, create, ensure, describe, change, delete, and their settings.
 
 mod shapes;
+mod truncate;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use self::shapes::{
     ChangeQuery, ChangeTopic, ConfigEntry, ConfigList, ConfigText, CreateTopic, DeleteQuery, EnsureTopic,
     IfMatchHeader, ListQuery, PartitionDetail, TopicDetail, TopicPath, TopicSummary,
 };
+pub(super) use self::truncate::{__path_truncate, truncate};
 use super::App;
 use super::answer::{rfc3339, with_etag};
 use super::codes::Code;
@@ -162,7 +164,7 @@ pub(super) async fn config(
         name: key.name,
         value: config.value(key).to_owned(),
         default: key.default,
-        source: if config.overrides().contains_key(key.name) { "topic" } else { "default" },
+        source: source(config, key),
         expected: key.expected,
         doc: key.documentation(),
     };
@@ -191,6 +193,16 @@ fn new_topic(
         return Err(Problem::new(Code::InvalidConfig, error.to_string()).errors(vec![config_error(&error)]));
     }
     Ok(NewTopic::new(name, partitions, checked))
+}
+
+fn source(config: &TopicConfig, key: &ConfigKey) -> &'static str {
+    if config.overrides().contains_key(key.name) {
+        "topic"
+    } else if config.value(key) != key.default {
+        "broker"
+    } else {
+        "default"
+    }
 }
 
 /// A null returns a setting to its default.

@@ -165,7 +165,7 @@ pub(in crate::http) struct ConfigEntry {
     /// in force
     pub(super) value: String,
     pub(super) default: &'static str,
-    /// `default` or `topic`
+    /// `topic`, `broker` (a default of this broker, changed while it ran) or `default`
     pub(super) source: &'static str,
     /// allowed values
     pub(super) expected: &'static str,

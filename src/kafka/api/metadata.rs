@@ -29,7 +29,8 @@ use crate::model::topic::TopicConfig;
 use crate::model::{TopicId, TopicName};
 
 /// What a client may do with a topic: read, write, create, delete, alter, describe, describe and alter configs.
-const TOPIC_OPERATIONS: i32 = 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const TOPIC_OPERATIONS: i32 =
+    1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 /// With the cluster: create, alter, describe, act for it, describe and alter configs, write idempotently.
 const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 /// Nobody asked.
@@ -53,11 +54,7 @@ pub(in crate::kafka) async fn handle(
         }],
         cluster_id: Some(door.cluster_id().clone()),
         controller_id: NODE_ID,
-        cluster_authorized_operations: if request.include_cluster_authorized_operations {
-            CLUSTER_OPERATIONS
-        } else {
-            NOT_ASKED
-        },
+        cluster_authorized_operations: cluster_operations(request.include_cluster_authorized_operations),
         ..MetadataResponse::default()
     };
     let asked = match request.topics {
@@ -87,6 +84,11 @@ pub(in crate::kafka) async fn handle(
         response.topics.push(found.map_or_else(|code| refused(topic, code), |t| described(&t, operations)));
     }
     Ok(response)
+}
+
+/// What is told of them to those who ask.
+pub(super) fn cluster_operations(is_asked: bool) -> i32 {
+    if is_asked { CLUSTER_OPERATIONS } else { NOT_ASKED }
 }
 
 async fn named(door: &Door, name: &str, creates: bool) -> Result<Arc<TopicHandle>, ErrorCode> {

@@ -1,0 +1,569 @@
+//! Topics and settings as Kafka's tools administer them.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{
+    CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
+};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult,
+};
+use kafka_protocol::messages::describe_topic_partitions_request::Cursor;
+use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+    DescribeTopicPartitionsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
+    ListConfigResourcesRequest, ListPartitionReassignmentsRequest, incremental_alter_configs_request,
+};
+use kafka_protocol::protocol::StrBytes;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::client::{Client, topic_name};
+use crate::support::Server;
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const GROUP: i8 = 32;
+
+/// A server with a setting of the Kafka door, and the file that says so.
+async fn configured(setting: &str) -> Result<(Server, tempfile::NamedTempFile)> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), format!("[kafka]\n{setting}\n"))?;
+    let path = file.path().to_str().context("a path of text")?;
+    Ok((Server::start_with(&["--config", path]).await?, file))
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+fn new_topic(name: &str, partitions: i32, replicas: i16, config: &[(&str, &str)]) -> CreatableTopic {
+    let entry = |(key, value): &(&str, &str)| {
+        CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value)))
+    };
+    CreatableTopic::default()
+        .with_name(topic_name(name))
+        .with_num_partitions(partitions)
+        .with_replication_factor(replicas)
+        .with_configs(config.iter().map(entry).collect())
+}
+
+/// Creates topics; name, code and message of each, in the order of the answer.
+async fn create(
+    client: &mut Client,
+    topics: Vec<CreatableTopic>,
+    is_check: bool,
+) -> Result<Vec<(String, i16, String)>> {
+    let request = CreateTopicsRequest::default().with_topics(topics).with_validate_only(is_check);
+    let topics = client.ask(7, &request).await?.topics.into_iter();
+    let row = |t: kafka_protocol::messages::create_topics_response::CreatableTopicResult| {
+        (t.name.to_string(), t.error_code, t.error_message.unwrap_or_default().to_string())
+    };
+    Ok(topics.map(row).collect())
+}
+
+async fn describe(
+    client: &mut Client,
+    kind: i8,
+    name: &str,
+    keys: Option<&[&str]>,
+) -> Result<DescribeConfigsResult> {
+    let keys = keys.map(|keys| keys.iter().map(|key| text(key)).collect());
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(text(name))
+        .with_configuration_keys(keys);
+    let request = DescribeConfigsRequest::default()
+        .with_resources(vec![resource])
+        .with_include_synonyms(true)
+        .with_include_documentation(true);
+    client.ask(4, &request).await?.results.into_iter().next().context("a result")
+}
+
+fn by_name(result: DescribeConfigsResult) -> HashMap<String, DescribeConfigsResourceResult> {
+    result.configs.into_iter().map(|c| (c.name.to_string(), c)).collect()
+}
+
+/// SET 0, DELETE 1, APPEND 2, SUBTRACT 3; the code and the message.
+async fn alter(
+    client: &mut Client,
+    kind: i8,
+    name: &str,
+    operations: &[(&str, i8, Option<&str>)],
+    is_check: bool,
+) -> Result<(i16, String)> {
+    use incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+    let operation = |(key, code, value): &(&str, i8, Option<&str>)| {
+        AlterableConfig::default()
+            .with_name(text(key))
+            .with_config_operation(*code)
+            .with_value(value.map(text))
+    };
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(kind)
+        .with_resource_name(text(name))
+        .with_configs(operations.iter().map(operation).collect());
+    let request =
+        IncrementalAlterConfigsRequest::default().with_resources(vec![resource]).with_validate_only(is_check);
+    let result = client.ask(1, &request).await?.responses.into_iter().next().context("a result")?;
+    Ok((result.error_code, result.error_message.unwrap_or_default().to_string()))
+}
+
+#[tokio::test]
+async fn topics_are_created_each_with_its_own_result() -> Result<()> {
+    let server = Server::start().await?;
+    let mut client = Client::connect(&server).await?;
+    let results = create(
+        &mut client,
+        vec![
+            new_topic("plain", 3, 1, &[("cleanup.policy", "compact"), ("durability", "os")]),
+            new_topic("defaults", -1, -1, &[]),
+            new_topic("no.such", 1, 1, &[("dummy.doesntexist", "x")]),
+            new_topic("none", 0, 1, &[]),
+            new_topic("copies", 1, 2, &[]),
+            new_topic("a/b", 1, 1, &[]),
+            new_topic("__mine", 1, 1, &[]),
+            new_topic("twice", 1, 1, &[]),
+            new_topic("twice", 1, 1, &[]),
+        ],
+        false,
+    )
+    .await?;
+    let codes: Vec<_> = results.iter().map(|(name, code, _)| (name.as_str(), *code)).collect();
+    let expected = [
+        ("plain", 0),
+        ("defaults", 0),
+        ("no.such", 40),
+        ("none", 37),
+        ("copies", 38),
+        ("a/b", 17),
+        ("__mine", 17),
+        ("twice", 42),
+    ];
+    assert_eq!(codes, expected);
+    assert!(results[4].2.contains("kafka.accept_replication_factor"), "{}", results[4].2);
+    let config = server.get("/v1/topics/plain").await?.json()?;
+    assert_eq!(config["config"], json!({ "cleanup.policy": "compact", "durability": "os" }));
+
+    let again = create(&mut client, vec![new_topic("plain", 3, 1, &[])], false).await?;
+    assert_eq!(again[0].1, 36);
+    let collides =
+        create(&mut client, vec![new_topic("a.b", 1, 1, &[]), new_topic("a_b", 1, 1, &[])], false).await?;
+    assert_eq!((collides[0].1, collides[1].1), (0, 17));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_check_creates_nothing_and_the_answer_describes_the_topic() -> Result<()> {
+    let (server, _file) = configured("num_partitions = 4").await?;
+    let mut client = Client::connect(&server).await?;
+    let request = |is_check| {
+        CreateTopicsRequest::default()
+            .with_topics(vec![new_topic("t", -1, -1, &[("retention.ms", "5")])])
+            .with_validate_only(is_check)
+    };
+    let would = client.ask(7, &request(true)).await?.topics.remove(0);
+    assert_eq!((would.error_code, would.num_partitions, would.replication_factor), (0, 4, 1));
+    server.get("/v1/topics/t").await?.expect(404)?;
+
+    let made = client.ask(7, &request(false)).await?.topics.remove(0);
+    assert_eq!((made.error_code, made.num_partitions), (0, 4));
+    assert_eq!(made.topic_id, client.metadata(12, Some(&["t"])).await?.topics[0].topic_id);
+    let configs = made.configs.context("settings")?;
+    let retention = configs.iter().find(|c| c.name.as_str() == "retention.ms").context("retention.ms")?;
+    assert_eq!((retention.value.as_deref(), retention.config_source), (Some("5"), 1));
+    assert!(configs.len() > 30, "{} settings", configs.len());
+    let older = CreateTopicsRequest::default().with_topics(vec![new_topic("u", 1, 1, &[])]);
+    assert_eq!(client.ask(4, &older).await?.topics[0].error_code, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn assignments_name_this_node_once_for_every_partition() -> Result<()> {
+    let server = Server::start().await?;
+    let mut client = Client::connect(&server).await?;
+    let assigned = |name: &str, lists: &[(i32, &[i32])]| {
+        let list = |(index, brokers): &(i32, &[i32])| {
+            CreatableReplicaAssignment::default()
+                .with_partition_index(*index)
+                .with_broker_ids(brokers.iter().map(|id| BrokerId(*id)).collect())
+        };
+        new_topic(name, -1, -1, &[]).with_assignments(lists.iter().map(list).collect())
+    };
+    let results = create(
+        &mut client,
+        vec![
+            assigned("good", &[(1, &[1]), (0, &[1])]),
+            assigned("stranger", &[(0, &[7])]),
+            assigned("gap", &[(1, &[1])]),
+            assigned("again", &[(0, &[1]), (0, &[1])]),
+            assigned("nobody", &[(0, &[])]),
+            assigned("both", &[(0, &[1])]).with_num_partitions(1),
+        ],
+        false,
+    )
+    .await?;
+    let codes: Vec<_> = results.iter().map(|(_, code, _)| *code).collect();
+    assert_eq!(codes, [0, 39, 39, 39, 39, 42]);
+    assert_eq!(client.metadata(12, Some(&["good"])).await?.topics[0].partitions.len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replication_factor_is_recorded_where_that_is_allowed() -> Result<()> {
+    let (server, _file) = configured("accept_replication_factor = true").await?;
+    let mut client = Client::connect(&server).await?;
+    let request = CreateTopicsRequest::default().with_topics(vec![new_topic("t", 1, 3, &[])]);
+    let made = client.ask(7, &request).await?.topics.remove(0);
+    assert_eq!((made.error_code, made.replication_factor), (0, 3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn topics_are_deleted_by_name_or_id() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("a", 1).await?;
+    server.topic("b", 1).await?;
+    let mut client = Client::connect(&server).await?;
+    let id = client.metadata(12, Some(&["b"])).await?.topics[0].topic_id;
+    let by_id = |id| DeleteTopicState::default().with_name(None).with_topic_id(id);
+    let by_name = |name| DeleteTopicState::default().with_name(Some(topic_name(name)));
+    let stranger = Uuid::from_u128(7);
+    let states =
+        vec![by_id(id), by_name("a"), by_name("none"), by_id(stranger), by_name("a"), by_id(Uuid::nil())];
+    let response = client.ask(6, &DeleteTopicsRequest::default().with_topics(states)).await?;
+    let results: Vec<_> =
+        response.responses.iter().map(|r| (r.name.as_ref().map(|n| n.as_str()), r.error_code)).collect();
+    let expected = [(Some("b"), 0), (Some("a"), 42), (Some("none"), 3), (None, 100), (None, 42)];
+    assert_eq!(results, expected, "what is named twice is not deleted");
+
+    let older = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("a")]);
+    assert_eq!(client.ask(5, &older).await?.responses[0].error_code, 0);
+    server.get("/v1/topics/a").await?.expect(404)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn partitions_are_added_with_one_result_for_every_topic() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 2).await?;
+    let mut client = Client::connect(&server).await?;
+    let widen = |name: &str, count| {
+        CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None)
+    };
+    let request = |count, is_check| {
+        CreatePartitionsRequest::default()
+            .with_topics(vec![widen("t", count), widen("none", 3)])
+            .with_validate_only(is_check)
+    };
+    for (count, is_check, code, partitions) in
+        [(5, true, 0, 2), (2, false, 37, 2), (5, false, 0, 5), (4, false, 37, 5)]
+    {
+        let results = client.ask(3, &request(count, is_check)).await?.results;
+        let codes: Vec<_> = results.iter().map(|r| r.error_code).collect();
+        assert_eq!(codes, [code, 3], "to {count}");
+        assert_eq!(client.metadata(12, Some(&["t"])).await?.topics[0].partitions.len(), partitions);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_setting_of_a_topic_is_described_and_can_be_written_back() -> Result<()> {
+    let server = Server::start().await?;
+    server.post("/v1/topics", &json!({ "name": "t", "config": { "retention.ms": 5 } })).await?.expect(201)?;
+    let mut client = Client::connect(&server).await?;
+    let described = by_name(describe(&mut client, TOPIC, "t", None).await?);
+    let retention = &described["retention.ms"];
+    assert_eq!(
+        (retention.value.as_deref(), retention.config_source, retention.config_type),
+        (Some("5"), 1, 5)
+    );
+    let synonyms: Vec<_> = retention.synonyms.iter().map(|s| (s.name.as_str(), s.source)).collect();
+    assert_eq!(synonyms, [("retention.ms", 1), ("log.retention.ms", 5)]);
+    let policy = &described["cleanup.policy"];
+    assert_eq!((policy.value.as_deref(), policy.config_source, policy.config_type), (Some("delete"), 5, 7));
+    assert!(policy.documentation.is_some() && !policy.read_only && !policy.is_sensitive);
+
+    // What tools do that only know the older way: read everything, write everything.
+    let entry = |(key, value): (&String, &DescribeConfigsResourceResult)| {
+        AlterableConfig::default().with_name(text(key)).with_value(value.value.clone())
+    };
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(text("t"))
+        .with_configs(described.iter().map(entry).collect());
+    let request = AlterConfigsRequest::default().with_resources(vec![resource.clone()]);
+    assert_eq!(client.ask(2, &request).await?.responses[0].error_code, 0);
+    let empty = AlterConfigsRequest::default().with_resources(vec![resource.with_configs(Vec::new())]);
+    assert_eq!(client.ask(2, &empty).await?.responses[0].error_code, 0);
+    let config = server.get("/v1/topics/t").await?.json()?["config"].clone();
+    assert_eq!(config, json!({}), "what is not named returns to its default");
+
+    let some = describe(&mut client, TOPIC, "t", Some(&["retention.ms", "nope"])).await?;
+    assert_eq!(some.configs.len(), 1);
+    assert_eq!(describe(&mut client, TOPIC, "none", None).await?.error_code, 3);
+    assert_eq!(describe(&mut client, TOPIC, "a/b", None).await?.error_code, 17);
+    assert_eq!(describe(&mut client, 8, "1", None).await?.error_code, 42);
+    Ok(())
+}
+
+#[tokio::test]
+async fn settings_are_set_deleted_appended_and_subtracted() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    let mut client = Client::connect(&server).await?;
+    let config = async || anyhow::Ok(server.get("/v1/topics/t").await?.json()?["config"].clone());
+
+    let both = [("compression.type", 0, Some("lz4")), ("cleanup.policy", 2, Some("compact"))];
+    assert_eq!(alter(&mut client, TOPIC, "t", &both, true).await?.0, 0);
+    assert_eq!(config().await?, json!({}), "only checked");
+    assert_eq!(alter(&mut client, TOPIC, "t", &both, false).await?.0, 0);
+    assert_eq!(config().await?, json!({ "compression.type": "lz4", "cleanup.policy": "delete,compact" }));
+    let back = [("compression.type", 1, None), ("cleanup.policy", 3, Some("delete"))];
+    assert_eq!(alter(&mut client, TOPIC, "t", &back, false).await?.0, 0);
+    assert_eq!(config().await?, json!({ "cleanup.policy": "compact" }));
+
+    let refused: [(&[(&str, i8, Option<&str>)], i16); 6] = [
+        (&[("retention.ms", 0, Some("soon"))], 40),
+        (&[("retention.mss", 0, Some("1"))], 40),
+        (&[("retention.ms", 2, Some("1"))], 40),
+        (&[("retention.ms", 0, None)], 42),
+        (&[("retention.ms", 9, Some("1"))], 42),
+        (&[("retention.ms", 0, Some("1")), ("retention.ms", 0, Some("2"))], 42),
+    ];
+    for (operations, code) in refused {
+        assert_eq!(alter(&mut client, TOPIC, "t", operations, false).await?.0, code, "{operations:?}");
+    }
+    assert_eq!(config().await?, json!({ "cleanup.policy": "compact" }), "all or nothing");
+    assert_eq!(alter(&mut client, TOPIC, "none", &both, false).await?.0, 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn defaults_of_the_broker_hold_for_its_topics_and_survive_a_restart() -> Result<()> {
+    let (server, _file) = configured("num_partitions = 4").await?;
+    server.topic("t", 1).await?;
+    let mut client = Client::connect(&server).await?;
+    let broker = by_name(describe(&mut client, BROKER, "1", None).await?);
+    let partitions = &broker["num.partitions"];
+    assert_eq!(
+        (partitions.value.as_deref(), partitions.config_source, partitions.read_only),
+        (Some("4"), 4, true)
+    );
+    let kept = &broker["log.retention.ms"];
+    assert_eq!((kept.value.as_deref(), kept.config_source, kept.read_only), (Some("604800000"), 5, false));
+
+    let (code, why) = alter(&mut client, BROKER, "1", &[("num.partitions", 0, Some("9"))], false).await?;
+    assert_eq!(code, 42);
+    assert!(why.contains("kafka.num_partitions"), "{why}");
+    assert_eq!(alter(&mut client, BROKER, "2", &[], false).await?.0, 42, "another broker");
+
+    let compact = [("log.cleanup.policy", 2, Some("compact"))];
+    assert_eq!(alter(&mut client, BROKER, "1", &compact, false).await?.0, 0);
+    assert_eq!(alter(&mut client, BROKER, "", &[("log.retention.ms", 0, Some("7"))], false).await?.0, 0);
+    let server = server.restart().await?;
+    let mut client = Client::connect(&server).await?;
+    let topic = by_name(describe(&mut client, TOPIC, "t", None).await?);
+    let policy = &topic["cleanup.policy"];
+    assert_eq!((policy.value.as_deref(), policy.config_source), (Some("delete,compact"), 2));
+    assert_eq!((topic["retention.ms"].value.as_deref(), topic["retention.ms"].config_source), (Some("7"), 3));
+    let everywhere = describe(&mut client, BROKER, "", None).await?.configs;
+    assert_eq!(everywhere.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["log.retention.ms"]);
+
+    let items = server.get("/v1/topics/t/config").await?.json()?["items"].clone();
+    let retention = items.as_array().context("a list")?.iter().find(|c| c["name"] == "retention.ms");
+    let retention = retention.context("retention.ms")?;
+    assert_eq!((&retention["value"], &retention["source"]), (&json!("7"), &json!("broker")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn groups_have_settings_and_resources_are_listed() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    let mut client = Client::connect(&server).await?;
+    let session = |value| [("consumer.session.timeout.ms", 0, Some(value))];
+    assert_eq!(alter(&mut client, GROUP, "g", &session("50000"), false).await?.0, 0);
+    assert_eq!(alter(&mut client, GROUP, "g", &session("1"), false).await?.0, 40);
+    let group = by_name(describe(&mut client, GROUP, "g", None).await?);
+    let timeout = &group["consumer.session.timeout.ms"];
+    assert_eq!((timeout.value.as_deref(), timeout.config_source), (Some("50000"), 8));
+
+    let list = async |client: &mut Client, version, kinds: &[i8]| {
+        let request = ListConfigResourcesRequest::default().with_resource_types(kinds.to_vec());
+        let response = client.ask(version, &request).await?;
+        let row = |r: &kafka_protocol::messages::list_config_resources_response::ConfigResource| {
+            (r.resource_type, r.resource_name.to_string())
+        };
+        anyhow::Ok((response.error_code, response.config_resources.iter().map(row).collect::<Vec<_>>()))
+    };
+    let (code, all) = list(&mut client, 1, &[]).await?;
+    assert_eq!(code, 0);
+    for resource in [(TOPIC, "t"), (BROKER, "1"), (GROUP, "g")] {
+        assert!(all.contains(&(resource.0, resource.1.to_owned())), "{resource:?} in {all:?}");
+    }
+    assert_eq!(list(&mut client, 1, &[GROUP]).await?.1, [(GROUP, "g".to_owned())]);
+    assert_eq!(list(&mut client, 1, &[3]).await?.0, 35);
+    assert_eq!(list(&mut client, 0, &[]).await?.1, []);
+    assert_eq!(
+        alter(&mut client, GROUP, "g", &[("consumer.session.timeout.ms", 1, None)], false).await?.0,
+        0
+    );
+    assert_eq!(list(&mut client, 1, &[GROUP]).await?.1, []);
+    Ok(())
+}
+
+/// Ten records in partition 0.
+async fn ten_records(server: &Server, topic: &str) -> Result<()> {
+    let records: Vec<_> = (0..10).map(|n| json!({ "value": n, "partition": 0 })).collect();
+    server.post(&format!("/v1/topics/{topic}/records"), &json!({ "records": records })).await?.expect(200)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_are_deleted_up_to_an_offset() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    server
+        .post("/v1/topics", &json!({ "name": "c", "config": { "cleanup.policy": "compact" } }))
+        .await?
+        .expect(201)?;
+    ten_records(&server, "t").await?;
+    let mut client = Client::connect(&server).await?;
+    let mut delete = async |topic: &str, partition, offset| {
+        let partition = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(offset);
+        let topic =
+            DeleteRecordsTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
+        let response = client.ask(2, &DeleteRecordsRequest::default().with_topics(vec![topic])).await?;
+        let result = response.topics[0].partitions[0].clone();
+        anyhow::Ok((result.error_code, result.low_watermark))
+    };
+    assert_eq!(delete("t", 0, 4).await?, (0, 4));
+    assert_eq!(delete("t", 0, 2).await?, (0, 4), "never backwards");
+    assert_eq!(delete("t", 0, 11).await?, (1, -1));
+    assert_eq!(delete("t", 0, -2).await?, (1, -1));
+    assert_eq!(delete("t", 1, 0).await?, (3, -1));
+    assert_eq!(delete("none", 0, 0).await?, (3, -1));
+    assert_eq!(delete("c", 0, -1).await?, (44, -1));
+    assert_eq!(delete("__millstream_logs", 0, -1).await?, (17, -1));
+    assert_eq!(delete("t", 0, -1).await?, (0, 10));
+    let topic = server.get("/v1/topics/t").await?.json()?;
+    assert_eq!(topic["partitions"][0]["log_start_offset"], 10);
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_are_deleted_over_http() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 2).await?;
+    ten_records(&server, "t").await?;
+    let truncate = async |query: &str, body| {
+        let answer =
+            server.post(&format!("/v1/topics/t/truncate{query}"), &body).await?.expect(200)?.json()?;
+        anyhow::Ok(answer["partitions"].clone())
+    };
+    let row = |partition, deleted, start, end| json!({ "partition": partition, "deleted": deleted, "log_start_offset": start, "high_watermark": end });
+    let only = json!({ "offset": 3, "partition": 0 });
+    assert_eq!(truncate("?dry_run=true", only.clone()).await?, json!([row(0, 3, 3, 10)]));
+    assert_eq!(truncate("", only).await?, json!([row(0, 3, 3, 10)]), "the dry run deleted nothing");
+    assert_eq!(truncate("", json!({ "offset": "-2" })).await?, json!([row(0, 5, 8, 10), row(1, 0, 0, 0)]));
+    assert_eq!(truncate("", json!({ "timestamp": 0 })).await?, json!([row(0, 0, 8, 10), row(1, 0, 0, 0)]));
+    assert_eq!(
+        truncate("", json!({ "offset": "latest" })).await?,
+        json!([row(0, 2, 10, 10), row(1, 0, 0, 0)])
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn sizes_of_partitions_are_told() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 2).await?;
+    ten_records(&server, "t").await?;
+    let mut client = Client::connect(&server).await?;
+    let all = client.ask(4, &DescribeLogDirsRequest::default().with_topics(None)).await?.results.remove(0);
+    assert!(all.total_bytes >= all.usable_bytes && all.usable_bytes > 0);
+    let topic = all.topics.iter().find(|t| t.name == topic_name("t")).context("the topic")?;
+    let sizes: Vec<_> = topic.partitions.iter().map(|p| (p.partition_index, p.partition_size > 0)).collect();
+    assert_eq!(sizes, [(0, true), (1, false)]);
+    let none = client.ask(1, &DescribeLogDirsRequest::default().with_topics(Some(Vec::new()))).await?;
+    assert_eq!((none.results.len(), none.results[0].topics.len()), (1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn topics_are_described_page_by_page() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("a", 2).await?;
+    server.topic("b", 3).await?;
+    let mut client = Client::connect(&server).await?;
+    let mut cursor = None;
+    let mut pages = Vec::new();
+    for _ in 0..10 {
+        let names = ["b", "a", "none"].map(|name| {
+            kafka_protocol::messages::describe_topic_partitions_request::TopicRequest::default()
+                .with_name(topic_name(name))
+        });
+        let request = DescribeTopicPartitionsRequest::default()
+            .with_topics(names.to_vec())
+            .with_response_partition_limit(3)
+            .with_cursor(cursor);
+        let response = client.ask(0, &request).await?;
+        pages.push(
+            response
+                .topics
+                .iter()
+                .map(|t| {
+                    let partitions: Vec<_> = t.partitions.iter().map(|p| p.partition_index).collect();
+                    (t.name.as_ref().map(|n| n.to_string()).unwrap_or_default(), t.error_code, partitions)
+                })
+                .collect::<Vec<_>>(),
+        );
+        let Some(next) = response.next_cursor else { break };
+        let next =
+            Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index);
+        cursor = Some(next);
+    }
+    let row = |name: &str, code, partitions: &[i32]| (name.to_owned(), code, partitions.to_vec());
+    let expected =
+        [vec![row("a", 0, &[0, 1]), row("b", 0, &[0])], vec![row("b", 0, &[1, 2]), row("none", 3, &[])]];
+    assert_eq!(pages, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_node_is_the_cluster_and_moves_nothing() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    let mut client = Client::connect(&server).await?;
+    let cluster = client.ask(2, &DescribeClusterRequest::default()).await?;
+    let brokers: Vec<_> =
+        cluster.brokers.iter().map(|b| (b.broker_id.0, format!("{}:{}", b.host, b.port))).collect();
+    assert_eq!(brokers, [(1, server.kafka_address().to_owned())]);
+    assert_eq!(
+        (cluster.error_code, cluster.controller_id.0, cluster.cluster_authorized_operations),
+        (0, 1, i32::MIN)
+    );
+    let asking = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
+    assert_eq!(client.ask(0, &asking).await?.cluster_authorized_operations, 8096);
+    let controllers = DescribeClusterRequest::default().with_endpoint_type(2);
+    assert_eq!(client.ask(1, &controllers).await?.error_code, 114);
+
+    let moving = client.ask(0, &ListPartitionReassignmentsRequest::default().with_topics(None)).await?;
+    assert_eq!((moving.error_code, moving.topics.len()), (0, 0));
+    let named = TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 1]);
+    let election = ElectLeadersRequest::default().with_topic_partitions(Some(vec![named]));
+    let results = client.ask(2, &election).await?.replica_election_results.remove(0).partition_result;
+    assert_eq!(results.iter().map(|r| r.error_code).collect::<Vec<_>>(), [84, 3]);
+    let all = client.ask(2, &ElectLeadersRequest::default().with_topic_partitions(None)).await?;
+    assert_eq!(all.replica_election_results.len(), 0);
+    Ok(())
+}
