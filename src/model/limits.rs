@@ -162,3 +162,27 @@ pub const SCAN_ENTRIES_MAX: usize = 10_000;
 pub const LOG_LINES_PER_SECOND: u32 = 100;
 /// Bytes of one log line; the rest is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
+
+/// Groups on one node (a guess: an empty one takes a kilobyte).
+pub const GROUPS_MAX: usize = 10_000;
+/// Members of a group unless set, those included that have only asked for an id. Kafka sets no limit; a rebalance costs
+/// the square of their number in metadata.
+pub const GROUP_MEMBERS_MAX: usize = 2_000;
+/// Metadata and assignments of one group, and the row that they are stored in (a guess; Kafka's is a message, 1 MiB).
+pub const GROUP_BYTES_MAX: usize = 16 * MIB;
+/// Members and committed offsets of all groups together, in memory (a guess: a million offsets take 150 MiB).
+pub const GROUPS_BYTES_MAX: usize = 256 * MIB;
+/// What a client may keep beside an offset, in UTF-16 units: Kafka's `offset.metadata.max.bytes`, counted as it does.
+pub const OFFSET_METADATA_MAX: usize = 4_096;
+/// Shortest session timeout that a member may ask for: Kafka's `group.min.session.timeout.ms`.
+pub const SESSION_TIMEOUT_MIN: Duration = Duration::from_secs(6);
+/// Longest session timeout that a member may ask for: Kafka's `group.max.session.timeout.ms`.
+pub const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(30 * 60);
+/// How long the first rebalance of a group waits for more members unless set: Kafka's `group.initial.rebalance.delay.ms`.
+pub const INITIAL_REBALANCE_DELAY: Duration = Duration::from_secs(3);
+/// How long the join of a new member waits, as in Kafka (KIP-394).
+pub const NEW_MEMBER_WAIT: Duration = Duration::from_secs(5 * 60);
+/// How long offsets are kept that nobody uses, unless set: Kafka's `offsets.retention.minutes`.
+pub const OFFSETS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Time between two looks for offsets that nobody uses: Kafka's `offsets.retention.check.interval.ms`.
+pub const OFFSETS_LOOKED_THROUGH_EVERY: Duration = Duration::from_secs(600);

@@ -70,7 +70,7 @@ const HOMES: [Home; 8] = [
 ];
 
 /// Files that decide and do nothing else: no waiting, no sharing, no clock.
-const PURE: [&str; 4] = ["model", "kafka/wire", "pipelines/plan.rs", "pipelines/plan"];
+const PURE: [&str; 5] = ["model", "groups/machine", "kafka/wire", "pipelines/plan.rs", "pipelines/plan"];
 const IMPURE_WORDS: [&str; 9] =
     ["async fn", "async move", ".await", "tokio::", "Mutex", "RwLock", "Atomic", "Clock", "monotonic("];
 

@@ -191,6 +191,29 @@ async fn only_a_commit_that_was_made_says_so() {
 }
 
 #[tokio::test]
+async fn what_follows_a_commit_happens_in_the_order_of_commits_and_not_for_a_refused_one() {
+    let world = World::new();
+    let log = &world.topic("orders", 1, &[]).await[0];
+    let happened = Arc::new(Mutex::new(Vec::new()));
+    let mut pending = Vec::new();
+    for i in 0..100u64 {
+        let mut commit = Commit::new();
+        commit.append(log, batch(&["x"]));
+        if i % 2 == 1 {
+            commit.expect(log, 9_999);
+        }
+        let (happened, log) = (happened.clone(), log.clone());
+        commit.when_made(move || happened.lock().push((i, log.tail() > i / 2)));
+        pending.push(world.storage.submit(commit).await.unwrap());
+    }
+    for pending in pending {
+        let _ = pending.receipt().await;
+    }
+    let expected: Vec<_> = (0..100).step_by(2).map(|i| (i, true)).collect();
+    assert_eq!(*happened.lock(), expected);
+}
+
+#[tokio::test]
 async fn a_failed_write_poisons_the_writer() {
     let (world, sink) = watched();
     let log = &world.topic("orders", 1, &[]).await[0];
