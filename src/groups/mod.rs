@@ -4,13 +4,23 @@
 //! `machine` decides what becomes of members and does nothing else; `coordinator` owns the groups of this node, with the
 //! storage, the clock and those who wait.
 
+mod coordinator;
 mod error;
 pub mod machine;
+mod offsets;
+mod read_only;
+mod rows;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use coordinator::{
+    CommitOffsets, Described, FetchOffsets, FetchedOffset, FetchedTopic, GroupKind, Groups, Listed,
+    NewOffset, Options, PendingOffsets,
+};
 pub use error::GroupError;
+pub use offsets::{Committed, TopicPartition};
+pub use read_only::{ReadOnlyGroup, ReadOnlyGroups};
 
 /// The name of a group. Any text, as in Kafka; groups with members need one that is not empty.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
