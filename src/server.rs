@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::Broker;
 use crate::config::Config;
+use crate::groups::{self, Groups};
 use crate::http;
 use crate::kafka::{self, Advertised};
 use crate::model::limits::INSTANCES_MAX;
@@ -81,7 +82,10 @@ async fn serve(
     let engine = wasm::Engine::new().context("cannot set up the Wasm engine")?;
     let registry = open_registry(&config, &storage, engine, &clock)?;
     let guests = GuestThreads::start(config.guest_threads).context("cannot start the guests' threads")?;
-    let broker = Broker::open(storage.clone(), guests.handle(), clock).context("cannot open the topics")?;
+    let groups = Groups::open(storage.clone(), clock.clone(), group_options(&config))
+        .context("cannot open the groups")?;
+    let broker = Broker::open(storage.clone(), groups.clone(), guests.handle(), clock)
+        .context("cannot open the topics")?;
     let options = pipelines::Options { instances_max: INSTANCES_MAX };
     let pipelines = Pipelines::open(broker.clone(), registry.clone(), options).await?;
 
@@ -133,6 +137,7 @@ async fn serve(
             tracing::warn!("some tasks did not end in time; their batch is done again after the next start");
         }
         upkeep.abort();
+        groups.close();
         let _ = tasks::spawn_blocking("close", move || storage.close()).await;
     };
     tokio::select! {
@@ -204,6 +209,15 @@ impl Listeners {
             tokio::join!(http, kafka);
         }
     }
+}
+
+fn group_options(config: &Config) -> groups::Options {
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let mut options = groups::Options::default();
+    options.rules.initial_delay_ms = ms(config.groups.initial_rebalance_delay);
+    options.rules.members_max = config.groups.max_size;
+    options.offsets_kept_ms = ms(config.groups.offsets_retention);
+    options
 }
 
 /// Recovery may take seconds; it runs beside the runtime.

@@ -366,7 +366,12 @@ impl Broker {
             Ok(()) => self.0.producers.forget_topic(handle.id()),
             Err(_) => catalog.replace(&name, Some(handle.clone())),
         }
-        deleted.map_err(|e| failed(&name, e))
+        deleted.map_err(|e| failed(&name, e))?;
+        // Before anybody can create it again: groups know a topic by its name.
+        if let Err(error) = self.0.groups.forget_topic(&name).await {
+            tracing::warn!(topic = %name, %error, "offsets of a deleted topic go at the next start");
+        }
+        Ok(())
     }
 
     /// Says which topics a deployment uses, so that they are not deleted or widened under it.

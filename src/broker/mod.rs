@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::groups::Groups;
 use crate::model::limits::WATCHED_PARTITIONS_MAX;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::GuestHandle;
@@ -53,6 +54,7 @@ pub struct Broker(Arc<Inner>);
 
 struct Inner {
     storage: Storage,
+    groups: Groups,
     clock: Clock,
     guests: GuestHandle,
     catalog: catalog::Catalog,
@@ -74,6 +76,7 @@ impl Broker {
     /// When the rows of idempotency keys, settings, producers or transactions cannot be read.
     pub fn open(
         storage: Storage,
+        groups: Groups,
         guests: GuestHandle,
         clock: Clock,
     ) -> Result<Self, crate::storage::ReadError> {
@@ -94,6 +97,7 @@ impl Broker {
             heavy: Arc::new(Semaphore::new(cores)),
             watchers: Semaphore::new(WATCHED_PARTITIONS_MAX),
             storage,
+            groups,
             clock,
             guests,
         })))
@@ -102,6 +106,11 @@ impl Broker {
     /// The storage below.
     pub fn storage(&self) -> &Storage {
         &self.0.storage
+    }
+
+    /// The groups that read the topics.
+    pub fn groups(&self) -> &Groups {
+        &self.0.groups
     }
 
     /// The clock that stamps records.

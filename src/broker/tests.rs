@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
+use crate::groups;
 use crate::model::batch::{BatchBuilder, Codec, ProducerStamp};
 use crate::model::topic::TopicConfig;
 use crate::model::transaction::Producer;
@@ -34,7 +35,8 @@ impl World {
         let (clock, moved) = Clock::manual(now_ms);
         let guests = GuestThreads::start(1).unwrap();
         let storage = Storage::open(options(dir.path(), clock.clone())).unwrap();
-        let broker = Broker::open(storage, guests.handle(), clock).unwrap();
+        let groups = Groups::open(storage.clone(), clock.clone(), groups::Options::default()).unwrap();
+        let broker = Broker::open(storage, groups, guests.handle(), clock).unwrap();
         Self { broker, clock: moved, dir, guests }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Config, LogFormat, MEMORY_MIN};
 use crate::kafka::Advertised;
 use crate::model::duration::{format_bytes, parse_bytes, parse_duration};
-use crate::model::limits::{KAFKA_CONNECTIONS_MAX, PARTITIONS_MAX};
+use crate::model::limits::{GROUP_MEMBERS_MOST, KAFKA_CONNECTIONS_MAX, PARTITIONS_MAX};
 
 /// A setting.
 pub struct Knob {
@@ -22,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 15] = [
+pub const KNOBS: [Knob; 18] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -42,6 +42,42 @@ pub const KNOBS: [Knob; 15] = [
         set: |c, text| {
             c.drain = parse_duration(text)?;
             in_range(c.drain <= Duration::from_secs(3600), || format!("{text}, expected at most 1h"))
+        },
+    },
+    Knob {
+        name: "groups.initial_rebalance_delay",
+        default: "3s",
+        doc: "How long the first rebalance of an empty group waits for more members (ms, s, m), again with each that \
+              comes (Kafka's group.initial.rebalance.delay.ms). 0 lets a single consumer begin at once and makes a group \
+              that starts together rebalance once per member; long ones delay every first read.",
+        set: |c, text| {
+            c.groups.initial_rebalance_delay = parse_duration(text)?;
+            in_range(c.groups.initial_rebalance_delay <= Duration::from_secs(300), || {
+                format!("{text}, expected at most 5m")
+            })
+        },
+    },
+    Knob {
+        name: "groups.max_size",
+        default: "2000",
+        doc: "Members of one group (Kafka's group.max.size, which has no limit by default). Too few and new members are \
+              refused; a rebalance costs the square of their number in metadata.",
+        set: |c, text| {
+            let wrong = || format!("`{text}`, expected 1 to {GROUP_MEMBERS_MOST}");
+            c.groups.max_size = text.parse().map_err(|_| wrong())?;
+            in_range((1..=GROUP_MEMBERS_MOST).contains(&c.groups.max_size), wrong)
+        },
+    },
+    Knob {
+        name: "groups.offsets_retention",
+        default: "7d",
+        doc: "How long committed offsets are kept that nobody uses (m, h, d), counted from when their group became empty \
+              (Kafka's offsets.retention.minutes). Short ones make a consumer that pauses begin anew; long ones keep the \
+              offsets of forgotten groups in memory.",
+        set: |c, text| {
+            c.groups.offsets_retention = parse_duration(text)?;
+            let range = Duration::from_secs(60)..=Duration::from_secs(3650 * 86_400);
+            in_range(range.contains(&c.groups.offsets_retention), || format!("{text}, expected 1m to 3650d"))
         },
     },
     Knob {
@@ -247,6 +283,9 @@ mod tests {
                 "tcp://a:1",
                 "`tcp://a:1`, expected a host and a port such as broker.example.org:9092",
             ),
+            ("groups.initial_rebalance_delay", "6m", "6m, expected at most 5m"),
+            ("groups.max_size", "0", "`0`, expected 1 to 100000"),
+            ("groups.offsets_retention", "1s", "1s, expected 1m to 3650d"),
             ("kafka.max_connections", "0", "`0`, expected 1 to 100000"),
             ("kafka.num_partitions", "1001", "`1001`, expected 1 to 1000"),
             ("log.format", "xml", "`xml`, expected text, json or auto"),

@@ -15,7 +15,9 @@ pub use layers::{Layers, load};
 
 use crate::kafka::Advertised;
 use crate::model::duration::format_bytes;
-use crate::model::limits::{KAFKA_CONNECTIONS_DEFAULT, MIB};
+use crate::model::limits::{
+    GROUP_MEMBERS_MAX, INITIAL_REBALANCE_DELAY, KAFKA_CONNECTIONS_DEFAULT, MIB, OFFSETS_KEPT,
+};
 
 /// The least `memory`: below it RocksDB's buffers leave no room for requests.
 pub const MEMORY_MIN: u64 = 64 * MIB as u64;
@@ -48,6 +50,8 @@ pub struct Config {
     pub http: Http,
     /// the Kafka door
     pub kafka: Kafka,
+    /// consumer groups
+    pub groups: Groups,
     /// the server's own log
     pub log: Log,
 }
@@ -76,6 +80,17 @@ pub struct Kafka {
     pub accept_replication_factor: bool,
     /// connections at once
     pub max_connections: usize,
+}
+
+/// Consumer groups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Groups {
+    /// how long the first rebalance of a group waits for more members
+    pub initial_rebalance_delay: Duration,
+    /// members of a group
+    pub max_size: usize,
+    /// how long offsets are kept that nobody uses
+    pub offsets_retention: Duration,
 }
 
 /// The server's own log.
@@ -161,6 +176,11 @@ impl Config {
                 num_partitions: 1,
                 accept_replication_factor: false,
                 max_connections: KAFKA_CONNECTIONS_DEFAULT,
+            },
+            groups: Groups {
+                initial_rebalance_delay: INITIAL_REBALANCE_DELAY,
+                max_size: GROUP_MEMBERS_MAX,
+                offsets_retention: OFFSETS_KEPT,
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
         }

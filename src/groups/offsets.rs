@@ -75,7 +75,8 @@ impl Committed {
 }
 
 impl Offsets {
-    pub(super) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.committed.is_empty() && self.pending.is_empty()
     }
 

@@ -30,7 +30,8 @@ pub(super) enum Kind {
 pub(super) fn kind(incoming: &Incoming) -> Kind {
     match Preamble::read(&incoming.bytes).ok().and_then(|p| ApiKey::try_from(p.request_api_key).ok()) {
         Some(ApiKey::Produce) => Kind::Pipelined,
-        Some(ApiKey::Fetch) => Kind::Waits,
+        // A join or a sync goes on in its group without anybody who waits for it.
+        Some(ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup) => Kind::Waits,
         _ => Kind::Alone,
     }
 }
@@ -122,6 +123,15 @@ table! {
     Fetch => fetch,
     ListOffsets => list_offsets,
     Metadata => metadata,
+    OffsetCommit => offset_commit,
+    OffsetFetch => offset_fetch,
+    FindCoordinator => find_coordinator,
+    JoinGroup => join_group,
+    Heartbeat => heartbeat,
+    LeaveGroup => leave_group,
+    SyncGroup => sync_group,
+    DescribeGroups => describe_groups,
+    ListGroups => list_groups,
     ApiVersions => api_versions,
     CreateTopics => create_topics,
     DeleteTopics => delete_topics,
@@ -135,9 +145,11 @@ table! {
     AlterConfigs => alter_configs,
     DescribeLogDirs => describe_log_dirs,
     CreatePartitions => create_partitions,
+    DeleteGroups => delete_groups,
     ElectLeaders => elect_leaders,
     IncrementalAlterConfigs => incremental_alter_configs,
     ListPartitionReassignments => list_partition_reassignments,
+    OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
     DescribeProducers => describe_producers,
     DescribeTransactions => describe_transactions,

@@ -11,6 +11,7 @@ use super::meter::Meter;
 use super::wire::{ApiKey, Str};
 use super::{Options, State};
 use crate::broker::Broker;
+use crate::groups::Groups;
 use crate::runtime::shutdown::Shutdown;
 
 /// The one broker of the cluster. Kafka's own examples begin at 1.
@@ -74,6 +75,11 @@ impl Door {
     /// Topics, produce, fetch.
     pub(super) fn broker(&self) -> &Broker {
         &self.0.state.broker
+    }
+
+    /// Groups and their offsets.
+    pub(super) fn groups(&self) -> &Groups {
+        self.0.state.broker.groups()
     }
 
     /// As configured.

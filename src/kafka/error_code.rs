@@ -7,6 +7,7 @@
 use crate::broker::append::AppendError;
 use crate::broker::transactions::TransactionError;
 use crate::broker::{ReadError, RuntimeConfigError, TopicError, TruncateError};
+use crate::groups::GroupError;
 use crate::model::producer::SequenceError;
 use crate::storage::{self, CommitError};
 
@@ -78,6 +79,8 @@ codes! {
     InvalidSessionTimeout = 26, "INVALID_SESSION_TIMEOUT";
     /// the member has to join again
     RebalanceInProgress = 27, "REBALANCE_IN_PROGRESS";
+    /// this client may never do this with this group
+    GroupAuthorizationFailed = 30, "GROUP_AUTHORIZATION_FAILED";
     /// too far from now
     InvalidTimestamp = 32, "INVALID_TIMESTAMP";
     /// answered in the nearest version
@@ -272,6 +275,35 @@ impl From<&ReadError> for ErrorCode {
             ReadError::OutOfRange { .. } => Self::OffsetOutOfRange,
             ReadError::UnknownPartition { .. } => Self::UnknownTopicOrPartition,
             ReadError::Storage { source, .. } => Self::from(source),
+        }
+    }
+}
+
+impl From<&GroupError> for ErrorCode {
+    fn from(error: &GroupError) -> Self {
+        match error {
+            GroupError::EmptyId => Self::InvalidGroupId,
+            GroupError::NotFound { .. } => Self::GroupIdNotFound,
+            GroupError::InconsistentProtocol => Self::InconsistentGroupProtocol,
+            GroupError::UnknownMember { .. } => Self::UnknownMemberId,
+            GroupError::MemberIdRequired { .. } => Self::MemberIdRequired,
+            GroupError::FencedInstance { .. } => Self::FencedInstanceId,
+            GroupError::IllegalGeneration { .. } => Self::IllegalGeneration,
+            GroupError::Rebalancing => Self::RebalanceInProgress,
+            GroupError::SessionTimeout { .. } => Self::InvalidSessionTimeout,
+            GroupError::Full { .. } => Self::GroupMaxSizeReached,
+            // Trying again does not help, and the client says so.
+            GroupError::TooMany { .. } | GroupError::OutOfRoom { .. } => Self::PolicyViolation,
+            GroupError::NotEmpty { .. } => Self::NonEmptyGroup,
+            GroupError::Subscribed { .. } => Self::GroupSubscribedToTopic,
+            GroupError::MetadataTooLong { .. } => Self::OffsetMetadataTooLarge,
+            GroupError::Unstable => Self::UnstableOffsetCommit,
+            // The one code upon which clients give up and name the group.
+            GroupError::ReadOnly { .. } => Self::GroupAuthorizationFailed,
+            // Tried again, as after a failed write of Kafka's coordinator.
+            GroupError::Deleting | GroupError::Storage(_) | GroupError::Closed => {
+                Self::CoordinatorNotAvailable
+            }
         }
     }
 }

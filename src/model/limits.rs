@@ -168,6 +168,8 @@ pub const GROUPS_MAX: usize = 10_000;
 /// Members of a group unless set, those included that have only asked for an id. Kafka sets no limit; a rebalance costs
 /// the square of their number in metadata.
 pub const GROUP_MEMBERS_MAX: usize = 2_000;
+/// The most members that a group may be allowed (a guess).
+pub const GROUP_MEMBERS_MOST: usize = 100_000;
 /// Metadata and assignments of one group, and the row that they are stored in (a guess; Kafka's is a message, 1 MiB).
 pub const GROUP_BYTES_MAX: usize = 16 * MIB;
 /// Members and committed offsets of all groups together, in memory (a guess: a million offsets take 150 MiB).

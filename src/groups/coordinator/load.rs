@@ -1,6 +1,6 @@
 //! Groups as they were stored.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Inner;
@@ -8,11 +8,21 @@ use super::entry::{Entry, Group, Machine};
 use crate::groups::machine::Classic;
 use crate::groups::{GroupId, rows};
 use crate::model::{Partition, TopicName};
-use crate::storage::{ReadError, Storage, tables};
+use crate::storage::{Commit, ReadError, tables};
+
+/// Offsets of topics that are not there any more: a server stopped between the deletion of a topic and that of its offsets.
+/// They are not loaded, and their rows are to be deleted.
+#[derive(Default)]
+pub(super) struct Lost {
+    pub(super) commit: Commit,
+    pub(super) count: usize,
+    topics: HashSet<TopicName>,
+}
 
 impl Inner {
     /// Reads all rows. Blocking; nobody else uses the groups yet.
-    pub(super) fn load(&self, storage: &Storage) -> Result<(), ReadError> {
+    pub(super) fn load(&self) -> Result<Lost, ReadError> {
+        let storage = &self.storage;
         for (id, row) in tables::group_rows::load_all(storage)? {
             let snapshot = rows::decode_group(&row).map_err(|e| damaged("group", &id, &e))?;
             let classic = Classic::restore(snapshot, self.options.rules, self.now());
@@ -20,60 +30,63 @@ impl Inner {
             let entry = Entry::new(id.clone(), Group::of(Machine::Classic(Box::new(classic))));
             self.groups.write().insert(id, Arc::new(entry));
         }
-        self.load_offsets(storage)?;
-        self.load_pending(storage)?;
+        let topics = storage.topics().into_iter().map(|topic| topic.name).collect();
+        let mut lost = Lost { topics, ..Lost::default() };
+        let mut read = Ok(());
+        tables::offsets::each(storage, |group, topic, partition, row| {
+            if read.is_ok() {
+                read = self.load_offset(&mut lost, group, topic, partition, row);
+            }
+        })?;
+        read?;
+        let mut read = Ok(());
+        tables::pending_offsets::each(storage, |producer_id, group, topic, partition, row| {
+            if read.is_ok() {
+                read = self.load_pending(&mut lost, producer_id, group, (topic, partition), row);
+            }
+        })?;
+        read?;
         for entry in self.entries() {
             self.happen(&entry, |_, _| ());
         }
-        Ok(())
-    }
-
-    fn load_offsets(&self, storage: &Storage) -> Result<(), ReadError> {
-        let mut failed = Ok(());
-        tables::offsets::each(storage, |group, topic, partition, row| {
-            if failed.is_ok() {
-                failed = self.load_offset(group, topic, partition, row);
-            }
-        })?;
-        failed
+        Ok(lost)
     }
 
     fn load_offset(
         &self,
+        lost: &mut Lost,
         group: &str,
         topic: &str,
         partition: Partition,
         row: &[u8],
     ) -> Result<(), ReadError> {
+        let Some(name) = lost.topics.get(topic).cloned() else {
+            lost.count += 1;
+            tables::offsets::delete(&mut lost.commit, group, topic, partition);
+            return Ok(());
+        };
         let committed = rows::decode_offset(row).map_err(|e| damaged("offset", group, &e))?;
-        let topic = TopicName::parse(topic).map_err(|e| damaged("offset", group, &e))?;
-        self.make(&GroupId::new(group)).group.lock().offsets.put(topic, partition, committed);
+        self.make(&GroupId::new(group)).group.lock().offsets.put(name, partition, committed);
         Ok(())
     }
 
-    fn load_pending(&self, storage: &Storage) -> Result<(), ReadError> {
-        let mut failed = Ok(());
-        tables::pending_offsets::each(storage, |producer_id, group, topic, partition, row| {
-            if failed.is_ok() {
-                failed = self.load_pending_offset(producer_id, group, topic, partition, row);
-            }
-        })?;
-        failed
-    }
-
-    fn load_pending_offset(
+    fn load_pending(
         &self,
+        lost: &mut Lost,
         producer_id: i64,
         group: &str,
-        topic: &str,
-        partition: Partition,
+        (topic, partition): (&str, Partition),
         row: &[u8],
     ) -> Result<(), ReadError> {
+        let Some(name) = lost.topics.get(topic).cloned() else {
+            lost.count += 1;
+            tables::pending_offsets::delete(&mut lost.commit, producer_id, group, topic, partition);
+            return Ok(());
+        };
         let pending = rows::decode_pending(row).map_err(|e| damaged("pending offset", group, &e))?;
-        let topic = TopicName::parse(topic).map_err(|e| damaged("pending offset", group, &e))?;
         let id = GroupId::new(group);
-        self.make(&id).group.lock().offsets.put_pending(producer_id, (topic, partition), pending);
-        self.producers.lock().entry(producer_id).or_insert_with(BTreeSet::new).insert(id);
+        self.make(&id).group.lock().offsets.put_pending(producer_id, (name, partition), pending);
+        self.producers.lock().entry(producer_id).or_default().insert(id);
         Ok(())
     }
 }

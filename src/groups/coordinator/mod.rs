@@ -58,7 +58,7 @@ pub struct Options {
     pub bytes_max: usize,
 }
 
-/// Handle of the groups; cheap to clone. Their tasks end when the last one is dropped.
+/// Handle of the groups; cheap to clone. Their tasks hold nothing while they wait, and end when the last one is dropped.
 #[derive(Clone)]
 pub struct Groups(Arc<Owner>);
 
@@ -77,8 +77,8 @@ struct Inner {
     gate: Arc<tokio::sync::RwLock<()>>,
     /// of members and offsets
     bytes: AtomicUsize,
-    timers: timers::Timers,
-    stores: stores::Stores,
+    timers: Arc<timers::Timers>,
+    stores: Arc<stores::Stores>,
     /// producer → groups that its transaction is about to commit offsets of
     producers: Mutex<HashMap<i64, BTreeSet<GroupId>>>,
     read_only: OnceLock<Arc<dyn ReadOnlyGroups>>,
@@ -109,38 +109,32 @@ impl Default for Options {
 // === impl Groups ===
 
 impl Groups {
-    /// Takes the stored groups into use. Waits for a reader thread. Members that were there have a session's time to give a
-    /// sign of life. Offsets of topics that are gone go too.
+    /// Takes the stored groups into use. Blocking, and to be called inside of the runtime that runs its tasks. Members that
+    /// were there have a session's time to give a sign of life. Offsets of topics that are gone go too.
     ///
     /// # Errors
     /// When rows cannot be read.
-    pub async fn open(
-        storage: Storage,
-        clock: Clock,
-        options: Options,
-    ) -> Result<Self, crate::storage::ReadError> {
+    pub fn open(storage: Storage, clock: Clock, options: Options) -> Result<Self, crate::storage::ReadError> {
         let inner = Arc::new(Inner {
-            storage: storage.clone(),
+            storage,
             clock,
             options,
             groups: RwLock::default(),
             gate: Arc::default(),
             bytes: AtomicUsize::new(0),
-            timers: timers::Timers::default(),
-            stores: stores::Stores::default(),
+            timers: Arc::default(),
+            stores: Arc::default(),
             producers: Mutex::default(),
             read_only: OnceLock::new(),
             is_closed: AtomicBool::new(false),
         });
-        let loading = inner.clone();
-        storage.on_reader(move |storage| loading.load(storage)).await??;
-        inner.forget_lost_topics().await;
-
-        // The tasks hold no owner, so that they end with the last handle.
+        let lost = inner.load()?;
+        // Closed before anybody can commit anything: what is lost goes first.
+        let closed = inner.gate.clone().try_write_owned().expect("nobody else has the gate yet");
         let tasks = vec![
-            tasks::spawn("group timers", inner.clone().run_timers()),
-            tasks::spawn("group rows", inner.clone().run_stores()),
-            tasks::spawn("group offsets", inner.clone().run_retention()),
+            tasks::spawn("group timers", timers::run(Arc::downgrade(&inner))),
+            tasks::spawn("group rows", stores::run(Arc::downgrade(&inner))),
+            tasks::spawn("group offsets", removal::run(Arc::downgrade(&inner), closed, lost)),
         ];
         Ok(Self(Arc::new(Owner { inner, tasks: Mutex::new(tasks) })))
     }

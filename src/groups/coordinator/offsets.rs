@@ -147,7 +147,7 @@ impl Groups {
         }
         commit.hold(guard);
         let memory = inner.clone();
-        commit.on_made(move || memory.take_in(&group, made));
+        commit.when_made(move || memory.take_in(&group, made));
         inner.storage.commit(commit).await?;
         Ok(results)
     }

@@ -1,10 +1,12 @@
 //! What takes groups and offsets away: deletions, topics that go, retention. Each closes the gate: it sees all that was
 //! committed, and nothing is committed beside it.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+
+use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::entry::{Entry, Group};
+use super::load::Lost;
 use super::{Groups, Inner};
 use crate::groups::machine::State;
 use crate::groups::{GroupError, GroupId};
@@ -53,6 +55,30 @@ impl Drop for Dying<'_> {
     }
 }
 
+/// Deletes the rows that are lost while the gate is closed, then looks for old offsets now and then, until the groups are
+/// gone.
+pub(super) async fn run(groups: Weak<Inner>, closed: OwnedRwLockWriteGuard<()>, lost: Lost) {
+    let Some(inner) = groups.upgrade() else { return };
+    let (clock, storage) = (inner.clock.clone(), inner.storage.clone());
+    let pause_ms = inner.options.look_through_ms;
+    drop(inner);
+    if lost.count > 0
+        && let Err(error) = storage.commit(lost.commit).await
+    {
+        tracing::warn!(%error, "offsets of topics that are gone could not be deleted; tried again at the next start");
+    }
+    drop((closed, storage));
+    loop {
+        clock.sleep_until(clock.tick_ms().saturating_add(pause_ms)).await;
+        let Some(inner) = groups.upgrade() else { return };
+        match inner.expire().await {
+            Ok(0) => {}
+            Ok(offsets) => tracing::info!(offsets, "committed offsets that nobody used were deleted"),
+            Err(error) => tracing::warn!(%error, "old offsets could not be deleted; tried again later"),
+        }
+    }
+}
+
 // === impl Groups ===
 
 impl Groups {
@@ -90,7 +116,10 @@ impl Groups {
     /// When it cannot be stored; then they go when the server starts again.
     pub async fn forget_topic(&self, topic: &TopicName) -> Result<(), CommitError> {
         let (inner, topic) = (self.inner().clone(), topic.clone());
-        let done = tasks::spawn("forget a topic", async move { inner.forget_topics(|t| *t == topic).await });
+        let done = tasks::spawn("forget a topic", async move {
+            let _closed = inner.gate.write().await;
+            inner.forget_topics(|t| *t == topic).await
+        });
         done.await.unwrap_or(Err(CommitError::Closed))
     }
 
@@ -166,9 +195,8 @@ impl Inner {
         Ok(results)
     }
 
-    /// Forgets the offsets of some topics, in all groups.
+    /// Forgets the offsets of some topics, in all groups. The gate is closed.
     async fn forget_topics(&self, is_gone: impl Fn(&TopicName) -> bool) -> Result<(), CommitError> {
-        let _closed = self.gate.write().await;
         let mut commit = Commit::new();
         let mut gone = Vec::new();
         for entry in self.entries() {
@@ -193,26 +221,6 @@ impl Inner {
             self.take_out(&entry, &partitions);
         }
         Ok(())
-    }
-
-    /// A server that stopped between the deletion of a topic and that of its offsets makes up for it.
-    pub(super) async fn forget_lost_topics(&self) {
-        let topics: HashSet<_> = self.storage.topics().into_iter().map(|topic| topic.name).collect();
-        if let Err(error) = self.forget_topics(|topic| !topics.contains(topic)).await {
-            tracing::warn!(%error, "offsets of topics that are gone could not be deleted; tried again at the next start");
-        }
-    }
-
-    /// Works until it is aborted.
-    pub(super) async fn run_retention(self: Arc<Self>) {
-        loop {
-            self.clock.sleep_until(self.clock.tick_ms().saturating_add(self.options.look_through_ms)).await;
-            match self.expire().await {
-                Ok(0) => {}
-                Ok(offsets) => tracing::info!(offsets, "committed offsets that nobody used were deleted"),
-                Err(error) => tracing::warn!(%error, "old offsets could not be deleted; tried again later"),
-            }
-        }
     }
 
     async fn expire(&self) -> Result<usize, CommitError> {

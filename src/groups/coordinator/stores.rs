@@ -1,7 +1,7 @@
 //! Rows of groups: one task writes them, many groups in one commit, each group's in their order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -35,29 +35,35 @@ impl Stores {
     }
 }
 
+/// Works until the groups are gone.
+pub(super) async fn run(groups: Weak<Inner>) {
+    let Some(stores) = groups.upgrade().map(|inner| inner.stores.clone()) else { return };
+    loop {
+        stores.more.notified().await;
+        let Some(inner) = groups.upgrade() else { return };
+        while inner.store_some().await {}
+    }
+}
+
 impl Inner {
-    /// Works until it is aborted.
-    pub(super) async fn run_stores(self: Arc<Self>) {
-        loop {
-            self.stores.more.notified().await;
-            loop {
-                let guard = self.enter().await;
-                let entries = self.stores.take();
-                if entries.is_empty() {
-                    break;
-                }
-                let mut commit = Commit::new();
-                commit.hold(guard);
-                let counts: Vec<_> = entries.iter().map(|entry| put_latest(entry, &mut commit)).collect();
-                let stored = self.storage.commit(commit).await.map(|_| ()).map_err(GroupError::from);
-                if let Err(error) = &stored {
-                    tracing::warn!(%error, groups = entries.len(), "groups could not be stored");
-                }
-                for (entry, count) in entries.iter().zip(counts) {
-                    self.tell_stored(entry, count, &stored);
-                }
-            }
+    /// One commit of what waits; false: nothing does.
+    async fn store_some(&self) -> bool {
+        let guard = self.enter().await;
+        let entries = self.stores.take();
+        if entries.is_empty() {
+            return false;
         }
+        let mut commit = Commit::new();
+        commit.hold(guard);
+        let counts: Vec<_> = entries.iter().map(|entry| put_latest(entry, &mut commit)).collect();
+        let stored = self.storage.commit(commit).await.map(|_| ()).map_err(GroupError::from);
+        if let Err(error) = &stored {
+            tracing::warn!(%error, groups = entries.len(), "groups could not be stored");
+        }
+        for (entry, count) in entries.iter().zip(counts) {
+            self.tell_stored(entry, count, &stored);
+        }
+        true
     }
 
     /// Each store that was asked for hears of it; the last snapshot stood for all.

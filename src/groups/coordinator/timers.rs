@@ -1,7 +1,7 @@
 //! Time passes for groups: one task sleeps until the first deadline of all of them.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::Weak;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -65,25 +65,28 @@ impl Timers {
     }
 }
 
-// === impl Inner ===
-
-impl Inner {
-    /// Works until it is aborted.
-    pub(super) async fn run_timers(self: Arc<Self>) {
-        loop {
-            let sooner = self.timers.sooner.notified();
-            match self.timers.first() {
-                Some(at) => {
-                    tokio::select! {
-                        () = self.clock.sleep_until(at) => self.pass(),
-                        () = sooner => {}
-                    }
-                }
-                None => sooner.await,
-            }
+/// Works until the groups are gone.
+pub(super) async fn run(groups: Weak<Inner>) {
+    let Some((timers, clock)) = groups.upgrade().map(|inner| (inner.timers.clone(), inner.clock.clone()))
+    else {
+        return;
+    };
+    loop {
+        let sooner = timers.sooner.notified();
+        match timers.first() {
+            None => sooner.await,
+            Some(at) => tokio::select! {
+                () = sooner => {}
+                () = clock.sleep_until(at) => match groups.upgrade() {
+                    Some(inner) => inner.pass(),
+                    None => return,
+                },
+            },
         }
     }
+}
 
+impl Inner {
     fn pass(&self) {
         for group in self.timers.take(self.clock.tick_ms()) {
             if let Some(entry) = self.find(&group) {

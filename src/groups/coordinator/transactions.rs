@@ -66,7 +66,7 @@ impl Groups {
         if !added.is_empty() {
             commit.hold(guard);
             let memory = inner.clone();
-            commit.on_made(move || memory.take_in_pending(producer_id, &group, added));
+            commit.when_made(move || memory.take_in_pending(producer_id, &group, added));
         }
         Ok(results)
     }
@@ -95,7 +95,7 @@ impl Groups {
         }
         commit.hold(guard);
         let memory = inner.clone();
-        commit.on_made(move || memory.end_transaction(producer_id, ended));
+        commit.when_made(move || memory.end_transaction(producer_id, ended));
     }
 
     /// Producers that have pending offsets; after a crash some may have no transaction any more.

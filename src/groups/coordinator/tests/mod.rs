@@ -44,7 +44,7 @@ impl Node {
         for name in ["orders", "clicks"] {
             storage.create_topic(topic(name)).await.unwrap();
         }
-        let groups = Groups::open(storage.clone(), clock.clone(), options).await.unwrap();
+        let groups = Groups::open(storage.clone(), clock.clone(), options).unwrap();
         Self { groups, storage, clock, hand, dir }
     }
 
@@ -58,12 +58,12 @@ impl Node {
         let storage = loop {
             match Storage::open(storage_options(dir.path(), clock.clone())) {
                 Ok(storage) => break storage,
-                // The tasks that are aborted hold the directory until the runtime has dropped them.
+                // A task that was at work is dropped when the runtime comes to it.
                 Err(OpenError::InUse { .. }) => tokio::task::yield_now().await,
                 Err(error) => panic!("{error}"),
             }
         };
-        let groups = Groups::open(storage.clone(), clock.clone(), options).await.unwrap();
+        let groups = Groups::open(storage.clone(), clock.clone(), options).unwrap();
         Self { groups, storage, clock, hand, dir }
     }
 
@@ -159,6 +159,7 @@ fn topic(name: &str) -> Topic {
         id: TopicId(uuid::Uuid::new_v4()),
         partitions: 1,
         config: TopicConfig::default(),
+        replication_factor: 1,
         revision: 1,
         created_ms: 0,
     }
