@@ -9,7 +9,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench crash fuzz build
+.PHONY: help demo test lint guests bench crash fuzz build interop
 
 help: ## this list
 	@echo "Millstream. Targets:"
@@ -55,3 +55,7 @@ fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; needs cargo-fu
 	for target in request batch payload; do \
 		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -malloc_limit_mb=256; \
 	done
+
+interop: ## real Kafka clients and tools against the server (SUITE=matrix for one; docs/INTEROP.md)
+	@$(SETUP); cargo build --all-targets; \
+	tests/interop/run.py $(SUITE) --server $(TARGET_DIR)/debug/millstream $(INTEROP)
