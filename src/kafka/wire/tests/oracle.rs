@@ -4,6 +4,9 @@
 //! must what the two read, compared as `Debug` text, in which the names of structs and fields are. A field that is in the
 //! wrong place, of the wrong type, in the wrong versions or wrongly named shows in one or the other, and a wrong default
 //! shows in the versions that lack the field. At the end each field must have had a value of its own at least once.
+//!
+//! In which versions a field may be null is not compared, because the crate takes null in all of them; `refusals.rs` has
+//! the fields that got it later than they came.
 
 use std::fmt::Debug;
 

@@ -6,10 +6,15 @@ use super::dice::{Dice, Generate, seed};
 use crate::kafka::wire::apis::apis;
 use crate::kafka::wire::codec::{Message, Request};
 use crate::kafka::wire::messages::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse;
+use crate::kafka::wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicsResponse};
 use crate::kafka::wire::messages::describe_groups::DescribeGroupsRequest;
 use crate::kafka::wire::messages::fetch::FetchRequest;
 use crate::kafka::wire::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
-use crate::kafka::wire::messages::metadata::MetadataRequest;
+use crate::kafka::wire::messages::join_group::JoinGroupResponse;
+use crate::kafka::wire::messages::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
+};
+use crate::kafka::wire::messages::offset_fetch::OffsetFetchRequest;
 use crate::kafka::wire::{
     ApiKey, DecodeError, EncodeError, Fault, Frame, Str, Versions, decode_message, decode_request,
     encode_message, encode_request, encode_response, messages,
@@ -141,6 +146,39 @@ fn null_is_refused_where_a_version_has_none() {
     // What is written instead of a null that a version does not have is empty.
     let none = MetadataRequest { topics: None, ..Default::default() };
     assert_eq!(encode_message(&none, 0).map(Frame::into_bytes), Ok(Bytes::from_static(&[0; 4])));
+}
+
+/// A message after a way over the wire.
+fn sent<M: Message>(message: &M, version: i16) -> M {
+    decode_message(encode_message(message, version).expect("it is valid").into_bytes(), version)
+        .expect("it is valid")
+}
+
+#[test]
+fn null_comes_with_its_version() {
+    // Each of these fields is older than its null (Kafka's `nullableVersions`); before, null is sent as empty.
+    let empty = || Some(Str::default());
+    let request = MetadataRequest { topics: None, ..Default::default() };
+    assert_eq!([0, 1].map(|v| sent(&request, v).topics), [Some(Vec::new()), None]);
+
+    let topics = Some(vec![MetadataRequestTopic { name: None, ..Default::default() }]);
+    let request = MetadataRequest { topics, ..Default::default() };
+    let name = |v| sent(&request, v).topics.expect("it has topics")[0].name.clone();
+    assert_eq!([9, 10].map(name), [empty(), None]);
+
+    let topics = vec![MetadataResponseTopic { name: None, ..Default::default() }];
+    let response = MetadataResponse { topics, ..Default::default() };
+    assert_eq!([11, 12].map(|v| sent(&response, v).topics[0].name.clone()), [empty(), None]);
+
+    let response = JoinGroupResponse { protocol_name: None, ..Default::default() };
+    assert_eq!([6, 7].map(|v| sent(&response, v).protocol_name), [empty(), None]);
+
+    let request = OffsetFetchRequest { topics: None, ..Default::default() };
+    assert_eq!([1, 2].map(|v| sent(&request, v).topics), [Some(Vec::new()), None]);
+
+    let responses = vec![DeletableTopicResult { name: None, ..Default::default() }];
+    let response = DeleteTopicsResponse { responses, ..Default::default() };
+    assert_eq!([5, 6].map(|v| sent(&response, v).responses[0].name.clone()), [empty(), None]);
 }
 
 #[test]
