@@ -6,3 +6,4 @@ mod connections;
 mod fetching;
 mod producing;
 mod topics;
+mod transactions;

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::broker::TopicHandle;
 use crate::broker::append::{AppendEntry, AppendError, AppendRequest, Appended, TransactionOf};
+use crate::broker::transactions::TransactionError;
 use crate::kafka::budget::Share;
 use crate::kafka::connection::Close;
 use crate::kafka::dispatch::Reply;
@@ -35,6 +36,8 @@ use crate::telemetry::chain;
 /// Batches in format 2.
 const FORMAT_2_FROM: i16 = 3;
 const ZSTD_FROM: i16 = 7;
+/// A client of this version knows that it has to abort.
+const ABORTABLE_FROM: i16 = 11;
 /// From here on partitions join their transaction by being written to.
 const JOINS_FROM: i16 = 12;
 const IDS_FROM: i16 = 13;
@@ -59,7 +62,8 @@ pub(in crate::kafka) fn handle(
     let ProduceRequest { transactional_id, acks, topic_data, .. } = request;
     let plan = Plan::of(door, ctx.version, acks, topic_data);
     let Plan { mut responses, entries, places } = plan;
-    let joins = ctx.version >= JOINS_FROM;
+    let version = ctx.version;
+    let joins = version >= JOINS_FROM;
     let transaction = transactional_id.map(|id| TransactionOf { id: id.into(), joins });
     let permit = share.take_units();
     let appending = door.broker().append(AppendRequest { entries, transaction, permit });
@@ -69,7 +73,7 @@ pub(in crate::kafka) fn handle(
         for ((topic, partition), result) in places.into_iter().zip(results) {
             let slot = responses.get_mut(topic).and_then(|t| t.partition_responses.get_mut(partition));
             if let Some(slot) = slot {
-                fill(slot, &result);
+                fill(slot, &result, version);
             }
         }
         if acks == 0 {
@@ -183,7 +187,7 @@ fn checked(
     Ok((partition, batch))
 }
 
-fn fill(response: &mut PartitionProduceResponse, result: &Result<Appended, AppendError>) {
+fn fill(response: &mut PartitionProduceResponse, result: &Result<Appended, AppendError>, version: i16) {
     match result {
         Ok(appended) => {
             response.base_offset = appended.base_offset.map_or(NOWHERE, wire_offset);
@@ -191,10 +195,20 @@ fn fill(response: &mut PartitionProduceResponse, result: &Result<Appended, Appen
             response.log_start_offset = wire_offset(appended.log_start_offset);
         }
         Err(error) => {
-            response.error_code = ErrorCode::from(error).code();
+            response.error_code = code(error, version).code();
             response.error_message = Some(Str::from(chain(error)));
             response.record_errors = record_errors(error);
         }
+    }
+}
+
+fn code(error: &AppendError, version: i16) -> ErrorCode {
+    match (error, ErrorCode::from(error)) {
+        (AppendError::Transaction(TransactionError::NotAdded { .. }), _) if version >= ABORTABLE_FROM => {
+            ErrorCode::TransactionAbortable
+        }
+        (AppendError::TopicGone(_), _) if version >= IDS_FROM => ErrorCode::UnknownTopicId,
+        (_, code) => code,
     }
 }
 

@@ -136,3 +136,20 @@ async fn the_end_of_a_connection_is_heard_while_its_request_is_at_work() {
     reader.closed(&server).await;
     assert!(reader.next(&server, &budget, true).await.unwrap().is_some(), "what was read ahead is kept");
 }
+
+#[tokio::test]
+async fn a_request_that_stops_arriving_and_a_long_silence_end_the_connection() {
+    let (mut client, server) = pair().await;
+    let (budget, mut reader) = (Budget::new(4 * MIB), FrameReader::new());
+    let soon = Duration::from_millis(50);
+    reader.since -= KAFKA_IDLE_MAX;
+    let idle = reader.next(&server, &budget, true).await.unwrap_err();
+    assert!(matches!(idle, FrameError::Idle(KAFKA_IDLE_MAX)), "{idle}");
+
+    client.write_all(&framed(&request(3, 20))[..20]).await.unwrap();
+    reader.since = monotonic();
+    assert!(tokio::time::timeout(soon, reader.next(&server, &budget, true)).await.is_err());
+    reader.since -= KAFKA_REQUEST_TIME_MAX;
+    let late = reader.next(&server, &budget, true).await.unwrap_err();
+    assert_eq!(late.to_string(), "no whole request came within 60s");
+}

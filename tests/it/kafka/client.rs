@@ -152,7 +152,16 @@ pub(super) fn one_partition(response: FetchResponse) -> Result<PartitionData> {
 
 /// A batch of records with these values and no keys.
 pub(super) fn batch(values: &[&str], compression: Compression) -> Bytes {
-    let record = |(index, value): (usize, &&str)| Record {
+    let records: Vec<_> = values.iter().enumerate().map(|(index, value)| record(index, value)).collect();
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression };
+    RecordBatchEncoder::encode(&mut bytes, &records, &options).expect("records encode");
+    bytes.freeze()
+}
+
+/// A record without a key.
+pub(super) fn record(index: usize, value: &str) -> Record {
+    Record {
         transactional: false,
         control: false,
         delete_horizon: false,
@@ -167,12 +176,7 @@ pub(super) fn batch(values: &[&str], compression: Compression) -> Bytes {
         key: None,
         value: Some(Bytes::copy_from_slice(value.as_bytes())),
         headers: Default::default(),
-    };
-    let records: Vec<_> = values.iter().enumerate().map(record).collect();
-    let mut bytes = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression };
-    RecordBatchEncoder::encode(&mut bytes, &records, &options).expect("records encode");
-    bytes.freeze()
+    }
 }
 
 /// Offsets and values of fetched batches.

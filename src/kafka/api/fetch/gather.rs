@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::{Target, TopicKey};
-use crate::broker::{Isolation, WaitPoint};
+use crate::broker::{Isolation, TopicHandle, WaitPoint};
 use crate::kafka::budget::Share;
 use crate::kafka::door::Door;
 use crate::kafka::error_code::ErrorCode;
@@ -65,11 +65,39 @@ struct Reading {
     full: bool,
 }
 
+/// A topic, or what its partitions are answered.
+type FoundTopic = Result<Arc<TopicHandle>, ErrorCode>;
+
+fn find_topic(door: &Door, key: &TopicKey) -> FoundTopic {
+    let found = match key {
+        TopicKey::Name(name) => door.broker().topic_named(name),
+        TopicKey::Id(id) => door.broker().topic_by_id(TopicId(*id)),
+    };
+    found.ok_or(key.missing(ErrorCode::UnknownTopicOrPartition))
+}
+
+impl TopicKey {
+    /// A topic that is asked for by id is missed in other words.
+    fn missing(&self, code: ErrorCode) -> ErrorCode {
+        match (self, code) {
+            (Self::Id(_), ErrorCode::UnknownTopicOrPartition) => ErrorCode::UnknownTopicId,
+            (_, code) => code,
+        }
+    }
+}
+
 // === impl Gathering ===
 
 impl Gathering {
     pub(super) fn new(door: &Door, targets: Vec<Target>, bounds: Bounds) -> Self {
-        let parts: Vec<_> = targets.into_iter().map(|target| Part::new(door, target)).collect();
+        // Neighbours mostly belong to one topic.
+        let mut last: Option<(TopicKey, FoundTopic)> = None;
+        let mut find = |key: &TopicKey| match &last {
+            Some((known, found)) if known == key => found.clone(),
+            _ => last.insert((key.clone(), find_topic(door, key))).1.clone(),
+        };
+        let part = |target: Target| Part::new(find(&target.topic), target);
+        let parts: Vec<_> = targets.into_iter().map(part).collect();
         let failed = parts.iter().any(|part| part.state.is_err() || part.diverging.epoch >= 0);
         Self { parts, bounds, bytes: 0, failed, share: Share::default() }
     }
@@ -118,7 +146,7 @@ impl Gathering {
                 Err(code) => {
                     self.failed = true;
                     self.bytes -= reading.records.len();
-                    part.state = Err(code);
+                    part.state = Err(part.target.topic.missing(code));
                 }
             }
         }
@@ -146,9 +174,9 @@ impl Gathering {
 // === impl Part ===
 
 impl Part {
-    fn new(door: &Door, target: Target) -> Self {
+    fn new(topic: FoundTopic, target: Target) -> Self {
         let mut diverging = EpochEndOffset::default();
-        let state = Reading::begin(door, &target);
+        let state = topic.and_then(|topic| Reading::begin(&topic, &target));
         if let Ok(reading) = &state
             && target.last_fetched_epoch >= 0
             && (target.last_fetched_epoch > EPOCH || reading.from > reading.log.tail())
@@ -160,9 +188,9 @@ impl Part {
 
     fn has_news(&self, isolation: Isolation) -> bool {
         let is_read = self.diverging.epoch < 0;
-        self.state
-            .as_ref()
-            .is_ok_and(|reading| is_read && !reading.full && reading.next < reading.end(isolation))
+        // That a topic was deleted is news too.
+        let has_more = |r: &Reading| r.next < r.end(isolation) || r.log.is_gone();
+        self.state.as_ref().is_ok_and(|reading| is_read && !reading.full && has_more(reading))
     }
 
     async fn finish(self, door: &Door, isolation: Isolation) -> (Target, PartitionData) {
@@ -200,13 +228,7 @@ impl Part {
 // === impl Reading ===
 
 impl Reading {
-    fn begin(door: &Door, target: &Target) -> Result<Self, ErrorCode> {
-        let topic = match &target.topic {
-            TopicKey::Name(name) => {
-                door.broker().topic_named(name).ok_or(ErrorCode::UnknownTopicOrPartition)?
-            }
-            TopicKey::Id(id) => door.broker().topic_by_id(TopicId(*id)).ok_or(ErrorCode::UnknownTopicId)?,
-        };
+    fn begin(topic: &TopicHandle, target: &Target) -> Result<Self, ErrorCode> {
         let partition = u32::try_from(target.partition).ok();
         let log = partition.and_then(|p| topic.log(p)).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
         if target.current_leader_epoch > EPOCH {
@@ -231,6 +253,9 @@ impl Reading {
         first: bool,
         bounds: Bounds,
     ) -> Result<usize, ErrorCode> {
+        if self.log.is_gone() {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
         let end = self.end(bounds.isolation);
         if self.full || self.next >= end {
             return Ok(0);
