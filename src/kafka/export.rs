@@ -1,39 +1,140 @@
 //! What monitoring of Kafka asks for, under the names of `kafka_exporter`, which dashboards, alerts and autoscalers query.
-//! Rendered as text from what is there now, so that a deleted topic leaves nothing behind.
+//! Rendered as text from what is there now, so that a deleted topic or group leaves nothing behind.
 //!
 //! Reference: <https://github.com/danielqsj/kafka_exporter>.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use crate::broker::Broker;
+use crate::groups::{FetchOffsets, GroupId};
 
-/// The metrics of topics, in the text format of Prometheus.
+/// Lines about groups in one answer (a guess: a few MiB of text). What does not fit is left out, and said so.
+const GROUP_LINES_MAX: usize = 50_000;
+
+/// The metrics of topics and groups, in the text format of Prometheus.
 pub fn render_metrics(broker: &Broker) -> String {
     let mut text = String::new();
-    let topics = broker.topics();
-    family(&mut text, "kafka_brokers", "Brokers of the cluster");
-    let _ = writeln!(text, "kafka_brokers 1");
-    family(&mut text, "kafka_topic_partitions", "Partitions of a topic");
-    for topic in &topics {
-        let _ =
-            writeln!(text, "kafka_topic_partitions{{topic=\"{}\"}} {}", topic.name(), topic.topic.partitions);
-    }
-    family(&mut text, "kafka_topic_partition_current_offset", "First offset that is not written yet");
-    for (topic, log) in topics.iter().flat_map(|t| t.logs().iter().map(move |log| (t.name(), log))) {
-        line(&mut text, "kafka_topic_partition_current_offset", topic.as_str(), log.partition(), log.tail());
-    }
-    family(&mut text, "kafka_topic_partition_oldest_offset", "First offset that is kept");
-    for (topic, log) in topics.iter().flat_map(|t| t.logs().iter().map(move |log| (t.name(), log))) {
-        line(&mut text, "kafka_topic_partition_oldest_offset", topic.as_str(), log.partition(), log.start());
-    }
+    topics(&mut text, broker);
+    groups(&mut text, broker);
     text
 }
 
-fn family(text: &mut String, name: &str, help: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+fn topics(text: &mut String, broker: &Broker) {
+    let topics = broker.topics();
+    let logs = || topics.iter().flat_map(|t| t.logs().iter().map(move |log| (t.name(), log)));
+    let mut brokers = Family::new("kafka_brokers", "Brokers of the cluster");
+    let _ = writeln!(brokers.lines, "kafka_brokers 1");
+    let mut partitions = Family::new("kafka_topic_partitions", "Partitions of a topic");
+    for topic in &topics {
+        partitions.line(&[("topic", topic.name())], topic.topic.partitions);
+    }
+    let mut ends =
+        Family::new("kafka_topic_partition_current_offset", "First offset that is not written yet");
+    let mut starts = Family::new("kafka_topic_partition_oldest_offset", "First offset that is kept");
+    for (topic, log) in logs() {
+        let labels: [(&str, &dyn Display); 2] = [("partition", &log.partition()), ("topic", topic)];
+        ends.line(&labels, log.tail());
+        starts.line(&labels, log.start());
+    }
+    for family in [brokers, partitions, ends, starts] {
+        family.end(text);
+    }
 }
 
-/// Names of topics hold nothing that would need an escape.
-fn line(text: &mut String, name: &str, topic: &str, partition: u32, value: u64) {
-    let _ = writeln!(text, "{name}{{partition=\"{partition}\",topic=\"{topic}\"}} {value}");
+fn groups(text: &mut String, broker: &Broker) {
+    let mut members = Family::new("kafka_consumergroup_members", "Members of a group");
+    let mut offsets =
+        Family::new("kafka_consumergroup_current_offset", "Offset that a group reads next, as committed");
+    let mut lags = Family::new("kafka_consumergroup_lag", "Records between it and the end of the partition");
+    let mut sums = Family::new("kafka_consumergroup_lag_sum", "The same for all partitions of a topic");
+    let mut left = GROUP_LINES_MAX;
+    for group in broker.groups().list() {
+        members.line(&[("consumergroup", &group.id)], group.members);
+        for (topic, committed) in committed(broker, &group.id) {
+            let mut sum = 0;
+            for (partition, offset, lag) in committed {
+                let labels: [(&str, &dyn Display); 3] =
+                    [("consumergroup", &group.id), ("partition", &partition), ("topic", &topic)];
+                offsets.line(&labels, offset);
+                lags.line(&labels, lag);
+                sum += lag;
+                left = left.saturating_sub(1);
+            }
+            sums.line(&[("consumergroup", &group.id), ("topic", &topic)], sum);
+        }
+        if left == 0 {
+            let _ = writeln!(members.lines, "# more groups are left out: too many lines");
+            break;
+        }
+    }
+    for family in [members, offsets, lags, sums] {
+        family.end(text);
+    }
+}
+
+/// By topic: partition, offset and lag of what a group has committed, for partitions that are still there.
+fn committed(broker: &Broker, group: &GroupId) -> Vec<(String, Vec<(i32, i64, u64)>)> {
+    let request = FetchOffsets { group: group.clone(), member: None, topics: None, require_stable: false };
+    let mut found = Vec::new();
+    for topic in broker.groups().fetch_offsets(&request).unwrap_or_default() {
+        let Some(handle) = broker.topic_named(&topic.topic) else { continue };
+        let lag = |partition: i32, offset: i64| {
+            let log = u32::try_from(partition).ok().and_then(|p| handle.log(p))?;
+            Some(log.tail().saturating_sub(u64::try_from(offset).unwrap_or(0)))
+        };
+        let partitions = topic.partitions.iter().filter_map(|at| {
+            let offset = at.committed.as_ref().ok()?.as_ref()?.offset;
+            Some((at.partition, offset, lag(at.partition, offset)?))
+        });
+        found.push((topic.topic.to_string(), partitions.collect()));
+    }
+    found
+}
+
+/// Lines of one metric.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    lines: String,
+}
+
+impl Family {
+    fn new(name: &'static str, help: &'static str) -> Self {
+        Self { name, help, lines: String::new() }
+    }
+
+    fn line(&mut self, labels: &[(&str, &dyn Display)], value: impl Display) {
+        self.lines.push_str(self.name);
+        for (i, (label, value)) in labels.iter().enumerate() {
+            let before = if i == 0 { '{' } else { ',' };
+            let _ = write!(self.lines, "{before}{label}=\"{}\"", escaped(&value.to_string()));
+        }
+        let _ = writeln!(self.lines, "}} {value}");
+    }
+
+    fn end(self, text: &mut String) {
+        let Self { name, help, lines } = self;
+        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{lines}");
+    }
+}
+
+/// Names of groups may hold anything.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_family_is_help_type_and_lines_with_escaped_labels() {
+        let mut family = Family::new("lag", "How far behind");
+        family.line(&[("group", &"a\"b\\\n"), ("partition", &3)], 7);
+        let mut text = String::new();
+        family.end(&mut text);
+        let expected =
+            "# HELP lag How far behind\n# TYPE lag gauge\nlag{group=\"a\\\"b\\\\\\n\",partition=\"3\"} 7\n";
+        assert_eq!(text, expected);
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use kafka_protocol::ResponseError;
 
 use super::*;
+use crate::groups::GroupId;
 use crate::model::batch::BatchError;
 use crate::model::names::NameError;
 use crate::model::topic::ConfigError;
@@ -201,4 +202,31 @@ the storage is closed → COORDINATOR_NOT_AVAILABLE
     assert_eq!(table(&errors, |e| ErrorCode::from(e)), expected);
     assert_eq!(ErrorCode::ProducerFenced.fenced_since(4, 3), ErrorCode::InvalidProducerEpoch);
     assert_eq!(ErrorCode::ProducerFenced.fenced_since(4, 4), ErrorCode::ProducerFenced);
+}
+
+#[test]
+fn what_groups_say() {
+    let group = || GroupId::new("g");
+    let errors = [
+        GroupError::EmptyId,
+        GroupError::NotFound { group: group() },
+        GroupError::InconsistentProtocol,
+        GroupError::Rebalancing,
+        GroupError::NotEmpty { members: 1 },
+        GroupError::Unstable,
+        GroupError::Deleting,
+        GroupError::Closed,
+    ];
+    let codes: Vec<_> = errors.iter().map(|e| ErrorCode::from(e).name()).collect();
+    let expected = [
+        "INVALID_GROUP_ID",
+        "GROUP_ID_NOT_FOUND",
+        "INCONSISTENT_GROUP_PROTOCOL",
+        "REBALANCE_IN_PROGRESS",
+        "NON_EMPTY_GROUP",
+        "UNSTABLE_OFFSET_COMMIT",
+        "COORDINATOR_NOT_AVAILABLE",
+        "COORDINATOR_NOT_AVAILABLE",
+    ];
+    assert_eq!(codes, expected);
 }
