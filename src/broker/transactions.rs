@@ -17,6 +17,7 @@ mod change;
 mod error;
 mod hanging;
 mod members;
+mod offsets;
 mod upkeep;
 mod view;
 
@@ -36,6 +37,7 @@ use crate::storage::{CommitError, Log, ReadError, Storage, tables};
 
 pub use change::Initialize;
 pub use error::TransactionError;
+pub use offsets::{TransactionOffsets, TransactionOffsetsError};
 pub use view::{ProducerDetail, TransactionView};
 
 /// Producer ids taken from the storage at once; what a stop leaves over is lost (Kafka's number).

@@ -140,6 +140,9 @@ impl Broker {
             let mut commit = Commit::new();
             if let Some((outcome, producer)) = ends {
                 self.put_markers(&topics, outcome, producer, &mut commit);
+                let is_committed = outcome == Outcome::Commit;
+                // Markers carry the id of the transaction, whatever id the producer goes on with.
+                self.0.groups.complete_transaction(producer.id, is_committed, &mut commit).await;
             }
             tables::transactions::put(&mut commit, &entry.id, next.encode());
             let pending = self.0.storage.submit(commit).await?;
@@ -215,10 +218,11 @@ impl Broker {
     }
 
     /// Runs a change to its end, also when whoever asked for it has gone: what is committed has to be known here as well.
-    pub(super) async fn to_its_end<T, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, TransactionError>
+    pub(super) async fn to_its_end<T, E, F>(&self, work: impl FnOnce(Self) -> F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, TransactionError>> + Send + 'static,
+        E: From<CommitError> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let done = tasks::spawn("transaction", work(self.clone())).await;
         done.unwrap_or_else(|e| Err(CommitError::Unknown(format!("a change was ended: {e}")).into()))

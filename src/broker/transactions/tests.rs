@@ -9,6 +9,9 @@ use crate::broker::{
     AppendError, Appended, Initialize, Isolation, TopicHandle, TransactionError, TransactionOf,
 };
 
+use crate::groups::machine::OffsetCommitter;
+use crate::groups::{FetchOffsets, GroupError, GroupId, NewOffset};
+
 const SECOND: i64 = 1_000;
 
 fn v1(id: &str) -> Option<TransactionOf> {
@@ -387,4 +390,83 @@ async fn an_operator_ends_a_transaction_that_nobody_else_would() {
     assert_eq!(world.broker.write_marker(&topic, 0, a, Outcome::Abort).await, Ok(Some(())));
     assert_eq!(topic.log(0).unwrap().open_transactions(), []);
     assert_eq!(world.committed(&topic).await, [] as [&str; 0]);
+}
+
+/// What a group has committed for partition 0 of `t`; an error while that is not stable.
+async fn offset_of(world: &World, stable: bool) -> Result<Option<i64>, GroupError> {
+    let asked = FetchOffsets {
+        group: GroupId::new("g"),
+        member: None,
+        topics: Some(vec![("t".into(), vec![0])]),
+        require_stable: stable,
+    };
+    let mut topics = world.broker.groups().fetch_offsets(&asked)?;
+    let found = topics.remove(0).partitions.remove(0).committed?;
+    Ok(found.map(|committed| committed.offset))
+}
+
+async fn keep_offset(
+    world: &World,
+    producer: Producer,
+    offset: i64,
+    of: Option<TransactionOf>,
+) -> Result<(), TransactionOffsetsError> {
+    let request = TransactionOffsets {
+        transaction: of.unwrap(),
+        producer,
+        group: GroupId::new("g"),
+        who: OffsetCommitter { member_id: "".into(), instance_id: None, generation: -1 },
+        offsets: vec![NewOffset {
+            topic: world.known("t").name().clone(),
+            partition: 0,
+            offset,
+            leader_epoch: -1,
+            metadata: "".into(),
+        }],
+    };
+    let results = world.broker.add_offsets(request).await?;
+    assert_eq!(results, [Ok(())]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn offsets_of_a_group_are_in_force_with_the_commit_and_not_before() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    let a = world.init("a").await.unwrap();
+    let refused = TransactionOffsetsError::Transaction(TransactionError::GroupNotAdded("g".into()));
+    assert_eq!(keep_offset(&world, a, 5, v1("a")).await, Err(refused));
+
+    world.broker.add_group("a", a, "g".to_owned()).await.unwrap();
+    world.add("a", a, &topic).await.unwrap();
+    world.write(&topic, a, 0, v1("a")).await.unwrap();
+    keep_offset(&world, a, 5, v1("a")).await.unwrap();
+    assert_eq!(offset_of(&world, false).await, Ok(None));
+    assert_eq!(offset_of(&world, true).await, Err(GroupError::Unstable));
+    world.commit("a", a).await.unwrap();
+    assert_eq!(offset_of(&world, true).await, Ok(Some(5)));
+
+    world.broker.add_group("a", a, "g".to_owned()).await.unwrap();
+    keep_offset(&world, a, 9, v1("a")).await.unwrap();
+    world.abort("a", a).await.unwrap();
+    assert_eq!(offset_of(&world, true).await, Ok(Some(5)));
+}
+
+#[tokio::test]
+async fn pending_offsets_outlive_a_kill_and_end_with_their_transaction() {
+    let world = World::new();
+    world.topic("t", &[]).await;
+    let a = world.init("a").await.unwrap();
+    keep_offset(&world, a, 7, v2("a")).await.unwrap();
+    for (outcome, expected) in [(Outcome::Commit, Some(7)), (Outcome::Abort, None)] {
+        let killed = world.after_a_kill();
+        assert_eq!(killed.phase("a"), Phase::Ongoing);
+        assert_eq!(offset_of(&killed, false).await, Ok(None));
+        killed.broker.end_transaction("a", a, outcome, true).await.unwrap();
+        assert_eq!(offset_of(&killed, true).await, Ok(expected));
+        assert_eq!(offset_of(&killed.after_a_kill(), true).await, Ok(expected));
+    }
+    world.clock.advance_ms(60 * SECOND);
+    assert_eq!(world.broker.abort_timed_out_transactions().await, 1);
+    assert_eq!(offset_of(&world, true).await, Ok(None));
 }

@@ -38,3 +38,5 @@ pub(super) mod offset_fetch;
 pub(super) mod offset_for_leader_epoch;
 pub(super) mod produce;
 pub(super) mod sync_group;
+pub(super) mod txn_offset_commit;
+pub(super) mod write_txn_markers;
