@@ -142,7 +142,12 @@ impl Producers {
                 total: self.total.clone(),
             })
         };
-        self.partitions.write().entry(key).or_insert_with(new).clone()
+        let mut partitions = self.partitions.write();
+        if log.is_gone() {
+            // Whoever still has the handle of a deleted topic: nobody would forget these.
+            return new();
+        }
+        partitions.entry(key).or_insert_with(new).clone()
     }
 
     /// Forgets the producers of a deleted topic.

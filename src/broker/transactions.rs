@@ -264,10 +264,12 @@ impl Held {
         bumps: bool,
         now_ms: TimestampMs,
     ) -> Result<(), TransactionError> {
-        if self.transaction.partitions.len() >= TRANSACTION_PARTITIONS_MAX {
+        let known = &self.transaction.partitions;
+        let new: Vec<_> = partitions.into_iter().filter(|at| !known.contains(at)).collect();
+        if !new.is_empty() && known.len() + new.len() > TRANSACTION_PARTITIONS_MAX {
             return Err(TransactionError::PartitionsFull { limit: TRANSACTION_PARTITIONS_MAX });
         }
-        self.transaction.add(partitions, group, bumps, now_ms);
+        self.transaction.add(new, group, bumps, now_ms);
         Ok(())
     }
 

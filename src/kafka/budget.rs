@@ -69,10 +69,17 @@ impl Budget {
     /// Takes up to `bytes`, at least `least` of them; waits only for those. Gives the share and its bytes.
     pub(super) async fn take_up_to(&self, bytes: usize, least: usize) -> (Share, usize) {
         let free = self.units.available_permits() * UNIT;
+        let (least, wanted) = (least.min(bytes), bytes.min(free));
         let mut share = Share::default();
-        let wanted = bytes.min(free).max(least.min(bytes));
-        self.grow(&mut share, wanted).await;
-        (share, wanted)
+        if wanted > least
+            && let Ok(permit) = self.units.clone().try_acquire_many_owned(self.units_of(wanted))
+        {
+            share.merge(permit);
+            return (share, wanted);
+        }
+        // Also when somebody was faster: who waits for much stands before all others until he has it.
+        self.grow(&mut share, least).await;
+        (share, least)
     }
 
     /// More than the whole bound is the whole bound: such a request is then alone.

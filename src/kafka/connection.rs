@@ -112,6 +112,7 @@ async fn hear(reader: &mut FrameReader, stream: &TcpStream, door: &Door, alone: 
 
 impl Connection {
     async fn run(&mut self, mut shutdown: Shutdown) -> End {
+        let mut was_reading = true;
         loop {
             if self.at_work.is_empty() {
                 match self.next.take() {
@@ -122,6 +123,10 @@ impl Connection {
             }
             let alone = self.at_work.is_empty();
             let reads = self.may_read();
+            if reads && !was_reading {
+                self.reader.resume();
+            }
+            was_reading = reads;
             let watches = self.kind == Kind::Waits && !alone && !self.closing;
             tokio::select! {
                 // What is ready leaves first, and a stop is heard before the next request.

@@ -12,7 +12,9 @@ use super::connection::{Close, Outcome, Peer, Work};
 use super::door::{Door, RequestContext};
 use super::frame::Incoming;
 use super::outgoing::Answer;
-use super::wire::{ApiKey, DecodeError, Preamble, RequestHeader, Response, decode_message, encode_response};
+use super::wire::{
+    ApiKey, DecodeError, Preamble, RequestHeader, Response, Str, decode_message, encode_response,
+};
 use crate::runtime::clock::monotonic;
 
 /// How a request shares its connection with others.
@@ -176,7 +178,8 @@ pub(super) fn begin(door: &Door, peer: &Arc<Peer>, incoming: Incoming) -> Work {
         api: header.api,
         version: header.version,
         correlation_id: header.correlation_id,
-        client_id: header.client_id,
+        // A copy: a slice would share the frame until the answer, and the writer could not use its records in place.
+        client_id: header.client_id.map(|id| Str::from(id.as_str())),
         peer: peer.clone(),
     };
     let (api, version) = (ctx.api, ctx.version);

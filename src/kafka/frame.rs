@@ -171,6 +171,13 @@ impl FrameReader {
         std::future::pending::<()>().await;
     }
 
+    /// Reading goes on after a time in which this server did not read: what has come of a frame waited for the server.
+    pub(super) fn resume(&mut self) {
+        if !self.buffer.is_empty() {
+            (self.since, self.excused) = (monotonic(), Duration::ZERO);
+        }
+    }
+
     /// Starts the silence anew: an answer has just left.
     pub(super) fn restart_idle(&mut self) {
         if self.buffer.is_empty() {
@@ -205,6 +212,10 @@ impl FrameReader {
     fn take(&mut self, length: usize) -> Incoming {
         let mut bytes = self.buffer.split_to(PREFIX + length);
         let bytes = bytes.split_off(PREFIX).freeze();
+        if self.buffer.is_empty() {
+            // It would keep the frame shared, and whoever wants to change its records would have to copy them.
+            self.buffer = BytesMut::new();
+        }
         let share = std::mem::take(&mut self.share);
         (self.granted, self.excused, self.since) = (0, Duration::ZERO, monotonic());
         Incoming { bytes, share }

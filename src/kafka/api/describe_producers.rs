@@ -4,6 +4,8 @@
 //!
 //! Behaviour: the coordinator's epoch is 0 for ever.
 
+use std::collections::HashSet;
+
 use crate::broker::transactions::ProducerDetail;
 use crate::kafka::connection::Close;
 use crate::kafka::door::{Door, RequestContext};
@@ -19,8 +21,11 @@ pub(in crate::kafka) async fn handle(
     _ctx: &RequestContext,
     request: DescribeProducersRequest,
 ) -> Result<DescribeProducersResponse, Close> {
+    // Each partition once, so that a small request has no large answer.
+    let mut seen = HashSet::new();
     let topic = |topic: TopicRequest| {
-        let partitions = topic.partition_indexes.iter().map(|p| described(door, &topic.name, *p)).collect();
+        let asked = topic.partition_indexes.iter().filter(|p| seen.insert((topic.name.clone(), **p)));
+        let partitions = asked.map(|p| described(door, &topic.name, *p)).collect();
         TopicResponse { name: topic.name, partitions }
     };
     Ok(DescribeProducersResponse {

@@ -2,6 +2,8 @@
 //!
 //! Versions: 0.
 
+use std::collections::BTreeSet;
+
 use crate::broker::transactions::{TransactionError, TransactionView};
 use crate::kafka::connection::Close;
 use crate::kafka::door::{Door, RequestContext};
@@ -27,7 +29,14 @@ pub(in crate::kafka) async fn handle(
         }
     };
     Ok(DescribeTransactionsResponse {
-        transaction_states: request.transactional_ids.into_iter().map(described).collect(),
+        // Once each, so that a small request has no large answer.
+        transaction_states: request
+            .transactional_ids
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(described)
+            .collect(),
         ..DescribeTransactionsResponse::default()
     })
 }

@@ -12,6 +12,7 @@
 //! about creation; 5 offline replicas; 7 leader epochs; 8-10 authorised operations of the cluster, 8 of topics; 9 is
 //! flexible; 10 topic ids, 12 asking by them; 13 an error for the whole.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -75,8 +76,9 @@ pub(in crate::kafka) async fn handle(
     }
     // Before version 4 there was no choice.
     let creates = door.options().auto_create_topics && (ctx.version < 4 || request.allow_auto_topic_creation);
-    response.topics.reserve(asked.len());
-    for topic in &asked {
+    // Described once however often it is named, so that a small request has no large answer.
+    let mut seen = HashSet::with_capacity(asked.len());
+    for topic in asked.iter().filter(|t| seen.insert((t.name.as_ref(), t.topic_id))) {
         let found = match &topic.name {
             Some(name) => named(door, name, creates).await,
             None => by_id(door, topic.topic_id),

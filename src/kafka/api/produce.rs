@@ -111,7 +111,8 @@ impl Plan {
             };
             let place = plan.responses.len();
             plan.responses.push(TopicProduceResponse {
-                name: topic.name,
+                // A copy, or the answer would share the frame with the records.
+                name: Str::from(topic.name.as_str()),
                 topic_id: topic.topic_id,
                 partition_responses: Vec::with_capacity(topic.partition_data.len()),
             });

@@ -137,7 +137,8 @@ impl Gathering {
         let before = self.bytes;
         for part in &mut self.parts {
             let Ok(reading) = &mut part.state else { continue };
-            let gathered = self.bytes - before;
+            // A partition that fails gives back what an earlier round read of it.
+            let gathered = self.bytes.saturating_sub(before);
             let bound =
                 usize::try_from(part.target.bytes_max).unwrap_or(0).saturating_sub(reading.records.len());
             let room = bound.min(granted.saturating_sub(gathered));
@@ -150,7 +151,7 @@ impl Gathering {
                 }
             }
         }
-        share.shrink_to(self.bytes - before.min(self.bytes));
+        share.shrink_to(self.bytes.saturating_sub(before));
         self.share.absorb(share);
         true
     }
