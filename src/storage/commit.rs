@@ -34,6 +34,8 @@ pub struct Commit {
     pub(super) holds: Vec<Box<dyn Send>>,
     pub(super) made: Vec<Box<dyn FnOnce() + Send>>,
     durability: Option<Durability>,
+    /// see [`Commit::past_reserve`]
+    past_reserve: bool,
     bytes: usize,
 }
 
@@ -177,6 +179,12 @@ impl Commit {
         self.durability = Some(durability);
     }
 
+    /// Taken also when the disk is nearly full: something small without which nothing can be given back. Retention stops
+    /// at an open transaction, so its end must not wait for room.
+    pub fn past_reserve(&mut self) {
+        self.past_reserve = true;
+    }
+
     pub(super) fn rewrite(&mut self, rewrite: Rewrite) {
         self.bytes += rewrite.bytes();
         self.rewrites.push(rewrite);
@@ -213,11 +221,14 @@ impl Commit {
         self.bytes
     }
 
-    /// Does it make the data larger? Then a full disk refuses it.
+    /// Does it make the data larger, without need? Then a full disk refuses it.
     pub(super) fn adds(&self) -> bool {
-        !self.appends.is_empty()
-            || !self.late.is_empty()
-            || self.rows.iter().any(|r| matches!(r, Row::Put { .. }))
+        let adds = || {
+            !self.appends.is_empty()
+                || !self.late.is_empty()
+                || self.rows.iter().any(|r| matches!(r, Row::Put { .. }))
+        };
+        !self.past_reserve && adds()
     }
 
     /// Must it be synced before it is acknowledged?

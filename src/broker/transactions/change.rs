@@ -143,6 +143,7 @@ impl Broker {
                 let is_committed = outcome == Outcome::Commit;
                 // Markers carry the id of the transaction, whatever id the producer goes on with.
                 self.0.groups.complete_transaction(producer.id, is_committed, &mut commit).await;
+                commit.past_reserve();
             }
             tables::transactions::put(&mut commit, &entry.id, next.encode());
             let pending = self.0.storage.submit(commit).await?;

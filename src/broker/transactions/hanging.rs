@@ -29,6 +29,7 @@ impl Broker {
         }
         let mut commit = Commit::new();
         self.put_markers(&[(topic.clone(), vec![partition])], outcome, producer, &mut commit);
+        commit.past_reserve();
         let pending = self.0.storage.submit(commit).await?;
         drop(tickets);
         pending.receipt().await?;
