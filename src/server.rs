@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::broker::Broker;
-use crate::config::Config;
+use crate::config::{Config, KNOBS, Knob};
 use crate::groups::{self, Groups};
 use crate::http;
 use crate::kafka::{self, Advertised};
@@ -97,6 +97,7 @@ async fn serve(
         pipelines: pipelines.clone(),
         registry,
         storage: storage.clone(),
+        identity: identity(&config, &addresses),
         metrics_render: Box::new(move || {
             deployments.record_metrics();
             let mut text = metrics.render();
@@ -218,6 +219,29 @@ fn group_options(config: &Config) -> groups::Options {
     options.rules.members_max = config.groups.max_size;
     options.offsets_kept_ms = ms(config.groups.offsets_retention);
     options
+}
+
+/// What the server tells of itself.
+fn identity(config: &Config, addresses: &Addresses) -> http::Identity {
+    let setting = |knob: &Knob| {
+        let given = config.given.iter().find(|given| given.name == knob.name);
+        http::SettingView {
+            name: knob.name,
+            value: given.map(|given| given.text.clone()),
+            default: knob.default,
+            origin: given.map_or_else(|| "the default".to_owned(), |given| given.origin.clone()),
+            description: knob.doc,
+        }
+    };
+    http::Identity {
+        node_id: kafka::NODE_ID,
+        listeners: http::ListenersView {
+            http: addresses.http.to_string(),
+            kafka: addresses.kafka.map(|addr| addr.to_string()),
+            kafka_advertised: addresses.advertised.clone(),
+        },
+        settings: KNOBS.iter().map(setting).collect(),
+    }
 }
 
 /// Recovery may take seconds; it runs beside the runtime.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::env::{self, Vars};
-use super::{Config, ConfigError, KNOBS};
+use super::{Config, ConfigError, Given, KNOBS};
 
 /// What was given from outside.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +54,12 @@ fn set(config: &mut Config, key: &str, shown: &str, text: &str, origin: &str) ->
         let suggestion = nearest.map(|name| if in_variables { variable(&name) } else { name });
         return Err(ConfigError::Unknown { key: shown.to_owned(), origin, suggestion });
     };
-    (knob.set)(config, text).map_err(|detail| ConfigError::Value { key: shown.to_owned(), origin, detail })
+    if let Err(detail) = (knob.set)(config, text) {
+        return Err(ConfigError::Value { key: shown.to_owned(), origin, detail });
+    }
+    config.given.retain(|given| given.name != knob.name);
+    config.given.push(Given { name: knob.name, text: text.to_owned(), origin });
+    Ok(())
 }
 
 /// The variable of a setting.
@@ -110,6 +115,11 @@ mod tests {
         })
         .unwrap();
         assert_eq!(config.http.addr.port(), 3);
+        let origin = |name| config.given.iter().find(|given| given.name == name).map(|g| g.origin.as_str());
+        assert_eq!(origin("http.addr"), Some("the command line"));
+        assert_eq!(origin("guest_threads"), Some("the environment"));
+        assert_eq!(origin("memory"), Some(file.path().to_str().unwrap()));
+        assert_eq!(origin("log.level"), None);
         assert_eq!(config.guest_threads, 5);
         assert_eq!(config.memory, 100 << 20);
         assert_eq!(config.drain, std::time::Duration::from_secs(1));

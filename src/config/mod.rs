@@ -54,6 +54,19 @@ pub struct Config {
     pub groups: Groups,
     /// the server's own log
     pub log: Log,
+    /// what was given from outside, the last word on each setting
+    pub given: Vec<Given>,
+}
+
+/// A setting that somebody has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// as in [`KNOBS`]
+    pub name: &'static str,
+    /// its text
+    pub text: String,
+    /// the file's path, the environment or the command line
+    pub origin: String,
 }
 
 /// The HTTP door.
@@ -183,6 +196,7 @@ impl Config {
                 offsets_retention: OFFSETS_KEPT,
             },
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
+            given: Vec::new(),
         }
     }
 

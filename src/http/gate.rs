@@ -1,6 +1,9 @@
 //! What every request passes, whatever its path: request id, size of its head, Host and Origin, compression, the body of
 //! problems, and the metrics.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::MatchedPath;
@@ -19,7 +22,7 @@ use super::error::Problem;
 use super::metrics::Meter;
 use super::origin;
 use crate::model::limits::REQUEST_HEADER_BYTES_MAX;
-use crate::runtime::clock::monotonic;
+use crate::runtime::clock::{Clock, monotonic};
 
 /// Path and query together; longer answers 414.
 const URI_BYTES_MAX: usize = 16 << 10;
@@ -100,7 +103,8 @@ impl Gate {
             b"gzip" | b"zstd" => {
                 // Limits count what comes out of the decoder, so a bomb ends where any large body ends.
                 let inner = router.into_service::<Body>().map_request(|r: Request<_>| r.map(Body::new));
-                match RequestDecompressionLayer::new().layer(inner).oneshot(request).await {
+                // Boxed, as everything that few requests need: the future of the others stays small.
+                match Box::pin(RequestDecompressionLayer::new().layer(inner).oneshot(request)).await {
                     Ok(response) => response.map(Body::new),
                     Err(never) => match never {},
                 }
@@ -132,9 +136,23 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
     let mut text = *b"req_00000000000000000000000000000000";
     if let Some(digits) = text.get_mut(4..) {
-        Uuid::now_v7().simple().encode_lower(digits);
+        fresh_id().simple().encode_lower(digits);
     }
     HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("req_none"))
+}
+
+/// An id that sorts by time (UUID version 7). What is random in it is drawn once for the process and counted on: asking
+/// the system for every request costs more than routing it.
+fn fresh_id() -> Uuid {
+    static SEED: LazyLock<u128> = LazyLock::new(|| Uuid::new_v4().as_u128());
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = u128::from(COUNT.fetch_add(1, Ordering::Relaxed));
+    // An odd factor: no two of 2^80 requests get the same 80 bits.
+    let random = (*SEED).wrapping_add(count.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39d)).to_be_bytes();
+    let mut tail = [0; 10];
+    tail.copy_from_slice(&random[6..]);
+    let now_ms = u64::try_from(Clock::system().now_ms()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(now_ms, &tail).into_uuid()
 }
 
 /// Compresses answers of known size; streams are left alone, since a compressor would hold their events back.
@@ -149,7 +167,7 @@ async fn compress(response: Response, accept: HeaderValue) -> Response {
         std::future::ready(Ok::<_, std::convert::Infallible>(once.take().unwrap_or_default()))
     });
     let layer = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(Always);
-    match layer.layer(ready).oneshot(request).await {
+    match Box::pin(layer.layer(ready).oneshot(request)).await {
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
     }

@@ -6,6 +6,7 @@
 
 mod answer;
 mod body;
+mod cluster;
 pub mod codes;
 mod consume;
 mod deployments;
@@ -44,6 +45,7 @@ use crate::registry::Registry;
 use crate::runtime::shutdown::Shutdown;
 use crate::storage::Storage;
 
+pub use cluster::{Identity, ListenersView, SettingView};
 pub use listener::Listener;
 
 /// How to serve.
@@ -77,6 +79,8 @@ pub struct State {
     pub registry: Registry,
     /// for readiness
     pub storage: Storage,
+    /// what this server is, for `/v1/cluster` and `/v1/config`
+    pub identity: Identity,
     /// makes the text of `/metrics`
     pub metrics_render: Box<dyn Fn() -> String + Send + Sync>,
 }

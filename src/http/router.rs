@@ -10,7 +10,9 @@ use super::codes::Code;
 use super::error::Problem;
 use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
-use super::{App, consume, deployments, health, home, logs, modules, openapi, produce, state, topics};
+use super::{
+    App, cluster, consume, deployments, health, home, logs, modules, openapi, produce, state, topics,
+};
 
 /// The routes and what answers when none fits.
 pub(super) fn router(app: App) -> Router {
@@ -50,6 +52,8 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::version))
+        .routes(routes!(cluster::cluster))
+        .routes(routes!(cluster::config))
         .routes(routes!(health::metrics))
         .split_for_parts();
 

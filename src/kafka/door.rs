@@ -15,7 +15,7 @@ use crate::groups::Groups;
 use crate::runtime::shutdown::Shutdown;
 
 /// The one broker of the cluster. Kafka's own examples begin at 1.
-pub(super) const NODE_ID: i32 = 1;
+pub const NODE_ID: i32 = 1;
 
 /// Shared by all connections; cheap to clone.
 #[derive(Clone)]

@@ -33,6 +33,7 @@ use crate::broker::Broker;
 use crate::model::limits::{KAFKA_CONNECTIONS_DEFAULT, MIB};
 use crate::runtime::shutdown::Shutdown;
 
+pub use door::NODE_ID;
 pub use export::render_metrics;
 pub use listener::Listener;
 

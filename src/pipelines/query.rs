@@ -129,6 +129,9 @@ impl Pipelines {
             by_task.entry(task).or_default().push(index);
         }
         let generation = task_id(&entry, 0);
+        let topics = entry.deployment.spec.input.topics.iter();
+        let topics: Vec<_> =
+            topics.filter_map(|name| Some(self.broker().topic(name.as_str()).ok()?.id())).collect();
         let (store, count) = (store.to_owned(), keys.len());
         let read = move |storage: &crate::storage::Storage| {
             let mut values = vec![None; count];
@@ -137,9 +140,9 @@ impl Pipelines {
             for (task, indices) in by_task {
                 let wanted: Vec<_> = indices.iter().map(|i| keys[*i].clone()).collect();
                 let id = TaskId { task, ..generation };
-                let Some((found, at)) = committed::get_many(storage, id, &store, &wanted, &mut room)? else {
-                    return Ok(None);
-                };
+                let inputs: Vec<_> = topics.iter().map(|topic| (*topic, task)).collect();
+                let read = committed::get_many(storage, id, &store, &wanted, &inputs, &mut room)?;
+                let Some((found, at)) = read else { return Ok(None) };
                 positions.extend(at);
                 for (index, value) in indices.into_iter().zip(found) {
                     values[index] = value;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::positions::{self, Positions};
 use super::{TaskId, keys, quota};
 use crate::model::limits::SCAN_ENTRIES_MAX;
+use crate::model::{Partition, TopicId};
 use crate::storage::keys::prefix_end;
 use crate::storage::{KeyRange, ReadError, StateView, Storage};
 
@@ -67,12 +68,14 @@ pub fn get(
 /// Values that belong together, one per key in their order, and the positions that they are made of.
 pub type Values = (Vec<Option<Bytes>>, Positions);
 
-/// The values of keys. `room` is what they may take in bytes; it shrinks by what they do. `None`: they do not fit.
+/// The values of keys, and the positions of these inputs. `room` is what the values may take in bytes; it shrinks by
+/// what they do. `None`: they do not fit.
 pub fn get_many<K: AsRef<[u8]>>(
     storage: &Storage,
     id: TaskId,
     store: &str,
     keys: &[K],
+    inputs: &[(TopicId, Partition)],
     room: &mut usize,
 ) -> Result<Option<Values>, ReadError> {
     let reader = storage.state();
@@ -86,7 +89,7 @@ pub fn get_many<K: AsRef<[u8]>>(
         }
         values.push(value);
     }
-    Ok(Some((values, positions_of(&view, id)?)))
+    Ok(Some((values, positions::of(id, inputs, |key| view.value(key))?)))
 }
 
 /// A page of a store.

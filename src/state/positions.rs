@@ -25,6 +25,22 @@ pub fn load(storage: &Storage, id: TaskId) -> Result<Positions, ReadError> {
     read(id, |range, visit| reader.scan(range, visit))
 }
 
+/// The committed positions of these input partitions, looked up one by one with `value`. A scan would be dearer: every
+/// commit writes these rows again, and leaves their past in its way.
+pub(super) fn of(
+    id: TaskId,
+    inputs: &[(TopicId, Partition)],
+    value: impl Fn(&[u8]) -> Result<Option<Bytes>, ReadError>,
+) -> Result<Positions, ReadError> {
+    let mut positions = BTreeMap::new();
+    for (topic, partition) in inputs {
+        let Some(row) = value(&keys::position(id, *topic, *partition))? else { continue };
+        let next = row.as_ref().try_into().map(Offset::from_be_bytes).map_err(|_| damaged(id))?;
+        positions.insert((*topic, *partition), next);
+    }
+    Ok(positions)
+}
+
 /// Reads positions with `scan`.
 pub(super) fn read(
     id: TaskId,
@@ -32,16 +48,17 @@ pub(super) fn read(
 ) -> Result<Positions, ReadError> {
     let (start, end) = keys::of_kind(id, Kind::StatePosition);
     let mut positions = BTreeMap::new();
-    let mut damaged = false;
+    let mut is_damaged = false;
     scan(&KeyRange { start, end, reverse: false }, &mut |key, row| {
         match (keys::parse_position(key), row.try_into()) {
             (Some(partition), Ok(next)) => drop(positions.insert(partition, Offset::from_be_bytes(next))),
-            _ => damaged = true,
+            _ => is_damaged = true,
         }
-        if damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if is_damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    if damaged {
-        return Err(ReadError::Damaged(format!("row with a position of {id:?}")));
-    }
-    Ok(positions)
+    if is_damaged { Err(damaged(id)) } else { Ok(positions) }
+}
+
+fn damaged(id: TaskId) -> ReadError {
+    ReadError::Damaged(format!("row with a position of {id:?}"))
 }

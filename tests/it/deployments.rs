@@ -162,6 +162,14 @@ async fn a_topic_created_again_has_its_transforms_and_stops_its_processors() -> 
     server.topic("in", 1).await?;
     let refused = server.post("/v1/topics/in/records", &json!({ "value": { "user": 1 } })).await?;
     assert_eq!(refused.expect(422)?.json()?["code"], "record_rejected");
+
+    // Its state is of records that are gone: going on with it is for a person to decide.
+    let restarted = server.post("/v1/deployments/totals/restart", &json!({})).await?.expect(202)?.json()?;
+    let error = &restarted["last_error"]["code"];
+    assert_eq!((&restarted["state"], error), (&json!("failed"), &json!("topic_replaced")), "{restarted:#}");
+    let rewind = json!({ "to": "earliest", "state": "clear" });
+    server.post("/v1/deployments/totals/rewind", &rewind).await?.expect(200)?;
+    server.until("/v1/deployments/totals", |d| d["state"] == "running").await?;
     Ok(())
 }
 

@@ -110,7 +110,7 @@ async fn words_are_counted_from_upload_to_query() -> Result<()> {
     let plan = server.post("/v1/deployments/wc/rewind?dry_run=true", &rewind).await?.expect(200)?.json()?;
     assert_eq!(plan["replayed"], 1);
     let paused = server.post("/v1/deployments/wc/pause", &json!({})).await?.expect(202)?.json()?;
-    assert_eq!(paused["desired"], "paused");
+    assert_eq!((&paused["desired"], &paused["state"]), (&json!("paused"), &json!("paused")));
     server
         .post("/v1/deployments/wc/rewind", &json!({ "to": "earliest", "state": "clear" }))
         .await?
@@ -137,6 +137,11 @@ async fn an_upload_can_be_a_job() -> Result<()> {
     let accepted = server.send(request).await?.expect(202)?;
     let job = server.until(accepted.header("location"), |job| job["state"] != "running").await?;
     assert_eq!((&job["state"], &job["module"]["name"]), (&json!("succeeded"), &json!("r")));
+
+    // No path of a module stands in the way of a name.
+    let named = server.upload_as("validate", "redact-json").await?.expect(201)?.json()?;
+    assert_eq!(named["name"], "validate");
+    server.get("/v1/modules/validate").await?.expect(200)?;
 
     let request =
         server.request(Method::PUT, "/v1/modules/bad").header("prefer", "respond-async").body("not wasm");
@@ -205,7 +210,19 @@ async fn operators_see_health_version_metrics_and_a_page() -> Result<()> {
     assert_eq!(server.get("/healthz").await?.expect(200)?.text(), "ok\n");
     let ready = server.get("/readyz?verbose").await?.expect(200)?.json()?;
     assert_eq!((&ready["ready"], &ready["checks"]["storage"]["ok"]), (&json!(true), &json!(true)));
-    assert_eq!(server.get("/version").await?.json()?["version"], env!("CARGO_PKG_VERSION"));
+    let version = server.get("/version").await?.expect(200)?.json()?;
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(version["engine"].as_str().is_some_and(|e| e.starts_with("wasmtime ")), "{version}");
+    let cluster = server.get("/v1/cluster").await?.expect(200)?.json()?;
+    assert_eq!(cluster["listeners"]["http"], server.address().to_string());
+    assert!(cluster["cluster_id"].as_str().is_some_and(|id| !id.is_empty()), "{cluster}");
+    let config = server.get("/v1/config").await?.expect(200)?.json()?;
+    let setting = |name: &str| {
+        let all = config["settings"].as_array().into_iter().flatten();
+        all.filter(|s| s["name"] == name).map(|s| s["origin"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(setting("http.addr"), ["the command line"]);
+    assert_eq!(setting("drain").len(), 1);
     let page = server.get("/").await?.expect(200)?;
     assert!(page.text().contains(&format!("curl -X PUT http://{}/v1/topics/clicks", server.address())));
     let html =

@@ -161,9 +161,14 @@ impl Server {
 
     /// Uploads one of the prebuilt guests under its own name.
     pub(crate) async fn upload(&self, guest: &str) -> Result<Answer> {
+        self.upload_as(guest, guest).await
+    }
+
+    /// Uploads one of the prebuilt guests under another name.
+    pub(crate) async fn upload_as(&self, name: &str, guest: &str) -> Result<Answer> {
         let path = format!("{}/guest-examples/prebuilt/{guest}.wasm", env!("CARGO_MANIFEST_DIR"));
         let bytes = std::fs::read(&path).with_context(|| path)?;
-        let request = self.request(Method::PUT, &format!("/v1/modules/{guest}"));
+        let request = self.request(Method::PUT, &format!("/v1/modules/{name}"));
         self.send(request.header("content-type", "application/wasm").body(bytes)).await
     }
 

@@ -1,7 +1,19 @@
 //! Numbers in rows: LEB128, seven bits a byte, low bits first, the high bit says that more follow.
 
 /// Appends a number: 1 byte below 128, at most 10.
-pub fn put_varint(mut n: u64, to: &mut Vec<u8>) {
+#[inline]
+pub fn put_varint(n: u64, to: &mut Vec<u8>) {
+    // Rows are made of small numbers, and writing them is most of what their guests do.
+    if n < 0x80 {
+        to.push(n as u8);
+    } else if n < 0x4000 {
+        to.extend_from_slice(&[n as u8 | 0x80, (n >> 7) as u8]);
+    } else {
+        put_large(n, to);
+    }
+}
+
+fn put_large(mut n: u64, to: &mut Vec<u8>) {
     while n >= 0x80 {
         to.push(n as u8 | 0x80);
         n >>= 7;

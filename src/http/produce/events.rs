@@ -84,7 +84,7 @@ pub(in crate::http) async fn events(
     if media == Media::Ndjson {
         refuse_key(&parts.headers)?;
         let line = move |line: &[u8], records: &mut Records| value_line(line, &shape, records);
-        return stream::run(&app, topic, Pieces::new(body), line).await;
+        return Box::pin(stream::run(&app, topic, Pieces::new(body), line)).await;
     }
     if !matches!(media, Media::Json | Media::Missing | Media::Text | Media::Bytes) {
         let taken = "application/json, application/x-ndjson, text/plain or application/octet-stream";

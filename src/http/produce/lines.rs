@@ -1,7 +1,5 @@
 //! Cuts a body that arrives in pieces into lines. A line inside one piece is a part of it; one across pieces is copied.
 
-use std::io::BufRead as _;
-
 use crate::model::limits::LINE_BYTES_MAX;
 
 /// Room kept for the next line across pieces.
@@ -31,13 +29,9 @@ impl Lines {
     /// Hands over every line that ends in `piece`, with its number from 1. Blank lines count and are passed over.
     pub(super) fn feed(&mut self, mut piece: &[u8], mut take: impl FnMut(u64, Line<'_>)) {
         while !piece.is_empty() {
-            let length = (&mut &*piece).skip_until(b'\n').unwrap_or(piece.len());
-            let (part, rest) = piece.split_at(length);
-            piece = rest;
-            match part.strip_suffix(b"\n") {
-                Some(part) => self.end(part, &mut take),
-                None => self.extend(part),
-            }
+            let Some(length) = memchr::memchr(b'\n', piece) else { return self.extend(piece) };
+            self.end(&piece[..length], &mut take);
+            piece = &piece[length + 1..];
         }
     }
 

@@ -218,7 +218,8 @@ async fn produce(
                 return Err(Problem::new(Code::InvalidQuery, detail));
             }
             let parse = move |line: &[u8], records: &mut Records| envelope_line(line, &rules, records);
-            return stream::run(app, topic, Pieces::new(body), parse).await;
+            // Boxed, as everything that few requests need: the future of the others stays small.
+            return Box::pin(stream::run(app, topic, Pieces::new(body), parse)).await;
         }
         _ => return Err(unsupported_media(&parts.headers, "application/json or application/x-ndjson")),
     }
@@ -329,7 +330,12 @@ fn invalid(errors: Vec<FieldError>) -> Problem {
 
 /// A line of an NDJSON body of envelopes.
 fn envelope_line(line: &[u8], rules: &Rules, records: &mut Records) -> Result<(), BadLine> {
-    let entry = serde_json::from_slice::<Entry<'_>>(line).map_err(|error| {
+    // A line is looked over once; its strings need not be again.
+    let entry = match std::str::from_utf8(line) {
+        Ok(text) => serde_json::from_str::<Entry<'_>>(text),
+        Err(_) => serde_json::from_slice::<Entry<'_>>(line),
+    };
+    let entry = entry.map_err(|error| {
         let problem = malformed(&error, line, false);
         BadLine { code: problem.code(), detail: problem.detail().to_owned() }
     })?;
