@@ -14,9 +14,10 @@ use super::door::{Door, Endpoint, NODE_ID, RequestContext};
 use super::error_code::ErrorCode;
 use super::refusal::Refusal;
 use super::setting::{Layers, Setting, Source, Synonym};
+use crate::groups;
 use crate::model::limits::{
-    KAFKA_FETCH_BYTES_MAX, KAFKA_FETCH_SESSIONS_MAX, KAFKA_IDLE_MAX, KAFKA_REQUEST_BYTES_MAX, PRODUCER_KEPT,
-    TRANSACTION_TIMEOUT_MAX, TRANSACTIONAL_ID_KEPT,
+    KAFKA_FETCH_BYTES_MAX, KAFKA_FETCH_SESSIONS_MAX, KAFKA_IDLE_MAX, KAFKA_REQUEST_BYTES_MAX,
+    OFFSET_METADATA_MAX, PRODUCER_KEPT, TRANSACTION_TIMEOUT_MAX, TRANSACTIONAL_ID_KEPT,
 };
 use crate::model::topic::ConfigKind::{self, Boolean, Int, List, Long, String as Word};
 
@@ -33,10 +34,10 @@ struct Fixed {
 }
 
 /// A setting of the server, and whether it is another than by default.
-type Knob = (&'static str, fn(&Options, &Options) -> bool);
+type Knob = (&'static str, fn(&Door) -> bool);
 
 /// Settings that cannot be altered, in alphabetical order.
-const FIXED: [Fixed; 38] = [
+const FIXED: [Fixed; 32] = [
     Fixed {
         name: "advertised.listeners",
         kind: List,
@@ -44,7 +45,7 @@ const FIXED: [Fixed; 38] = [
             let Endpoint { host, port } = door.endpoint(ctx);
             text(format_args!("PLAINTEXT://{host}:{port}"))
         },
-        knob: Some(("kafka.advertised", |now, default| now.advertised != default.advertised)),
+        knob: Some(("kafka.advertised", |door| door.options().advertised != Options::default().advertised)),
         doc: "Where clients are told to connect to; without it, the address through which each of them came.",
     },
     built("authorizer.class.name", Word, |_, _| text(""), "There are no users, and no rules about them."),
@@ -52,8 +53,8 @@ const FIXED: [Fixed; 38] = [
         name: "auto.create.topics.enable",
         kind: Boolean,
         value: |door, _| text(door.options().auto_create_topics),
-        knob: Some(("kafka.auto_create_topics", |now, default| {
-            now.auto_create_topics != default.auto_create_topics
+        knob: Some(("kafka.auto_create_topics", |door| {
+            door.options().auto_create_topics != Options::default().auto_create_topics
         })),
         doc: "Whether a client that asks for a topic which is not there creates it.",
     },
@@ -68,52 +69,38 @@ const FIXED: [Fixed; 38] = [
     built("default.replication.factor", Int, |_, _| text(1), "One node holds one copy."),
     built("delete.topic.enable", Boolean, |_, _| text(true), "Topics can be deleted."),
     built("fetch.max.bytes", Int, |_, _| text(KAFKA_FETCH_BYTES_MAX), "The most that answers one fetch."),
+    built("group.coordinator.rebalance.protocols", List, |_, _| text("classic"), "Protocols of groups."),
+    Fixed {
+        name: "group.initial.rebalance.delay.ms",
+        kind: Int,
+        value: |door, _| text(door.groups().options().rules.initial_delay_ms),
+        knob: Some(("groups.initial_rebalance_delay", |door| {
+            door.groups().options().rules.initial_delay_ms
+                != groups::Options::default().rules.initial_delay_ms
+        })),
+        doc: "How long a new group waits for more members.",
+    },
     built(
-        "group.consumer.assignors",
-        List,
-        |_, _| text("uniform,range"),
-        "Of groups with the consumer protocol.",
-    ),
-    built("group.consumer.heartbeat.interval.ms", Int, |_, _| text(5_000), "Unless the group sets another."),
-    built(
-        "group.consumer.max.heartbeat.interval.ms",
+        "group.max.session.timeout.ms",
         Int,
-        |_, _| text(15_000),
-        "The most that a group may set.",
+        |door, _| text(door.groups().options().session_timeout_max_ms),
+        "The most that a member may ask for.",
     ),
+    Fixed {
+        name: "group.max.size",
+        kind: Int,
+        value: |door, _| text(door.groups().options().rules.members_max),
+        knob: Some(("groups.max_size", |door| {
+            door.groups().options().rules.members_max != groups::Options::default().rules.members_max
+        })),
+        doc: "Members of one group.",
+    },
     built(
-        "group.consumer.max.session.timeout.ms",
+        "group.min.session.timeout.ms",
         Int,
-        |_, _| text(60_000),
-        "The most that a group may set.",
+        |door, _| text(door.groups().options().session_timeout_min_ms),
+        "The least that a member may ask for.",
     ),
-    built(
-        "group.consumer.min.heartbeat.interval.ms",
-        Int,
-        |_, _| text(5_000),
-        "The least that a group may set.",
-    ),
-    built(
-        "group.consumer.min.session.timeout.ms",
-        Int,
-        |_, _| text(45_000),
-        "The least that a group may set.",
-    ),
-    built("group.consumer.session.timeout.ms", Int, |_, _| text(45_000), "Unless the group sets another."),
-    built(
-        "group.coordinator.rebalance.protocols",
-        List,
-        |_, _| text("classic,consumer"),
-        "Protocols of groups.",
-    ),
-    built(
-        "group.initial.rebalance.delay.ms",
-        Int,
-        |_, _| text(3_000),
-        "How long a new group waits for more members.",
-    ),
-    built("group.max.session.timeout.ms", Int, |_, _| text(1_800_000), "The most that a member may ask for."),
-    built("group.min.session.timeout.ms", Int, |_, _| text(6_000), "The least that a member may ask for."),
     built(
         "listeners",
         List,
@@ -136,7 +123,9 @@ const FIXED: [Fixed; 38] = [
         name: "max.connections",
         kind: Int,
         value: |door, _| text(door.options().max_connections),
-        knob: Some(("kafka.max_connections", |now, default| now.max_connections != default.max_connections)),
+        knob: Some(("kafka.max_connections", |door| {
+            door.options().max_connections != Options::default().max_connections
+        })),
         doc: "Connections at once; more wait until one ends.",
     },
     built(
@@ -150,22 +139,32 @@ const FIXED: [Fixed; 38] = [
         name: "num.partitions",
         kind: Int,
         value: |door, _| text(door.options().num_partitions),
-        knob: Some(("kafka.num_partitions", |now, default| now.num_partitions != default.num_partitions)),
+        knob: Some(("kafka.num_partitions", |door| {
+            door.options().num_partitions != Options::default().num_partitions
+        })),
         doc: "Partitions of a topic whose creator does not say how many.",
     },
-    built("offset.metadata.max.bytes", Int, |_, _| text(4_096), "Text beside a committed offset."),
+    built(
+        "offset.metadata.max.bytes",
+        Int,
+        |_, _| text(OFFSET_METADATA_MAX),
+        "Text beside a committed offset.",
+    ),
     built(
         "offsets.retention.check.interval.ms",
         Long,
-        |_, _| text(600_000),
+        |door, _| text(door.groups().options().look_through_ms),
         "Between two looks for offsets that nobody uses.",
     ),
-    built(
-        "offsets.retention.minutes",
-        Int,
-        |_, _| text(10_080),
-        "How long the offsets of a group without members are kept.",
-    ),
+    Fixed {
+        name: "offsets.retention.minutes",
+        kind: Int,
+        value: |door, _| text(door.groups().options().offsets_kept_ms / 60_000),
+        knob: Some(("groups.offsets_retention", |door| {
+            door.groups().options().offsets_kept_ms != groups::Options::default().offsets_kept_ms
+        })),
+        doc: "How long the offsets of a group without members are kept.",
+    },
     built("process.roles", List, |_, _| text("broker,controller"), "One node is both."),
     built("producer.id.expiration.ms", Int, |_, _| ms(PRODUCER_KEPT), "A silent producer is forgotten then."),
     built("sasl.enabled.mechanisms", List, |_, _| text(""), "There are no users."),
@@ -242,7 +241,7 @@ pub(super) fn check_can_be_altered<'a>(names: impl Iterator<Item = &'a String>) 
 impl Fixed {
     fn describe(&self, door: &Door, ctx: &RequestContext) -> Setting {
         let value = (self.value)(door, ctx);
-        let is_set = self.knob.is_some_and(|(_, is_set)| is_set(door.options(), &Options::default()));
+        let is_set = self.knob.is_some_and(|(_, is_set)| is_set(door));
         let source = if is_set { Source::Static } else { Source::Default };
         let synonym = Synonym { name: self.name, value: value.clone(), source };
         Setting {

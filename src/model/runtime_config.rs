@@ -29,7 +29,7 @@ const BROKER_KEYS: [ConfigKey; 6] = [
     inert("sasl.login.refresh.min.period.seconds", "60", 0, "Time between two refreshes of a login."),
 ];
 
-/// Settings of groups, in alphabetical order.
+/// Settings of groups, in alphabetical order. They are those of the consumer protocol (KIP-848).
 pub const GROUP_KEYS: [ConfigKey; 2] = [
     ConfigKey {
         name: "consumer.heartbeat.interval.ms",
@@ -37,7 +37,7 @@ pub const GROUP_KEYS: [ConfigKey; 2] = [
         default: "5000",
         expected: "a number of milliseconds from 5000 to 15000",
         doc: "How often members of a group with the consumer protocol send heartbeats.",
-        has_effect: true,
+        has_effect: false,
         synonyms: &["group.consumer.heartbeat.interval.ms"],
         check: |v| v.parse().is_ok_and(|n: u32| (5_000..=15_000).contains(&n)),
     },
@@ -47,7 +47,7 @@ pub const GROUP_KEYS: [ConfigKey; 2] = [
         default: "45000",
         expected: "a number of milliseconds from 45000 to 60000",
         doc: "After how long without heartbeat a member of a group with the consumer protocol is given up.",
-        has_effect: true,
+        has_effect: false,
         synonyms: &["group.consumer.session.timeout.ms"],
         check: |v| v.parse().is_ok_and(|n: u32| (45_000..=60_000).contains(&n)),
     },
