@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod connections;
 mod fetching;
+mod groups;
 mod producing;
 mod topics;
 mod transactions;
