@@ -13,7 +13,7 @@ use super::door::{Door, RequestContext};
 use super::frame::Incoming;
 use super::outgoing::Answer;
 use super::wire::{
-    ApiKey, DecodeError, Preamble, RequestHeader, Response, Str, decode_message, encode_response,
+    ApiKey, DecodeError, Preamble, RequestHeader, Response, Str, decode_beginning, encode_response,
 };
 use crate::runtime::clock::monotonic;
 
@@ -102,13 +102,13 @@ macro_rules! table {
         fn start(mut call: Call, body: Bytes) -> Result<Work, DecodeError> {
             match call.ctx.api {
                 ApiKey::$first => {
-                    let request = decode_message(body, call.ctx.version)?;
+                    let request = decode_beginning(body, call.ctx.version)?;
                     let share = std::mem::take(&mut call.share);
                     let replying = api::$first_module::handle(&call.door, &call.ctx, request, share);
                     Ok(Box::pin(async move { call.end(replying.await) }))
                 }
                 $(ApiKey::$api => {
-                    let request = decode_message(body, call.ctx.version)?;
+                    let request = decode_beginning(body, call.ctx.version)?;
                     Ok(Box::pin(async move {
                         let reply = api::$module::handle(&call.door, &call.ctx, request).await;
                         call.end(reply)

@@ -32,7 +32,7 @@ mod writer;
 mod tests;
 
 pub use api_key::ApiKey;
-pub use codec::{Message, Request, Response, Versions, decode_message, encode_message};
+pub use codec::{Message, Request, Response, Versions, decode_beginning, decode_message, encode_message};
 pub use error::{DecodeError, EncodeError, Fault};
 pub use frame::{Frame, Records};
 pub use header::{Preamble, RequestHeader, encode_request, encode_response};

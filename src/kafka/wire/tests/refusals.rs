@@ -16,8 +16,8 @@ use crate::kafka::wire::messages::metadata::{
 };
 use crate::kafka::wire::messages::offset_fetch::OffsetFetchRequest;
 use crate::kafka::wire::{
-    ApiKey, DecodeError, EncodeError, Fault, Frame, Str, Versions, decode_message, decode_request,
-    encode_message, encode_request, encode_response, messages,
+    ApiKey, DecodeError, EncodeError, Fault, Frame, Str, Versions, decode_beginning, decode_message,
+    decode_request, encode_message, encode_request, encode_response, messages,
 };
 
 /// Shorter and longer bytes than the message, and tagged fields that nobody knows.
@@ -37,7 +37,9 @@ fn check<M: Message + Generate>(seed: u64) {
             let mut long = BytesMut::from(&bytes[..]);
             long.put_u8(0);
             let trailing = DecodeError::Trailing { message: M::NAME, found: 1 };
-            assert_eq!(decode_message::<M>(long.freeze(), version), Err(trailing), "{at}");
+            let long = long.freeze();
+            assert_eq!(decode_message::<M>(long.clone(), version), Err(trailing), "{at}");
+            assert_eq!(decode_beginning(long, version).as_ref(), Ok(&message), "{at}");
 
             if M::FLEXIBLE.contain(version) {
                 let mut tagged = BytesMut::from(&bytes[..]);
