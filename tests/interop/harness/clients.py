@@ -161,6 +161,7 @@ class Client:
         self.header_order = traits.get("header_order", True)
         self.sets_timestamps = traits.get("sets_timestamps", True)
         self.writes_null_headers = traits.get("writes_null_headers", True)
+        self.keeps_reading = traits.get("keeps_reading", True)
 
     def command(self, bootstrap, *words):
         return [*NICE, *self._command(), bootstrap, *words]
@@ -182,7 +183,8 @@ CLIENTS = [
     Client("kcat", "Debian's", kcat_adapter, sets_timestamps=False),
     Client("confluent-kafka", "2.16.1", lambda: python_adapter("confluent.py"), commands=("transact", "copy")),
     Client("aiokafka", "0.14.0", lambda: python_adapter("aio.py"), commands=("transact", "copy")),
-    Client("kafka-python", "3.0.7", lambda: python_adapter("kafkapy.py"), commands=("transact",), writes_null_headers=False),
+    Client("kafka-python", "3.0.7", lambda: python_adapter("kafkapy.py"), commands=("transact",),
+           writes_null_headers=False, keeps_reading=False),
     Client("kafkajs", "2.2.4", node_adapter, commands=("transact",), header_order=False, writes_null_headers=False),
     Client("rdkafka (Rust)", "0.39", lambda: [rust_project() / "target" / "debug" / "millstream-interop"], commands=("transact", "copy")),
     Client("franz-go", "1.22.3", go_adapter, commands=("transact", "copy")),

@@ -14,6 +14,7 @@ from harness import clients, processes
 from harness.report import FAIL, PASS, SKIP, Report
 
 EXPECTED = pathlib.Path(__file__).resolve().parent.parent / "expected" / "kafka-python.tsv"
+SERVICE = pathlib.Path(clients.__file__).parent / "kafka_python_service.py"
 VERSION = "3.0.7"
 FILES = ["test_producer_integration.py", "test_consumer_integration.py", "test_admin_integration.py"]
 
@@ -23,14 +24,17 @@ def sources():
     python = clients.python_environment()
 
     def make(place):
-        clients.must([python, "-m", "pip", "download", "-q", "--no-deps", "--no-build-isolation", "--no-binary", ":all:", "-d", place,
+        clients.must([python, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", "kafka-python", "-d", place,
                       f"kafka-python=={VERSION}"], 300)
         shutil.rmtree(place / "source", ignore_errors=True)
         with tarfile.open(next(place.glob("kafka_python-*.tar.gz"))) as archive:
             archive.extractall(place / "unpacked", filter="data")
         (place / "unpacked" / f"kafka_python-{VERSION}").rename(place / "source")
+        # Without it the package of helpers loses against Python's own package `test`.
+        (place / "source" / "test" / "__init__.py").touch()
+        shutil.copy(SERVICE, place / "source" / "test" / "service.py")
 
-    return clients.made("kafka-python", [VERSION], make) / "source"
+    return clients.made("kafka-python", [VERSION, SERVICE], make) / "source"
 
 
 def expected():
@@ -43,7 +47,7 @@ def run(bench, report: Report):
     bench.start(**{"kafka.accept_replication_factor": "true"})
     root = bench.folder / "root"
     root.mkdir()
-    environment = {**os.environ, "KAFKA_ROOT": str(root), "KAFKA_URI": f"kafka://{bench.bootstrap}", "KAFKA_VERSION": "4.2.0"}
+    environment = {**os.environ, "PYTHONPATH": str(source), "KAFKA_ROOT": str(root), "KAFKA_URI": f"kafka://{bench.bootstrap}", "KAFKA_VERSION": "4.2.0"}
     known = expected()
     for name in FILES:
         results = bench.folder / f"{name}.xml"

@@ -199,7 +199,7 @@ func member(topic, group string) {
 
 // transact makes one transaction of each line of stdin.
 func transact(id, topic string) {
-	c := client(kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c := client(kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.AllowAutoTopicCreation())
 	defer c.Close()
 	for _, t := range lines[transaction]() {
 		must(c.BeginTransaction())
@@ -219,7 +219,7 @@ func copyRecords(from, to, group, id, n string) {
 	session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(os.Args[1]), kgo.TransactionalID(id),
 		kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.AllowAutoTopicCreation())
 	must(err)
 	defer session.Close()
 	for left > 0 {
