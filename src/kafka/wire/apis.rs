@@ -1,8 +1,9 @@
 //! The table of APIs: number, versions served, request. The one place to change when a version or an API is added.
 //!
 //! What is served may be less than what the codec knows: `Produce` from 12, `EndTxn` and `TxnOffsetCommit` from 5 come
-//! with transactions v2 (KIP-890), `AddPartitionsToTxn` from 4 is for brokers. `Produce` 0 to 2 are read as far as an
-//! error can be answered; they hold records in a format that is gone, and librdkafka looks for them in `ApiVersions`.
+//! with transactions v2 (KIP-890), `AddPartitionsToTxn` from 4 is for brokers, `ListTransactions` 2 filters
+//! by regular expressions, which are not looked at. `Produce` 0 to 2 are read as far as an error can be answered; they hold
+//! records in a format that is gone, and librdkafka looks for them in `ApiVersions`.
 //! Whether an API is advertised is decided where it is dispatched.
 
 /// Calls the macro `$with` with the table.
@@ -46,7 +47,7 @@ macro_rules! apis {
             DescribeCluster = 60, 0-2, describe_cluster::DescribeClusterRequest;
             DescribeProducers = 61, 0-0, describe_producers::DescribeProducersRequest;
             DescribeTransactions = 65, 0-0, describe_transactions::DescribeTransactionsRequest;
-            ListTransactions = 66, 0-2, list_transactions::ListTransactionsRequest;
+            ListTransactions = 66, 0-1, list_transactions::ListTransactionsRequest;
             ConsumerGroupHeartbeat = 68, 0-1, consumer_group_heartbeat::ConsumerGroupHeartbeatRequest;
             ConsumerGroupDescribe = 69, 0-1, consumer_group_describe::ConsumerGroupDescribeRequest;
             ListConfigResources = 74, 0-1, list_config_resources::ListConfigResourcesRequest;
