@@ -275,10 +275,12 @@ impl Held {
 
     /// A partition with an open transaction, as found after a start. Its time begins anew.
     fn take_over(&mut self, at: (TopicId, Partition), now_ms: TimestampMs) {
-        let is_new = !self.transaction.partitions.contains(&at);
-        if is_new || self.transaction.phase != Phase::Ongoing {
-            // Only what joined by being written to is not in the row.
-            self.transaction.add([at], None, is_new || self.transaction.bumps, now_ms);
+        let is_open = self.transaction.phase == Phase::Ongoing;
+        if !is_open || !self.transaction.partitions.contains(&at) {
+            // A transaction without a row was begun by writing, which is version 2; one with a row says what it is, and
+            // a partition may have joined it by what transforms have sent there.
+            let bumps = self.transaction.bumps || !is_open;
+            self.transaction.add([at], None, bumps, now_ms);
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::storage::Log;
 /// A plain batch of this size is read through in less than 0.2 ms (a guess to be measured); longer ones would hold up the
 /// connections that share the thread.
 const PLAIN_AT_ONCE: usize = 256 * KIB;
-/// The same for a compressed one, which may be much larger than it looks.
-const PACKED_AT_ONCE: usize = 16 * KIB;
+/// The same for a compressed one: 2 KiB of zeros in zstd or gzip may be some MiB, which take a few ms to unpack (a guess).
+const PACKED_AT_ONCE: usize = 2 * KIB;
 
 /// A batch that may be stored, as far as it alone can tell.
 pub(super) struct Candidate {

@@ -8,8 +8,10 @@ use super::super::inline::{Arrived, Chain, ChainResult, Changed, OnReject, Store
 use super::super::outbox::{Outbox, OutboxError};
 use super::super::produce::RECORD_FRAMING_MAX;
 use super::super::{Broker, ProduceError, TopicHandle};
+use super::error::RecordError;
 use super::{AppendError, Place, Standing, TransactionOf};
 use crate::model::TopicName;
+use crate::model::batch::validate::RECORD_ERRORS_MAX;
 use crate::model::batch::{BatchBuilder, BatchError, BatchHeader, ProducerStamp, RecordBatch};
 use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
 use crate::storage::Commit;
@@ -59,6 +61,9 @@ impl Broker {
         let Standing { log, batch, append_time, slot, .. } = standing;
         let header = batch.header();
         let limit = topic.topic.config.message_bytes_max();
+        if topic.topic.config.cleanup().compact {
+            check_keys(&changed.records)?;
+        }
         let batches = rebuilt(header, &changed.records, topic.name(), limit)?;
 
         // What goes elsewhere is part of the same transaction, and no part of the producer's sequence.
@@ -93,6 +98,19 @@ fn arrival(standing: &Standing) -> Result<Arrived, BatchError> {
     };
     let names = (0..standing.batch.header().count).collect();
     Ok(Arrived { partition: standing.log.partition(), payload, names })
+}
+
+/// Compaction works by key: it would delete a record without one. What a transform makes is judged as what a client sends.
+fn check_keys(records: &[StoredRecord]) -> Result<(), AppendError> {
+    let keyless = records.iter().filter(|stored| stored.record.key.is_none());
+    let message = "a transform made a record without a key, which a compacted topic does not take";
+    let error = |stored: &StoredRecord| RecordError { index: stored.origin, message: message.to_owned() };
+    let records: Vec<_> = keyless.take(RECORD_ERRORS_MAX).map(error).collect();
+    if records.is_empty() {
+        Ok(())
+    } else {
+        Err(AppendError::Invalid { message: message.to_owned(), records })
+    }
 }
 
 /// The batches that take the place of one; none when none of its records is left. Only what does not fit into one

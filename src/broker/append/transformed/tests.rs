@@ -75,6 +75,27 @@ impl World {
     }
 }
 
+/// The first record gets no key.
+const UNKEY: &str = "
+    (i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))
+    (i32.store8 (i32.const 512) (i32.const 2))
+    (i32.store (i32.const 516) (i32.const 600)) (i32.store (i32.const 520) (i32.const 1))
+    (i32.store8 (i32.const 620) (i32.const 1))";
+
+#[tokio::test]
+async fn what_a_transform_makes_for_a_compacted_topic_has_a_key() {
+    let world = World::new();
+    let topic = world.topic("t", &[("cleanup.policy", "compact")]).await;
+    world.transform(UNKEY, "", &json!({}));
+    match world.append(&topic, sequenced(ANNA, 0, &["a", "b"])).await.unwrap_err() {
+        AppendError::Invalid { records, .. } => {
+            assert_eq!(records.iter().map(|r| r.index).collect::<Vec<_>>(), [0]);
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(topic.log(0).unwrap().tail(), 0);
+}
+
 /// Offsets and values of what lies in partition 0, batch by batch.
 async fn stored(world: &World, topic: &Arc<TopicHandle>) -> Vec<(RecordBatch, Vec<(Offset, String)>)> {
     let fetched = world.broker.fetch(topic, 0, 0, 1 << 22, Isolation::Uncommitted).await.unwrap();
