@@ -110,7 +110,7 @@ impl Catalog {
             topics: ArcSwap::from_pointee(storage.topics().into_iter().map(handle).collect()),
             uses: RwLock::default(),
             chains: RwLock::default(),
-            defaults: ArcSwap::new(defaults.clone()),
+            defaults: ArcSwap::new(defaults),
             changes: tokio::sync::Mutex::default(),
             clock,
         }
@@ -123,10 +123,11 @@ impl Catalog {
 
     /// Gives topics, those that are there and those to come, other defaults. Under [`Catalog::one_change`].
     pub(super) fn set_defaults(&self, storage: &Storage, defaults: Settings) {
-        self.defaults.store(defaults.clone());
+        self.defaults.store(defaults);
+        let defaults = self.defaults.load();
         let with_defaults = |old: &Arc<TopicHandle>| {
             let mut topic = old.topic.clone();
-            topic.config.set_defaults(defaults.clone());
+            topic.config.set_defaults(Settings::clone(&defaults));
             storage.set_topic_defaults(&topic);
             Arc::new(TopicHandle { topic, logs: old.logs.clone(), shared: old.shared.clone() })
         };

@@ -186,16 +186,16 @@ impl Connection {
             End::Done => {}
             End::Abandoned => return,
             End::Broken(FrameError::Io(error)) => {
-                tracing::debug!(%client, %error, "a Kafka connection broke")
+                tracing::debug!(%client, %error, "a Kafka connection broke");
             }
             End::Broken(FrameError::Idle(bound)) => {
-                tracing::debug!(%client, ?bound, "a Kafka connection was idle")
+                tracing::debug!(%client, ?bound, "a Kafka connection was idle");
             }
             End::Broken(error) => {
-                self.door.complaints().warn(client, format_args!("{error}; the connection is closed"))
+                self.door.complaints().warn(client, format_args!("{error}; the connection is closed"));
             }
             End::Closed(cause) => {
-                self.door.complaints().warn(client, format_args!("{cause}; the connection is closed"))
+                self.door.complaints().warn(client, format_args!("{cause}; the connection is closed"));
             }
             End::Unwritable(error) => tracing::debug!(%client, %error, "a Kafka connection broke"),
         }

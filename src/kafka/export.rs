@@ -72,8 +72,11 @@ fn groups(text: &mut String, broker: &Broker) {
     }
 }
 
-/// By topic: partition, offset and lag of what a group has committed, for partitions that are still there.
-fn committed(broker: &Broker, group: &GroupId) -> Vec<(String, Vec<(i32, i64, u64)>)> {
+/// Partition, offset and lag of what a group has committed.
+type Committed = (i32, i64, u64);
+
+/// What a group has committed by topic, for partitions that are still there.
+fn committed(broker: &Broker, group: &GroupId) -> Vec<(String, Vec<Committed>)> {
     let request = FetchOffsets { group: group.clone(), member: None, topics: None, require_stable: false };
     let mut found = Vec::new();
     for topic in broker.groups().fetch_offsets(&request).unwrap_or_default() {

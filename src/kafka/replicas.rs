@@ -28,7 +28,7 @@ pub(super) fn assigned_replicas<'a>(
         }
         let stranger = list.iter().find(|id| **id != NODE_ID);
         if let Some(id) = stranger.filter(|_| !door.options().accept_replication_factor) {
-            return wrong(format!("there is no broker {id}, only {}", NODE_ID));
+            return wrong(format!("there is no broker {id}, only {NODE_ID}"));
         }
     }
     Ok(replicas.and_then(|n| u16::try_from(n).ok()).unwrap_or(1))

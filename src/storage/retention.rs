@@ -87,7 +87,7 @@ impl Storage {
         let done =
             tasks::spawn_blocking("delete records", move || delete_records(storage.shared(), &log, to));
         // Only a panic or the end of the runtime breaks the task off.
-        done.await.unwrap_or_else(|_| Err(Error::Commit(CommitError::Closed)))
+        done.await.unwrap_or(Err(Error::Commit(CommitError::Closed)))
     }
 }
 

@@ -43,13 +43,13 @@ pub(in crate::kafka) async fn handle(
         return Ok(DescribeTopicPartitionsResponse { topics, ..Default::default() });
     }
     let limit = usize::try_from(request.response_partition_limit).unwrap_or(0).clamp(1, PARTITIONS_MAX);
-    Ok(page(door, names, request.cursor, limit))
+    Ok(page(door, names, request.cursor.as_ref(), limit))
 }
 
 fn page(
     door: &Door,
     names: BTreeSet<Str>,
-    cursor: Option<Cursor>,
+    cursor: Option<&Cursor>,
     limit: usize,
 ) -> DescribeTopicPartitionsResponse {
     let mut response = DescribeTopicPartitionsResponse::default();

@@ -44,7 +44,7 @@ pub(in crate::kafka) async fn handle(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let partition_index = partition.partition_index;
-            let error_code = match new_offset(found.as_ref(), partition) {
+            let error_code = match new_offset(found.as_ref(), &partition) {
                 Ok(offset) => {
                     offsets.push(offset);
                     ErrorCode::None
@@ -80,7 +80,7 @@ fn find_topic(door: &Door, version: i16, name: &Str, id: Uuid) -> Result<Arc<Top
 
 fn new_offset(
     topic: Result<&Arc<TopicHandle>, &ErrorCode>,
-    partition: OffsetCommitRequestPartition,
+    partition: &OffsetCommitRequestPartition,
 ) -> Result<NewOffset, ErrorCode> {
     let topic = topic.map_err(|code| *code)?;
     let index = u32::try_from(partition.partition_index).ok().filter(|index| topic.log(*index).is_some());

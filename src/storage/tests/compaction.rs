@@ -202,8 +202,11 @@ fn bytes_stored(world: &World, log: &Arc<Log>) -> u64 {
     bytes
 }
 
+/// A key and its new value, or its deletion.
+type Update = (String, Option<String>);
+
 /// Random updates and deletions with a fold of them.
-fn updates(seed: u64, count: usize, keys: u64) -> (Vec<(String, Option<String>)>, BTreeMap<String, String>) {
+fn updates(seed: u64, count: usize, keys: u64) -> (Vec<Update>, BTreeMap<String, String>) {
     let (mut state, mut all, mut folded) = (seed, Vec::new(), BTreeMap::new());
     for i in 0..count {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

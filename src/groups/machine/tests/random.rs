@@ -40,6 +40,7 @@ impl Sim {
         (id, instance)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "an event is played once")]
     fn play(&mut self, event: Event) {
         match event {
             Event::JoinNew { needs_known_id, instance } => {
