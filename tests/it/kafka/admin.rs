@@ -117,6 +117,9 @@ async fn alter(
     Ok((result.error_code, result.error_message.unwrap_or_default().to_string()))
 }
 
+/// A setting, the operation's number, and the value.
+type Change<'a> = (&'a str, i8, Option<&'a str>);
+
 #[tokio::test]
 async fn topics_are_created_each_with_its_own_result() -> Result<()> {
     let server = Server::start().await?;
@@ -331,7 +334,7 @@ async fn settings_are_set_deleted_appended_and_subtracted() -> Result<()> {
     assert_eq!(alter(&mut client, TOPIC, "t", &back, false).await?.0, 0);
     assert_eq!(config().await?, json!({ "cleanup.policy": "compact" }));
 
-    let refused: [(&[(&str, i8, Option<&str>)], i16); 6] = [
+    let refused: [(&[Change<'_>], i16); 6] = [
         (&[("retention.ms", 0, Some("soon"))], 40),
         (&[("retention.mss", 0, Some("1"))], 40),
         (&[("retention.ms", 2, Some("1"))], 40),
