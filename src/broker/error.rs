@@ -130,6 +130,14 @@ pub enum ProduceError {
         /// the bound
         limit: usize,
     },
+    /// Compaction works by key: a record without one would go with the next round.
+    #[error("record {index} has no key, and topic `{topic}` is compacted (cleanup.policy)")]
+    KeyMissing {
+        /// the topic
+        topic: TopicName,
+        /// index of the record in the request
+        index: usize,
+    },
     /// Too many bytes are under way.
     #[error("{in_flight} bytes of produce requests are under way, the bound is {limit}")]
     Overloaded {

@@ -32,6 +32,12 @@ pub enum OutboxError {
         /// the bound
         limit: usize,
     },
+    /// Its topic is compacted, which goes by keys.
+    #[error("an output without a key, and topic `{topic}` is compacted (cleanup.policy)")]
+    KeyMissing {
+        /// where it was to go
+        topic: TopicName,
+    },
 }
 
 /// Batches under construction: one for each topic partition, or more where the topic's limit asks for it. Records of
@@ -92,6 +98,9 @@ impl Outbox {
         let (found, size) = (record.size(), record.size() + RECORD_FRAMING_MAX);
         if size + HEADER_LEN > limit {
             return Err(OutboxError::TooLarge { topic: topic.clone(), found, limit });
+        }
+        if record.key.is_none() && bound.topic.topic.config.cleanup().compact {
+            return Err(OutboxError::KeyMissing { topic: topic.clone() });
         }
 
         let partitions = bound.topic.topic.partitions.max(1);

@@ -55,7 +55,7 @@ impl From<TopicError> for Problem {
 impl From<ProduceError> for Problem {
     fn from(error: ProduceError) -> Self {
         let code = match &error {
-            ProduceError::UnknownPartition { .. } => Code::InvalidRecord,
+            ProduceError::UnknownPartition { .. } | ProduceError::KeyMissing { .. } => Code::InvalidRecord,
             ProduceError::RecordTooLarge { .. } => Code::RecordTooLarge,
             ProduceError::Overloaded { .. } => Code::Overloaded,
             ProduceError::RequestTooLarge { .. } => Code::BodyTooLarge,
@@ -93,7 +93,9 @@ impl From<ProduceError> for Problem {
                 .with("partition", partition)
                 .with("expected_offset", expected)
                 .with("actual_offset", actual),
-            ProduceError::UnknownPartition { index, .. } | ProduceError::RecordTooLarge { index, .. } => {
+            ProduceError::UnknownPartition { index, .. }
+            | ProduceError::RecordTooLarge { index, .. }
+            | ProduceError::KeyMissing { index, .. } => {
                 let detail = problem.detail().to_owned();
                 problem.at(format!("/records/{index}"), detail)
             }

@@ -193,13 +193,37 @@ impl Connection {
             }
             End::Broken(error) => {
                 self.door.complaints().warn(client, format_args!("{error}; the connection is closed"));
+                self.flush(true).await;
             }
             End::Closed(cause) => {
                 self.door.complaints().warn(client, format_args!("{cause}; the connection is closed"));
+                self.flush(false).await;
             }
             End::Unwritable(error) => tracing::debug!(%client, %error, "a Kafka connection broke"),
         }
         drop(self.stream);
         while self.at_work.next().await.is_some() {}
+    }
+
+    /// Writes the answers to what came before the end, or their clients would send again what is stored. What is at work
+    /// is `answered` too, or came behind the end; others stand in line behind it, so it goes on beside the writing.
+    async fn flush(&mut self, mut answered: bool) {
+        loop {
+            let works = !self.at_work.is_empty();
+            if self.out.is_empty() && !(works && answered) {
+                return;
+            }
+            tokio::select! {
+                Some(outcome) = self.at_work.next(), if works => match outcome {
+                    Outcome::Answer(answer) if answered => self.out.push(answer),
+                    Outcome::Answer(_) | Outcome::Silent => {}
+                    Outcome::Close(_) => answered = false,
+                },
+                written = self.out.write(&self.stream), if !self.out.is_empty() => match written {
+                    Ok(bytes) => self.door.meter().sent(bytes),
+                    Err(_) => return,
+                },
+            }
+        }
     }
 }

@@ -17,8 +17,8 @@ pub(super) enum CollectError {
 /// Turns what the code emitted into records for the declared topics.
 ///
 /// # Errors
-/// `Protocol` when an output has nowhere to go, `Fatal` or `At` when it is larger than its topic allows; the fault
-/// carries the input it came from where the output says so.
+/// `Protocol` when an output has nowhere to go, `Fatal` or `At` when its topic does not take it (its size, or a missing
+/// key under compaction); the fault carries the input it came from where the output says so.
 pub(super) fn collect(
     broker: &Broker,
     spec: &DeploymentSpec,
@@ -42,10 +42,12 @@ pub(super) fn collect(
         let record = output::view(output, source.as_ref(), last);
         outbox.push(broker, topic, partition, &record).map_err(|error| match (&error, output.source) {
             (OutboxError::Gone { .. }, _) => CollectError::Gone(error.to_string()),
-            (OutboxError::TooLarge { .. }, Some(index)) => {
+            (OutboxError::TooLarge { .. } | OutboxError::KeyMissing { .. }, Some(index)) => {
                 CollectError::Fault(Fault::At { index, reason: error.to_string() })
             }
-            (OutboxError::TooLarge { .. }, None) => CollectError::Fault(Fault::Fatal(error.to_string())),
+            (OutboxError::TooLarge { .. } | OutboxError::KeyMissing { .. }, None) => {
+                CollectError::Fault(Fault::Fatal(error.to_string()))
+            }
         })?;
     }
     Ok(outbox)

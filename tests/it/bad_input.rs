@@ -214,6 +214,14 @@ fn records() -> Vec<Case> {
             422,
             "invalid_record",
         ),
+        case("POST /v1/topics/keyed/records", r#"{"value":1}"#, 422, "invalid_record"),
+        case(
+            "POST /v1/topics/keyed/records",
+            r#"{"records":[{"key":"a","value":1},{"value":2}]}"#,
+            422,
+            "invalid_record",
+        ),
+        case("POST /v1/topics/keyed/events", r#"{"a":1}"#, 422, "invalid_record"),
         case("POST /v1/topics/none/records", r#"{"value":1}"#, 404, "topic_not_found"),
         case("POST /v1/topics/__millstream_logs/records", r#"{"value":1}"#, 403, "topic_is_internal"),
         case("POST /v1/topics/valid/records", r#"{"value":{"no":"event"}}"#, 422, "record_rejected"),
@@ -358,6 +366,8 @@ async fn prepare(server: &Server) -> Result<()> {
     }
     let small = json!({ "partitions": 1, "config": { "max.message.bytes": 1024 } });
     server.put("/v1/topics/small", &small).await?.expect(201)?;
+    let keyed = json!({ "partitions": 1, "config": { "cleanup.policy": "compact" } });
+    server.put("/v1/topics/keyed", &keyed).await?.expect(201)?;
     for module in ["word-count", "validate-json"] {
         server.upload(module).await?.expect(201)?;
     }

@@ -49,32 +49,19 @@ impl Broker {
             partition,
             partitions: topic.topic.partitions,
         })?;
-        let config = &topic.topic.config;
-        let (stamps, bounds) = (config.timestamp_type(), config.timestamp_bounds());
-        let rules = Rules {
-            size_max: config.message_bytes_max(),
-            uncompressed_max: BATCH_UNCOMPRESSED_MAX,
-            key_required: config.cleanup().compact,
-            timestamps: match stamps {
-                TimestampType::CreateTime => {
-                    let (before, after) = (bounds.before_ms, bounds.after_ms);
-                    Timestamps::create(now_ms, before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX))
-                }
-                TimestampType::LogAppendTime => Timestamps::Append { now: now_ms },
-            },
-        };
-        let codec = config.client_codec();
-        let checked = if is_quick(&batch, codec) {
-            check(batch, &rules, codec)
-        } else {
-            let closed = |_| AppendError::Closed;
-            let permit = self.0.heavy.clone().acquire_owned().await.map_err(closed)?;
-            let work = tasks::spawn_blocking("check a batch", move || {
-                let checked = check(batch, &rules, codec);
-                drop(permit);
-                checked
-            });
-            work.await.map_err(|e| AppendError::Unknown(format!("the check of a batch ended: {e}")))?
+        let (rules, codec) = (rules_of(topic, now_ms), topic.topic.config.client_codec());
+        let checked = match quick(&batch, &rules, codec) {
+            Some(checked) => checked,
+            None => {
+                let closed = |_| AppendError::Closed;
+                let permit = self.0.heavy.clone().acquire_owned().await.map_err(closed)?;
+                let work = tasks::spawn_blocking("check a batch", move || {
+                    let checked = check(batch, &rules, codec);
+                    drop(permit);
+                    checked
+                });
+                work.await.map_err(|e| AppendError::Unknown(format!("the check of a batch ended: {e}")))?
+            }
         };
         let Checked { batch, payload, .. } = checked.map_err(|refusal| of_refusal(refusal, topic))?;
         let append_time = batch.header().log_append_time.then_some(now_ms);
@@ -92,6 +79,24 @@ impl Broker {
     }
 }
 
+/// What a topic asks of its clients' batches now.
+pub(super) fn rules_of(topic: &TopicHandle, now_ms: TimestampMs) -> Rules {
+    let config = &topic.topic.config;
+    let bounds = config.timestamp_bounds();
+    Rules {
+        size_max: config.message_bytes_max(),
+        uncompressed_max: BATCH_UNCOMPRESSED_MAX,
+        key_required: config.cleanup().compact,
+        timestamps: match config.timestamp_type() {
+            TimestampType::CreateTime => {
+                let (before, after) = (bounds.before_ms, bounds.after_ms);
+                Timestamps::create(now_ms, before.unwrap_or(u64::MAX), after.unwrap_or(u64::MAX))
+            }
+            TimestampType::LogAppendTime => Timestamps::Append { now: now_ms },
+        },
+    }
+}
+
 fn check(batch: Bytes, rules: &Rules, codec: Option<Codec>) -> Result<Checked, validate::Refusal> {
     let mut checked = validate::validate(batch, rules)?;
     if let Some(codec) = codec {
@@ -101,15 +106,27 @@ fn check(batch: Bytes, rules: &Rules, codec: Option<Codec>) -> Result<Checked, v
     Ok(checked)
 }
 
-/// Is the check done in no time? `codec`: the one that the topic stores, if it says so.
-fn is_quick(batch: &[u8], codec: Option<Codec>) -> bool {
+/// The check, if it is done in no time. `codec`: the one that the topic stores, if it says so.
+pub(super) fn quick(
+    batch: &Bytes,
+    rules: &Rules,
+    codec: Option<Codec>,
+) -> Option<Result<Checked, validate::Refusal>> {
     // The low three bits of the attributes; what is shorter than a header is refused at once.
     let sent = batch.get(22).map_or(0, |attributes| i16::from(attributes & 0b111));
     let is_packed = sent != 0 || codec.is_some_and(|codec| codec != Codec::None);
-    batch.len() <= HEADER_LEN + if is_packed { PACKED_AT_ONCE } else { PLAIN_AT_ONCE }
+    if batch.len() > HEADER_LEN + if is_packed { PACKED_AT_ONCE } else { PLAIN_AT_ONCE } {
+        return None;
+    }
+    // What grows past this while it is uncompressed is begun anew elsewhere.
+    let bound = PLAIN_AT_ONCE.min(rules.uncompressed_max);
+    let checked = check(batch.clone(), &Rules { uncompressed_max: bound, ..*rules }, codec);
+    let is_larger =
+        matches!(checked, Err(validate::Refusal::Expands { .. })) && bound < rules.uncompressed_max;
+    (!is_larger).then_some(checked)
 }
 
-fn of_refusal(refusal: validate::Refusal, topic: &TopicHandle) -> AppendError {
+pub(super) fn of_refusal(refusal: validate::Refusal, topic: &TopicHandle) -> AppendError {
     let invalid = |message: String| AppendError::Invalid { message, records: Vec::new() };
     match refusal {
         validate::Refusal::Damaged(error) => AppendError::Corrupt(error),

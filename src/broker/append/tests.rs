@@ -11,6 +11,8 @@ use crate::model::limits::PRODUCERS_PER_PARTITION_MAX;
 use crate::model::producer::{Row, SequenceError, Stored, Window};
 
 const ANNA: Producer = Producer { id: 41, epoch: 0 };
+/// What a frame of some hundred bytes may come to.
+const PACKED_LARGE: usize = 1 << 20;
 const BERT: Producer = Producer { id: 42, epoch: 0 };
 
 fn request(topic: &Arc<TopicHandle>, batches: Vec<Bytes>) -> AppendRequest {
@@ -64,6 +66,22 @@ async fn sequences_are_known_after_a_stop_and_after_a_kill() {
         assert_eq!(out_of_order(world.append(&topic, sequenced(ANNA, 0, &["a"])).await), (0, 6));
         assert_eq!(world.append(&topic, sequenced(ANNA, 6, &["g"])).await.unwrap(), at(6));
     }
+}
+
+#[tokio::test]
+async fn a_small_batch_that_is_large_inside_is_not_checked_at_once() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    let rules = check::rules_of(&topic, START_MS);
+    for (size, at_once) in [(PACKED_LARGE / 8, true), (PACKED_LARGE, false)] {
+        let mut builder = BatchBuilder::new();
+        builder.push(START_MS, None, Some(&vec![0; size]), []);
+        let batch = builder.finish(Codec::Zstd).unwrap().bytes().clone();
+        assert!(batch.len() < 1024);
+        assert_eq!(check::quick(&batch, &rules, None).is_some(), at_once);
+        world.append(&topic, batch).await.unwrap();
+    }
+    assert_eq!(topic.log(0).unwrap().tail(), 2);
 }
 
 #[tokio::test]

@@ -8,10 +8,11 @@ use super::super::inline::{Arrived, Chain, ChainResult, Changed, OnReject, Store
 use super::super::outbox::{Outbox, OutboxError};
 use super::super::produce::RECORD_FRAMING_MAX;
 use super::super::{Broker, ProduceError, TopicHandle};
+use super::check::{of_refusal, rules_of};
 use super::error::RecordError;
 use super::{AppendError, Place, Standing, TransactionOf};
 use crate::model::TopicName;
-use crate::model::batch::validate::RECORD_ERRORS_MAX;
+use crate::model::batch::validate::check_made;
 use crate::model::batch::{BatchBuilder, BatchError, BatchHeader, ProducerStamp, RecordBatch};
 use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
 use crate::storage::Commit;
@@ -60,18 +61,22 @@ impl Broker {
     ) -> Result<Place, AppendError> {
         let Standing { log, batch, append_time, slot, .. } = standing;
         let header = batch.header();
-        let limit = topic.topic.config.message_bytes_max();
-        if topic.topic.config.cleanup().compact {
-            check_keys(&changed.records)?;
-        }
-        let batches = rebuilt(header, &changed.records, topic.name(), limit)?;
+        let rules = rules_of(topic, self.0.clock.now_ms());
+        let made = changed
+            .records
+            .iter()
+            .map(|made| (made.origin, made.record.key.is_some(), made.record.timestamp));
+        check_made(made, &rules).map_err(|refusal| of_refusal(refusal, topic))?;
+        let batches = rebuilt(header, &changed.records, topic.name(), rules.size_max)?;
 
         // What goes elsewhere is part of the same transaction, and no part of the producer's sequence.
         let stamp = header.producer().filter(|stamp| stamp.transactional);
         let mut outbox = Outbox::of(stamp.map(|stamp| ProducerStamp { base_sequence: NO_SEQUENCE, ..stamp }));
         for outside in &changed.outside {
             let record = outside.record.view(0);
-            outbox.push(self, &outside.topic, log.partition(), &record).map_err(no_room)?;
+            outbox
+                .push(self, &outside.topic, log.partition(), &record)
+                .map_err(|error| not_put(error, outside.origin))?;
         }
         if let (Some(_), Some(TransactionOf { id, .. })) = (stamp, transaction) {
             self.0.transactions.join(id, outbox.partitions(), self.0.clock.now_ms())?;
@@ -98,19 +103,6 @@ fn arrival(standing: &Standing) -> Result<Arrived, BatchError> {
     };
     let names = (0..standing.batch.header().count).collect();
     Ok(Arrived { partition: standing.log.partition(), payload, names })
-}
-
-/// Compaction works by key: it would delete a record without one. What a transform makes is judged as what a client sends.
-fn check_keys(records: &[StoredRecord]) -> Result<(), AppendError> {
-    let keyless = records.iter().filter(|stored| stored.record.key.is_none());
-    let message = "a transform made a record without a key, which a compacted topic does not take";
-    let error = |stored: &StoredRecord| RecordError { index: stored.origin, message: message.to_owned() };
-    let records: Vec<_> = keyless.take(RECORD_ERRORS_MAX).map(error).collect();
-    if records.is_empty() {
-        Ok(())
-    } else {
-        Err(AppendError::Invalid { message: message.to_owned(), records })
-    }
 }
 
 /// The batches that take the place of one; none when none of its records is left. Only what does not fit into one
@@ -169,10 +161,16 @@ fn of_chain(error: ProduceError) -> AppendError {
     }
 }
 
-fn no_room(error: OutboxError) -> AppendError {
+/// `origin`: the record of the batch that the output came from.
+fn not_put(error: OutboxError, origin: u32) -> AppendError {
+    let message = error.to_string();
     match error {
         OutboxError::Gone { topic, .. } => AppendError::TopicGone(topic),
         OutboxError::TooLarge { topic, found, limit } => AppendError::TooLarge { topic, found, limit },
+        OutboxError::KeyMissing { .. } => {
+            let records = vec![RecordError { index: origin, message: message.clone() }];
+            AppendError::Invalid { message, records }
+        }
     }
 }
 

@@ -113,13 +113,16 @@ impl Records {
     /// Adds a record behind those before it.
     ///
     /// # Errors
-    /// `UnknownPartition`, `RecordTooLarge`; then it is not in, and its number is given to the next one.
+    /// `UnknownPartition`, `RecordTooLarge`, `KeyMissing`; then it is not in, and its number is given to the next one.
     pub fn push(&mut self, record: &NewRecord<'_>) -> Result<(), ProduceError> {
         let size = record.size();
         let limit = self.topic.topic.config.message_bytes_max();
         if size + HEADER_LEN + RECORD_FRAMING_MAX > limit {
             let (topic, index) = (self.topic.name().clone(), self.count);
             return Err(ProduceError::RecordTooLarge { topic, index, found: size, limit });
+        }
+        if record.key.is_none() && self.topic.topic.config.cleanup().compact {
+            return Err(ProduceError::KeyMissing { topic: self.topic.name().clone(), index: self.count });
         }
         let partition = self.place(record)?;
         let index = u32::try_from(self.count).unwrap_or(u32::MAX);

@@ -46,7 +46,7 @@ impl Broker {
                         for outside in &changed.outside {
                             let record = outside.record.view(0);
                             outbox.push(self, &outside.topic, partition, &record).map_err(|error| {
-                                no_room(error, own.get(outside.origin as usize).map(|s| s.index))
+                                not_put(error, own.get(outside.origin as usize).map(|s| s.index))
                             })?;
                         }
                         rebuilding.changed(changed, own, commit)?;
@@ -102,6 +102,7 @@ impl Rebuilding<'_> {
     /// New batches of what the chain made of one; `sent` are the records that it was made of.
     fn changed(&mut self, changed: Changed, sent: &[Sent], commit: &mut Commit) -> Result<(), ProduceError> {
         let limit = self.topic.topic.config.message_bytes_max();
+        let key_required = self.topic.topic.config.cleanup().compact;
         let mut firsts: Vec<Option<Place>> = vec![None; sent.len()];
         let mut builder = BatchBuilder::new();
         // Origins whose first record lies in the open batch, whose index is not known yet.
@@ -109,9 +110,12 @@ impl Rebuilding<'_> {
         let mut last = None;
         for StoredRecord { origin, record } in &changed.records {
             let size = record.size() + RECORD_FRAMING_MAX;
+            let index = || sent.get(*origin as usize).map_or(0, |sent| sent.index as usize);
+            if key_required && record.key.is_none() {
+                return Err(ProduceError::KeyMissing { topic: self.topic.name().clone(), index: index() });
+            }
             if size + HEADER_LEN > limit {
-                let (topic, found) = (self.topic.name().clone(), record.size());
-                let index = sent.get(*origin as usize).map_or(0, |sent| sent.index as usize);
+                let (topic, found, index) = (self.topic.name().clone(), record.size(), index());
                 return Err(ProduceError::RecordTooLarge { topic, index, found, limit });
             }
             if builder.count() > 0 && builder.size() + size > limit {
@@ -154,11 +158,13 @@ impl Rebuilding<'_> {
     }
 }
 
-fn no_room(error: OutboxError, index: Option<u32>) -> ProduceError {
+fn not_put(error: OutboxError, index: Option<u32>) -> ProduceError {
+    let index = index.unwrap_or(0) as usize;
     match error {
         OutboxError::TooLarge { topic, found, limit } => {
-            ProduceError::RecordTooLarge { topic, index: index.unwrap_or(0) as usize, found, limit }
+            ProduceError::RecordTooLarge { topic, index, found, limit }
         }
+        OutboxError::KeyMissing { topic } => ProduceError::KeyMissing { topic, index },
         OutboxError::Gone { topic, .. } => ProduceError::TopicGone(topic),
     }
 }

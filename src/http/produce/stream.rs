@@ -222,9 +222,9 @@ fn with_line(error: ProduceError, numbers: &[u64]) -> Problem {
 /// The record that an error names.
 fn index_of(error: &ProduceError) -> Option<usize> {
     match error {
-        ProduceError::UnknownPartition { index, .. } | ProduceError::RecordTooLarge { index, .. } => {
-            Some(*index)
-        }
+        ProduceError::UnknownPartition { index, .. }
+        | ProduceError::RecordTooLarge { index, .. }
+        | ProduceError::KeyMissing { index, .. } => Some(*index),
         ProduceError::TransformFailed { record, .. } => *record,
         ProduceError::Rejected { records, .. } => records.first().map(|r| r.index),
         ProduceError::Overloaded { .. }

@@ -18,7 +18,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::broker::{NewTopic, TopicError, TopicHandle};
+use crate::kafka::budget::Share;
 use crate::kafka::connection::Close;
+use crate::kafka::dispatch::Reply;
 use crate::kafka::door::{Door, NODE_ID, RequestContext};
 use crate::kafka::error_code::ErrorCode;
 use crate::kafka::wire::Str;
@@ -26,6 +28,7 @@ use crate::kafka::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
+use crate::model::limits::{KAFKA_STALL_MAX, KIB};
 use crate::model::topic::TopicConfig;
 use crate::model::{TopicId, TopicName};
 
@@ -38,12 +41,14 @@ const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 
 const NOT_ASKED: i32 = i32::MIN;
 /// From here on topics may be asked for by id.
 const IDS_FROM: i16 = 12;
+/// An answer of this size takes no room from others: all connections together may have some.
+const SMALL: usize = 16 * KIB;
 
 pub(in crate::kafka) async fn handle(
     door: &Door,
     ctx: &RequestContext,
     request: MetadataRequest,
-) -> Result<MetadataResponse, Close> {
+) -> Result<Reply<MetadataResponse>, Close> {
     let operations = if request.include_topic_authorized_operations { TOPIC_OPERATIONS } else { NOT_ASKED };
     let endpoint = door.endpoint(ctx);
     let mut response = MetadataResponse {
@@ -64,28 +69,57 @@ pub(in crate::kafka) async fn handle(
         Some(topics) => Some(topics),
     };
     let Some(asked) = asked else {
-        response.topics = door.broker().topics().iter().map(|t| described(t, operations)).collect();
-        return Ok(response);
+        let topics = door.broker().topics();
+        let share = room(door, topics.iter().map(|t| size(t)).sum()).await?;
+        response.topics = topics.iter().map(|t| described(t, operations)).collect();
+        return Ok(Reply { response: Some(response), share });
     };
 
     let by_id_only = |topic: &MetadataRequestTopic| !topic.topic_id.is_nil() || topic.name.is_none();
     if ctx.version < IDS_FROM && asked.iter().any(by_id_only) {
         // Kafka refuses the whole request.
         response.topics = asked.iter().map(|topic| refused(topic, ErrorCode::InvalidRequest)).collect();
-        return Ok(response);
+        return Ok(Reply::of(response));
     }
     // Before version 4 there was no choice.
     let creates = door.options().auto_create_topics && (ctx.version < 4 || request.allow_auto_topic_creation);
     // Described once however often it is named, so that a small request has no large answer.
     let mut seen = HashSet::with_capacity(asked.len());
+    let mut found = Vec::with_capacity(asked.len());
     for topic in asked.iter().filter(|t| seen.insert((t.name.as_ref(), t.topic_id))) {
-        let found = match &topic.name {
-            Some(name) => named(door, name, creates).await,
-            None => by_id(door, topic.topic_id),
-        };
-        response.topics.push(found.map_or_else(|code| refused(topic, code), |t| described(&t, operations)));
+        found.push(match &topic.name {
+            Some(name) => (topic, named(door, name, creates).await),
+            None => (topic, by_id(door, topic.topic_id)),
+        });
     }
-    Ok(response)
+    let share = room(door, found.iter().filter_map(|(_, t)| t.as_ref().ok()).map(|t| size(t)).sum()).await?;
+    let answered = |(topic, found): (&MetadataRequestTopic, Result<Arc<TopicHandle>, ErrorCode>)| match found
+    {
+        Ok(found) => described(&found, operations),
+        Err(code) => refused(topic, code),
+    };
+    response.topics = found.into_iter().map(answered).collect();
+    Ok(Reply { response: Some(response), share })
+}
+
+/// Room for an answer, kept until its client has taken it.
+async fn room(door: &Door, bytes: usize) -> Result<Share, Close> {
+    if bytes <= SMALL {
+        return Ok(Share::default());
+    }
+    let mut share = Share::default();
+    let taken = tokio::time::timeout(KAFKA_STALL_MAX, door.answers().grow(&mut share, bytes)).await;
+    taken.map_err(|_| Close(format!("there was no room for an answer of {bytes} bytes")))?;
+    Ok(share)
+}
+
+fn size(topic: &TopicHandle) -> usize {
+    size_of(topic.name().as_str().len(), topic.topic.partitions)
+}
+
+/// The most that a topic takes in an answer, in any version.
+fn size_of(name: usize, partitions: u32) -> usize {
+    name + 64 + 36 * partitions as usize
 }
 
 /// What is told of them to those who ask.
@@ -132,6 +166,18 @@ fn refused(asked: &MetadataRequestTopic, code: ErrorCode) -> MetadataResponseTop
 }
 
 fn described(topic: &TopicHandle, operations: i32) -> MetadataResponseTopic {
+    MetadataResponseTopic {
+        name: Some(Str::from(topic.name().as_str())),
+        topic_id: topic.id().0,
+        is_internal: topic.name().is_internal(),
+        partitions: led(topic.topic.partitions),
+        topic_authorized_operations: operations,
+        ..MetadataResponseTopic::default()
+    }
+}
+
+/// So many partitions.
+fn led(partitions: u32) -> Vec<MetadataResponsePartition> {
     let partition = |partition_index: i32| MetadataResponsePartition {
         partition_index,
         leader_id: NODE_ID,
@@ -140,12 +186,31 @@ fn described(topic: &TopicHandle, operations: i32) -> MetadataResponseTopic {
         isr_nodes: vec![NODE_ID],
         ..MetadataResponsePartition::default()
     };
-    MetadataResponseTopic {
-        name: Some(Str::from(topic.name().as_str())),
-        topic_id: topic.id().0,
-        is_internal: topic.name().is_internal(),
-        partitions: (0..).take(topic.topic.partitions as usize).map(partition).collect(),
-        topic_authorized_operations: operations,
-        ..MetadataResponseTopic::default()
+    (0..).take(partitions as usize).map(partition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::wire::encode_response;
+
+    #[test]
+    fn the_room_that_is_taken_is_what_an_answer_needs_and_little_more() {
+        for (length, partitions) in [(1, 0), (1, 1), (249, 1), (20, 1000)] {
+            let topic = || MetadataResponseTopic {
+                name: Some(Str::from("x".repeat(length))),
+                partitions: led(partitions),
+                ..MetadataResponseTopic::default()
+            };
+            let encoded = |version, topics| {
+                let response = MetadataResponse { topics, ..MetadataResponse::default() };
+                encode_response(1, version, &response).unwrap().len()
+            };
+            for version in 0..=13 {
+                let own = encoded(version, vec![topic()]) - encoded(version, vec![]);
+                let room = size_of(length, partitions);
+                assert!((own..=2 * own + 64).contains(&room), "version {version}: {room} for {own}");
+            }
+        }
     }
 }

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use super::header::{NONE, has_unknown_attributes, size_of};
 use super::rewrite::renumbered;
 use super::{BatchError, BatchHeader, HEADER_LEN, Payload, RecordBatch, check_crc};
+use crate::model::TimestampMs;
 use crate::model::limits::TIMESTAMP_MAX;
-use crate::model::{RecordView, TimestampMs};
 
 /// Records of a batch whose faults are told one by one; the others are counted. A hostile batch may have millions.
 pub const RECORD_ERRORS_MAX: usize = 100;
@@ -174,6 +174,21 @@ pub fn validate(bytes: Bytes, rules: &Rules) -> Result<Checked, Refusal> {
     Ok(Checked { batch, payload, max_timestamp_delta })
 }
 
+/// Checks records that take the place of those of a batch that was checked: each with its number, whether it has a key,
+/// and its time.
+pub fn check_made(
+    records: impl IntoIterator<Item = (u32, bool, TimestampMs)>,
+    rules: &Rules,
+) -> Result<(), Refusal> {
+    let mut faults = Faults::default();
+    for (index, has_key, timestamp) in records {
+        if let Some(fault) = fault(has_key, timestamp, rules) {
+            faults.add(index, fault);
+        }
+    }
+    faults.none(())
+}
+
 /// One batch and nothing else, as it was sent, of a size that the topic allows.
 fn whole(bytes: Bytes, rules: &Rules) -> Result<RecordBatch, Refusal> {
     if bytes.is_empty() {
@@ -253,7 +268,7 @@ fn check_records(payload: &Payload, rules: &Rules) -> Result<Found, Refusal> {
                 break;
             }
         };
-        if let Some(fault) = fault(&record, rules) {
+        if let Some(fault) = fault(record.key.is_some(), record.timestamp, rules) {
             faults.add(index, fault);
         }
         found.in_order &= record.offset_delta == index;
@@ -265,15 +280,15 @@ fn check_records(payload: &Payload, rules: &Rules) -> Result<Found, Refusal> {
     faults.none(found)
 }
 
-fn fault(record: &RecordView<'_>, rules: &Rules) -> Option<RecordFault> {
-    if rules.key_required && record.key.is_none() {
+fn fault(has_key: bool, timestamp: TimestampMs, rules: &Rules) -> Option<RecordFault> {
+    if rules.key_required && !has_key {
         return Some(RecordFault::NoKey);
     }
     match rules.timestamps {
         Timestamps::Create { from, to }
-            if !(from..=to).contains(&record.timestamp) && record.timestamp != i64::from(NONE) =>
+            if !(from..=to).contains(&timestamp) && timestamp != i64::from(NONE) =>
         {
-            Some(RecordFault::Timestamp { found: record.timestamp, from, to })
+            Some(RecordFault::Timestamp { found: timestamp, from, to })
         }
         Timestamps::Create { .. } | Timestamps::Append { .. } => None,
     }

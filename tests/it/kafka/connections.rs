@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, MetadataRequest};
+use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, MetadataRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::Compression;
 use tokio::io::AsyncWriteExt as _;
 
-use super::client::Client;
+use super::client::{Client, batch, one_result, produce};
 use crate::support::Server;
 
 fn api_versions() -> ApiVersionsRequest {
@@ -58,6 +59,29 @@ async fn what_cannot_be_answered_closes_its_connection_and_no_other() -> Result<
         client.stream.write_all(bytes).await?;
         client.closed().await.with_context(|| format!("{bytes:02x?}"))?;
         bystander.metadata(12, None).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_came_before_the_fault_is_answered() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    // A Produce 9 whose body makes no sense, a version that is not there, a length that no request has.
+    let faults: [&[u8]; 3] = [
+        &[0, 0, 0, 13, 0, 0, 0, 9, 0, 0, 0, 9, 0xff, 0xff, 0, 0x7f, 0x7f],
+        &[0, 0, 0, 10, 0, 0, 0, 99, 0, 0, 0, 9, 0xff, 0xff],
+        &[0xff, 0xff, 0xff, 0xff],
+    ];
+    for (n, fault) in (0..).zip(faults) {
+        let mut client = Client::connect(&server).await?;
+        let good = produce("t", 0, batch(&["a"], Compression::None), -1);
+        let sent = client.send(9, &good).await?;
+        client.stream.write_all(fault).await?;
+        let (received, response) = client.receive::<ProduceResponse>(9).await?;
+        let result = one_result(response)?;
+        assert_eq!((received, result.error_code, result.base_offset), (sent, 0, n), "{fault:02x?}");
+        client.closed().await?;
     }
     Ok(())
 }

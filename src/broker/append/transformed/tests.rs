@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::broker::inline::Stage;
-use crate::broker::tests::{World, again, at, plain, sequenced, transactional};
-use crate::broker::{AppendEntry, AppendRequest, Appended, Isolation};
+use crate::broker::tests::{START_MS, World, again, at, plain, sequenced, transactional};
+use crate::broker::{AppendEntry, AppendRequest, Appended, Isolation, NewRecord, ProduceRequest, Records};
 use crate::model::Offset;
 use crate::model::batch::Codec;
 use crate::model::deployment::{Deployment, Desired};
@@ -120,7 +120,7 @@ fn packed(producer: Producer, base_sequence: i32, values: &[&str], codec: Codec)
     let Producer { id, epoch } = producer;
     builder.producer(ProducerStamp { id, epoch, base_sequence, transactional: false });
     for value in values {
-        builder.push(crate::broker::tests::START_MS, None, Some(value.as_bytes()), []);
+        builder.push(START_MS, None, Some(value.as_bytes()), []);
     }
     builder.finish(codec).unwrap().bytes().clone()
 }
@@ -258,6 +258,71 @@ async fn routes_and_dead_letters_of_a_transaction_are_part_of_it() {
             }
         }
     }
+}
+
+/// Numbers of the records that a refusal names.
+fn blamed(refused: Result<Appended, AppendError>) -> Vec<u32> {
+    match refused {
+        Err(AppendError::Invalid { records, .. } | AppendError::Timestamp { records }) => {
+            records.iter().map(|record| record.index).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_transform_does_not_bring_records_without_keys_into_a_compacted_topic() {
+    let world = World::new();
+    let topic = world.topic("t", &[("cleanup.policy", "compact")]).await;
+    assert_eq!(world.append(&topic, sequenced(ANNA, 0, &["a"])).await.unwrap(), at(0));
+    world.transform(UNKEY, "", &json!({}));
+    assert_eq!(blamed(world.append(&topic, sequenced(ANNA, 1, &["b", "c"])).await), [0]);
+
+    let mut records = Records::new(topic.clone(), 0);
+    let record = NewRecord {
+        partition: Some(0),
+        timestamp: START_MS,
+        key: Some(b"k"[..].into()),
+        value: Some(b"d"[..].into()),
+        headers: Vec::new(),
+    };
+    records.push(&record).unwrap();
+    let keyless = NewRecord { key: None, ..record };
+    let refused = records.push(&keyless).unwrap_err();
+    assert!(matches!(refused, ProduceError::KeyMissing { index: 1, .. }), "{refused}");
+    let request = ProduceRequest { records, idempotency: None, expected_offsets: Vec::new() };
+    let refused = world.broker.produce(request).await.unwrap_err();
+    assert!(matches!(refused, ProduceError::KeyMissing { index: 0, .. }), "{refused}");
+    assert_eq!(topic.log(0).unwrap().tail(), 1, "none of them was stored");
+}
+
+#[tokio::test]
+async fn a_route_into_a_compacted_topic_needs_a_key_too() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    let other = world.topic("u", &[("cleanup.policy", "compact")]).await;
+    let keyless = ROUTE.replace(
+        "(i32.const 608) (i32.const 1)",
+        "(i32.const 608) (i32.const 1)) (i32.store8 (i32.const 620) (i32.const 1)",
+    );
+    world.transform(&keyless, "alerts", &json!({ "output": { "routes": { "alerts": "u" } } }));
+    assert_eq!(blamed(world.append(&topic, sequenced(ANNA, 0, &["a", "b"])).await), [0]);
+    assert_eq!(other.logs().iter().map(|log| log.tail()).sum::<u64>() + topic.log(0).unwrap().tail(), 0);
+}
+
+#[tokio::test]
+async fn a_transform_keeps_to_the_topics_bounds_on_time() {
+    let world = World::new();
+    let topic = world.topic("t", &[("message.timestamp.before.max.ms", "1000")]).await;
+    world.transform(MIX, "", &json!({}));
+    let values = ["a", "b", "c"];
+    assert_eq!(world.append(&topic, sequenced(ANNA, 0, &values)).await.unwrap(), at(0));
+    let late = format!(
+        "{UNKEY} (i32.store8 (i32.const 648) (i32.const 1)) (i64.store (i32.const 656) (i64.const {}))",
+        START_MS - 2000
+    );
+    world.transform(&late, "", &json!({}));
+    assert_eq!(blamed(world.append(&topic, sequenced(ANNA, 3, &values)).await), [0]);
 }
 
 #[tokio::test]

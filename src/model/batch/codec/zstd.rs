@@ -29,6 +29,9 @@ impl Packer {
     }
 }
 
+// How far back a frame may reach stays at the library's own bound of 128 MiB: clients at level 22 ask for so much in every
+// frame that does not say its size, however little is in it. The room for it is reserved, used as far as the frame goes
+// (`limit`), and given back behind the batch.
 thread_local! {
     static UNPACKER: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }

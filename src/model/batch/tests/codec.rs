@@ -191,6 +191,18 @@ fn a_zstd_frame_need_not_say_what_is_in_it() {
 }
 
 #[test]
+fn a_zstd_frame_with_the_window_of_level_22_is_read_whatever_the_limit() {
+    let raw = sample(50_000);
+    let mut encoder = ::zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(27).unwrap();
+    encoder.write_all(&raw).unwrap();
+    encoder.flush().unwrap();
+    let packed = encoder.finish().unwrap();
+    assert_eq!(packed[5] >> 3, 27 - 10, "the header asks for it");
+    assert_eq!(uncompress(Codec::Zstd, &packed, MIB).unwrap(), raw);
+}
+
+#[test]
 fn gzip_members_and_zstd_frames_in_a_row_are_one_text() {
     for codec in [Codec::Gzip, Codec::Zstd] {
         let packed = [codec.compress(b"one, "), codec.compress(b"two")].concat();
