@@ -93,6 +93,12 @@ pub enum GroupError {
         /// as asked
         topic: TopicName,
     },
+    /// The topic was deleted while the commit was on its way.
+    #[error("topic `{topic}` does not exist any more")]
+    UnknownTopic {
+        /// as asked
+        topic: TopicName,
+    },
     /// What a client keeps beside an offset.
     #[error("metadata of an offset has {length} characters; at most {limit} are kept")]
     MetadataTooLong {

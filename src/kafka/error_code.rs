@@ -295,6 +295,7 @@ impl From<&GroupError> for ErrorCode {
             // Trying again does not help, and the client says so.
             GroupError::TooMany { .. } | GroupError::OutOfRoom { .. } => Self::PolicyViolation,
             GroupError::NotEmpty { .. } => Self::NonEmptyGroup,
+            GroupError::UnknownTopic { .. } => Self::UnknownTopicOrPartition,
             GroupError::Subscribed { .. } => Self::GroupSubscribedToTopic,
             GroupError::MetadataTooLong { .. } => Self::OffsetMetadataTooLarge,
             GroupError::Unstable => Self::UnstableOffsetCommit,

@@ -31,6 +31,11 @@ impl Storage {
         self.shared().table.read().values().map(|entry| entry.row.topic.clone()).collect()
     }
 
+    /// Is this topic there? It is not from the moment on in which its deletion is stored.
+    pub fn has_topic(&self, id: TopicId) -> bool {
+        self.shared().table.read().contains_key(&id)
+    }
+
     /// The logs of a topic by partition; empty if there is no such topic.
     pub fn logs(&self, id: TopicId) -> Vec<Arc<Log>> {
         self.shared().table.read().get(&id).map(|entry| entry.logs.clone()).unwrap_or_default()

@@ -418,6 +418,7 @@ async fn keep_offset(
         who: OffsetCommitter { member_id: "".into(), instance_id: None, generation: -1 },
         offsets: vec![NewOffset {
             topic: world.known("t").name().clone(),
+            topic_id: world.known("t").id(),
             partition: 0,
             offset,
             leader_epoch: -1,

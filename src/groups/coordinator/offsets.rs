@@ -7,8 +7,8 @@ use crate::groups::machine::OffsetCommitter;
 use crate::groups::offsets::Committed;
 use crate::groups::{GroupError, GroupId, rows};
 use crate::model::limits::OFFSET_METADATA_MAX;
-use crate::model::{Partition, TimestampMs, TopicName};
-use crate::storage::{Commit, tables};
+use crate::model::{Partition, TimestampMs, TopicId, TopicName};
+use crate::storage::{Commit, Storage, tables};
 
 /// Offsets to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct CommitOffsets {
 pub struct NewOffset {
     /// the topic
     pub topic: TopicName,
+    /// its identity, so that the offset does not fall to another one of its name
+    pub topic_id: TopicId,
     /// its partition
     pub partition: Partition,
     /// the next record to read
@@ -79,15 +81,19 @@ pub(super) struct Made {
 }
 
 impl NewOffset {
-    /// As it is kept.
+    /// As it is kept. The gate is held open: a topic that is there now is not forgotten before the commit has ended.
     ///
     /// # Errors
-    /// `MetadataTooLong`.
+    /// `UnknownTopic`, `MetadataTooLong`.
     pub(super) fn committed(
         self,
+        storage: &Storage,
         now_ms: TimestampMs,
         kept_ms: Option<i64>,
     ) -> Result<(TopicName, Partition, Committed), GroupError> {
+        if !storage.has_topic(self.topic_id) {
+            return Err(GroupError::UnknownTopic { topic: self.topic });
+        }
         // Bytes are never fewer than UTF-16 units, so most metadata need no counting.
         let is_long = self.metadata.len() > OFFSET_METADATA_MAX;
         let length = if is_long { self.metadata.encode_utf16().count() } else { 0 };
@@ -110,7 +116,7 @@ impl Groups {
     ///
     /// # Errors
     /// For all: `NotFound` (a member of a group that is not there), `UnknownMember`, `FencedInstance`, `IllegalGeneration`,
-    /// `Rebalancing`, `ReadOnly`, `TooMany`, `OutOfRoom`, `Deleting`, `Storage`. For one: `MetadataTooLong`.
+    /// `Rebalancing`, `ReadOnly`, `TooMany`, `OutOfRoom`, `Deleting`, `Storage`. For one: `UnknownTopic`, `MetadataTooLong`.
     pub async fn commit_offsets(
         &self,
         request: CommitOffsets,
@@ -128,18 +134,25 @@ impl Groups {
         let mut made = Vec::with_capacity(offsets.len());
         let mut results = Vec::with_capacity(offsets.len());
         for offset in offsets {
-            let kept = offset.committed(now_ms, kept_ms).map(|(topic, partition, committed)| {
-                let row = rows::encode_offset(&committed);
-                tables::offsets::put(&mut commit, group.as_str(), topic.as_str(), partition, row);
-                let locked = entry.as_ref().map(|entry| entry.group.lock());
-                let supersedes =
-                    locked.map(|g| g.offsets.pending_of(topic.as_str(), partition)).unwrap_or_default();
-                for producer in &supersedes {
-                    let name = group.as_str();
-                    tables::pending_offsets::delete(&mut commit, *producer, name, topic.as_str(), partition);
-                }
-                made.push(Made { topic, partition, committed, supersedes });
-            });
+            let kept =
+                offset.committed(&inner.storage, now_ms, kept_ms).map(|(topic, partition, committed)| {
+                    let row = rows::encode_offset(&committed);
+                    tables::offsets::put(&mut commit, group.as_str(), topic.as_str(), partition, row);
+                    let locked = entry.as_ref().map(|entry| entry.group.lock());
+                    let supersedes =
+                        locked.map(|g| g.offsets.pending_of(topic.as_str(), partition)).unwrap_or_default();
+                    for producer in &supersedes {
+                        let name = group.as_str();
+                        tables::pending_offsets::delete(
+                            &mut commit,
+                            *producer,
+                            name,
+                            topic.as_str(),
+                            partition,
+                        );
+                    }
+                    made.push(Made { topic, partition, committed, supersedes });
+                });
             results.push(kept);
         }
         if made.is_empty() {

@@ -34,7 +34,7 @@ impl Groups {
     ///
     /// # Errors
     /// For all: `IllegalGeneration` (also when the group is not there), `UnknownMember`, `FencedInstance`, `ReadOnly`,
-    /// `TooMany`, `OutOfRoom`, `Deleting`, `EmptyId`. For one: `MetadataTooLong`.
+    /// `TooMany`, `OutOfRoom`, `Deleting`, `EmptyId`. For one: `UnknownTopic`, `MetadataTooLong`.
     pub async fn add_pending_offsets(
         &self,
         request: PendingOffsets,
@@ -54,7 +54,7 @@ impl Groups {
         let mut added = Vec::with_capacity(offsets.len());
         let mut results = Vec::with_capacity(offsets.len());
         for offset in offsets {
-            let kept = offset.committed(now_ms, None).map(|(topic, partition, committed)| {
+            let kept = offset.committed(&inner.storage, now_ms, None).map(|(topic, partition, committed)| {
                 let pending = Pending { producer_epoch, committed };
                 let row = rows::encode_pending(&pending);
                 let name = group.as_str();

@@ -87,6 +87,7 @@ fn new_offset(
     let name: &TopicName = topic.name();
     Ok(NewOffset {
         topic: name.clone(),
+        topic_id: topic.id(),
         partition: index.ok_or(ErrorCode::UnknownTopicOrPartition)?,
         offset: partition.committed_offset,
         leader_epoch: partition.committed_leader_epoch,

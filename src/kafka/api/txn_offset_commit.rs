@@ -82,6 +82,7 @@ fn new_offset(topic: &Arc<TopicHandle>, partition: &TxnOffsetCommitRequestPartit
     let index = u32::try_from(partition.partition_index).ok().filter(|index| topic.log(*index).is_some())?;
     Some(NewOffset {
         topic: topic.name().clone(),
+        topic_id: topic.id(),
         partition: index,
         offset: partition.committed_offset,
         leader_epoch: partition.committed_leader_epoch,

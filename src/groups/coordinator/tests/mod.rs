@@ -153,10 +153,15 @@ fn topic_name(name: &str) -> TopicName {
     TopicName::parse(name).unwrap()
 }
 
+/// The same for a name, so that tests need not look it up.
+fn topic_id(name: &str) -> TopicId {
+    TopicId(uuid::Uuid::from_u128(name.bytes().fold(0, |sum, byte| sum * 256 + u128::from(byte))))
+}
+
 fn topic(name: &str) -> Topic {
     Topic {
         name: topic_name(name),
-        id: TopicId(uuid::Uuid::new_v4()),
+        id: topic_id(name),
         partitions: 1,
         config: TopicConfig::default(),
         replication_factor: 1,
@@ -205,5 +210,12 @@ fn member(id: &str, generation: i32) -> OffsetCommitter {
 }
 
 fn new_offset(topic: &str, partition: Partition, offset: i64) -> NewOffset {
-    NewOffset { topic: topic_name(topic), partition, offset, leader_epoch: -1, metadata: "".into() }
+    NewOffset {
+        topic: topic_name(topic),
+        topic_id: topic_id(topic),
+        partition,
+        offset,
+        leader_epoch: -1,
+        metadata: "".into(),
+    }
 }

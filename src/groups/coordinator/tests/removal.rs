@@ -112,6 +112,17 @@ async fn offsets_of_a_deleted_topic_go_also_pending_ones() {
 }
 
 #[tokio::test]
+async fn an_offset_that_comes_after_its_topic_has_gone_is_refused() {
+    let node = Node::new().await;
+    node.storage.delete_topic(topic_id("orders")).await.unwrap();
+    node.groups.forget_topic(&topic_name("orders")).await.unwrap();
+    let late = node.commit("g", nobody(), &[new_offset("orders", 0, 1), new_offset("clicks", 0, 2)]).await;
+    let unknown = GroupError::UnknownTopic { topic: topic_name("orders") };
+    assert_eq!(late, Ok(vec![Err(unknown), Ok(())]));
+    assert_eq!(node.fetch("g", false), [("clicks".to_owned(), 0, Ok(2))]);
+}
+
+#[tokio::test]
 async fn offsets_of_a_topic_that_went_before_a_crash_go_at_the_start() {
     let node = Node::new().await;
     node.put("g", "orders", 0, 1).await;
