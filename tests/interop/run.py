@@ -15,6 +15,7 @@ import importlib
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -94,6 +95,8 @@ def run_suite(name, options):
 
 def main():
     sys.stdout.reconfigure(line_buffering=True)
+    # Ended from outside, it still ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     options = arguments()
     reports = [run_suite(name, options) for name in options.suites or SUITES]
     tables = "\n".join(report.markdown() for report in reports)

@@ -39,7 +39,7 @@ fn check<M: Message + Generate>(seed: u64) {
             let trailing = DecodeError::Trailing { message: M::NAME, found: 1 };
             let long = long.freeze();
             assert_eq!(decode_message::<M>(long.clone(), version), Err(trailing), "{at}");
-            assert_eq!(decode_beginning(long, version).as_ref(), Ok(&message), "{at}");
+            assert_eq!(decode_beginning::<M>(long, version).as_ref(), Ok(&message), "{at}");
 
             if M::FLEXIBLE.contain(version) {
                 let mut tagged = BytesMut::from(&bytes[..]);
