@@ -236,5 +236,11 @@ def kafka_scripts():
             command = " ".join(f"'{word}'" for word in tool(name))
             script.write_text(f"#!/bin/sh\nexec {command} \"$@\"\n")
             script.chmod(0o755)
+        # What librdkafka's tests compile and run in Java.
+        run_class = place / "bin" / "kafka-run-class.sh"
+        run_class.write_text(f"#!/bin/sh\nexec {' '.join(JAVA)} -cp \"$CLASSPATH:{kafka_jars()}/*\" \"$@\"\n")
+        run_class.chmod(0o755)
+        (place / "libs").unlink(missing_ok=True)
+        (place / "libs").symlink_to(kafka_jars())
 
-    return made("scripts", [json.dumps(KAFKA_TOOLS), str(kafka_jars())], make)
+    return made("scripts", [json.dumps(KAFKA_TOOLS), str(kafka_jars()), "libs"], make)
