@@ -55,7 +55,7 @@ impl Admission {
     /// Takes a share as soon as there is room for it; whoever asks at once meanwhile is refused.
     ///
     /// # Errors
-    /// `Overloaded` after [`ROOM_WAIT`], or `RequestTooLarge` when no wait would help.
+    /// `Overloaded` after a wait of 30 s, or `RequestTooLarge` when no wait would help.
     pub async fn wait(&self, bytes: usize) -> Result<Permit, ProduceError> {
         let units = self.units_of(bytes)?;
         match tokio::time::timeout(ROOM_WAIT, self.units.clone().acquire_many_owned(units)).await {
