@@ -30,6 +30,8 @@ pub(crate) async fn run(binary: &Path, durability: &str) -> Result<()> {
         server.post("/v1/topics/synced/records", &json!({ "value": { "request": n } })).await?;
     }
     stop_group(&server)?;
+    // strace ends by itself after what it traces, and only then writes the rest of its trace.
+    tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
     server.kill()?;
     let text = std::fs::read_to_string(&trace).context("the trace")?;
     let (answered, unsynced) = judge(&text);
