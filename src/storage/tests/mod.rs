@@ -53,6 +53,24 @@ impl World {
         Self { storage: Storage::open(options(dir.path(), clock)).unwrap(), clock: moved, dir }
     }
 
+    /// Waits until the files of large values hold less than this. They go in the background; the WAL's do not count, because
+    /// how many of them are kept for their next use is a matter of when flushes end.
+    pub(super) async fn blob_files_shrink_below(&self, most: u64) {
+        let mut held = u64::MAX;
+        for _ in 0..200 {
+            let files =
+                std::fs::read_dir(self.dir.path().join("db")).unwrap().map(|entry| entry.unwrap().path());
+            // A file may go between the listing and the question.
+            let blobs = files.filter(|path| path.extension().is_some_and(|extension| extension == "blob"));
+            held = blobs.filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum();
+            if held < most {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{held} bytes in blob files, expected less than {most}");
+    }
+
     /// What a crash leaves: the directory as it is now, opened by another storage.
     pub(super) fn crashed_copy(&self) -> TempDir {
         let copy = tempfile::tempdir().unwrap();
