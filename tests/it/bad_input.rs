@@ -7,7 +7,7 @@ use anyhow::Result;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::Server;
+use super::support::{self, Server};
 
 /// A bad request.
 struct Case {
@@ -238,10 +238,7 @@ fn records() -> Vec<Case> {
 }
 
 fn modules() -> Vec<Case> {
-    let prebuilt = |name: &str| {
-        std::fs::read(format!("{}/guest-examples/prebuilt/{name}.wasm", env!("CARGO_MANIFEST_DIR")))
-            .expect("a prebuilt guest")
-    };
+    let prebuilt = |name: &str| support::prebuilt(name).expect("a prebuilt guest");
     let truncated = prebuilt("word-count")[..1_000].to_vec();
     let digest = &[("content-digest", "sha-256=:AAAA:")];
     vec![

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::support::Server;
+use super::support::{self, Server};
 
 #[tokio::test]
 async fn a_topic_lives_its_life() -> Result<()> {
@@ -131,8 +131,7 @@ async fn words_are_counted_from_upload_to_query() -> Result<()> {
 #[tokio::test]
 async fn an_upload_can_be_a_job() -> Result<()> {
     let server = Server::start().await?;
-    let bytes =
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/guest-examples/prebuilt/redact-json.wasm"))?;
+    let bytes = support::prebuilt("redact-json")?;
     let request = server.request(Method::PUT, "/v1/modules/r").header("prefer", "respond-async").body(bytes);
     let accepted = server.send(request).await?.expect(202)?;
     let job = server.until(accepted.header("location"), |job| job["state"] != "running").await?;

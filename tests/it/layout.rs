@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::support;
+
 /// Modules from the ground up. A module imports only from modules on lower floors, never from its own.
 const FLOORS: [&[&str]; 12] = [
     &["model", "runtime", "telemetry"],
@@ -138,7 +140,7 @@ fn without_comment(line: &str) -> &str {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let root = support::repository().join("src");
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();

@@ -1,9 +1,9 @@
 //! What README shows is what the tree holds.
 
-use std::path::Path;
+use super::support;
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+    std::fs::read_to_string(support::repository().join(path)).expect(path)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The server as its users have it: the built binary, in a folder of its own, on a free port.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -7,6 +8,18 @@ use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// The clone whose tests run. Cargo says it when they start; what it said when they were compiled may be another clone
+/// with the same target directory, as CI's is.
+pub(crate) fn repository() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
+}
+
+/// One of the prebuilt guests.
+pub(crate) fn prebuilt(guest: &str) -> Result<Vec<u8>> {
+    let path = repository().join(format!("guest-examples/prebuilt/{guest}.wasm"));
+    std::fs::read(&path).with_context(|| path.display().to_string())
+}
 
 /// How long a start may take on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -166,10 +179,8 @@ impl Server {
 
     /// Uploads one of the prebuilt guests under another name.
     pub(crate) async fn upload_as(&self, name: &str, guest: &str) -> Result<Answer> {
-        let path = format!("{}/guest-examples/prebuilt/{guest}.wasm", env!("CARGO_MANIFEST_DIR"));
-        let bytes = std::fs::read(&path).with_context(|| path)?;
         let request = self.request(Method::PUT, &format!("/v1/modules/{name}"));
-        self.send(request.header("content-type", "application/wasm").body(bytes)).await
+        self.send(request.header("content-type", "application/wasm").body(prebuilt(guest)?)).await
     }
 
     /// Looks at a path until its JSON fits.
