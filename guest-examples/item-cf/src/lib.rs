@@ -3,14 +3,16 @@
 //!
 //! | store | key | value |
 //! |---|---|---|
-//! | `rows` | item id | its neighbours, see `row` |
+//! | `rows` | item id | its neighbours, see `row`; without those of late |
+//! | `recent` | number of an event | what was learnt of late, see `journal` |
 //! | `counts` | item id | how often it was met, as text |
 //! | `histories` | user | item ids as varints, oldest first |
 //! | `recommendations` | user | `{"user":…,"items":[{"item":…,"score":…},…]}` after the user's last event |
 //!
-//! Ids are keys as decimal text. Counts have rows of their own because a score needs those of all candidates, and
+//! Ids and numbers are keys as decimal text. Counts have rows of their own because a score needs those of all candidates, and
 //! reading a candidate's whole neighbour row for its count alone would cost more than everything else.
 
+mod journal;
 mod model;
 mod row;
 
@@ -28,6 +30,8 @@ processor!(ItemCf);
 
 /// Bytes of a user's name; a state key has room for 4096.
 const USER_BYTES_MAX: usize = 1024;
+/// Entries of one scan.
+const SCAN_ENTRIES: u32 = 1000;
 /// Items of a history; beyond it the oldest are forgotten (and may be recommended again), so that its row stays within
 /// what state takes for a value (900 KiB).
 const HISTORY_MAX: usize = 100_000;
@@ -37,6 +41,7 @@ pub struct ItemCf {
     model: Model,
     emit: Emit,
     rows: Store,
+    recent: Store,
     counts: Store,
     histories: Store,
     recommendations: Store,
@@ -81,6 +86,7 @@ impl Processor for ItemCf {
             model: Model::new(config::parse_or("keep", 200_u32)? as usize),
             emit,
             rows: Store::open("rows"),
+            recent: Store::open("recent"),
             counts: Store::open("counts"),
             histories: Store::open("histories"),
             recommendations: Store::open("recommendations"),
@@ -93,7 +99,9 @@ impl Processor for ItemCf {
         for (index, input) in batch.iter().enumerate() {
             events.push(event(input).map_err(|why| Fault::at(index, why))?);
         }
-        self.model.begin_batch();
+        if self.model.begin_batch() {
+            self.read_recent()?;
+        }
         let mut histories = self.read(&events)?;
 
         let mut outputs = Vec::new();
@@ -115,12 +123,28 @@ impl Processor for ItemCf {
             }
         }
         self.write(&histories);
-        self.model.end_batch();
         Ok(outputs)
     }
 }
 
 impl ItemCf {
+    /// Brings in what was learnt of late.
+    fn read_recent(&mut self) -> Result<(), Fault> {
+        let mut start = Vec::new();
+        loop {
+            let entries = self.recent.scan(&start, None, SCAN_ENTRIES);
+            for (key, value) in &entries {
+                let read = self.model.journal.load(key, value);
+                read.ok_or_else(|| unreadable("recent", &String::from_utf8_lossy(key)))?;
+            }
+            match entries.into_iter().last() {
+                // The least key after the last one.
+                Some((key, _)) => start = [&key, &b"\0"[..]].concat(),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Brings in everything the batch may touch, one call per store.
     fn read<'e>(&mut self, events: &'e [Event<'_>]) -> Result<HashMap<&'e str, History>, Fault> {
         let mut histories: HashMap<&str, History> = HashMap::new();
@@ -141,6 +165,7 @@ impl ItemCf {
             histories.get_mut(user).expect("entered above").items = history;
         }
 
+        items.extend(self.model.due_rows());
         items.sort_unstable();
         items.dedup();
         items.retain(|&item| self.model.need_row(item));
@@ -162,12 +187,7 @@ impl ItemCf {
 
     /// Writes back everything the batch changed, one call per store.
     fn write(&mut self, histories: &HashMap<&str, History>) {
-        let Changes { rows, counts } = self.model.take_changes();
-        let rows: Vec<_> = rows.into_iter().map(|(id, row)| (id.to_string(), Some(row))).collect();
-        self.rows.put_many(&rows);
-        let counts: Vec<_> =
-            counts.into_iter().map(|(id, n)| (id.to_string(), Some(n.to_string()))).collect();
-        self.counts.put_many(&counts);
+        // Before the model may forget the items.
         let mut kept = Vec::with_capacity(histories.len());
         let mut lists = Vec::with_capacity(histories.len());
         for (&user, history) in histories {
@@ -180,6 +200,14 @@ impl ItemCf {
         }
         self.histories.put_many(&kept);
         self.recommendations.put_many(&lists);
+
+        let Changes { rows, counts, events } = self.model.end_batch();
+        let rows: Vec<_> = rows.into_iter().map(|(id, row)| (id.to_string(), Some(row))).collect();
+        self.rows.put_many(&rows);
+        self.recent.put_many(&events);
+        let counts: Vec<_> =
+            counts.into_iter().map(|(id, n)| (id.to_string(), Some(n.to_string()))).collect();
+        self.counts.put_many(&counts);
     }
 
     fn history(&mut self, stored: &[u8]) -> Option<Vec<u32>> {

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::journal::{Journal, Pair};
 use crate::row::Row;
 
 /// Items of a prediction.
@@ -44,10 +45,11 @@ pub(crate) struct Model {
     rows: Vec<Option<Cached>>,
     row_bytes: usize,
     counted: usize,
-    /// counts and rows that differ from state
+    /// counts that differ from state
     changed_counts: Vec<u32>,
-    changed_rows: Vec<u32>,
     count_is_changed: Vec<bool>,
+    /// what rows in state lack
+    pub(crate) journal: Journal,
     batch: u64,
     // Scratch of `predict`: values count only where `round_*` says so, which spares clearing them.
     round: u32,
@@ -57,17 +59,22 @@ pub(crate) struct Model {
     touched: Vec<u32>,
 }
 
-/// What a batch has to write back, by item id.
+/// What a batch has to write back.
 pub(crate) struct Changes {
+    /// by item id
     pub(crate) rows: Vec<(u32, Vec<u8>)>,
+    /// by item id
     pub(crate) counts: Vec<(u32, u32)>,
+    /// see [`Journal::take_changes`]
+    pub(crate) events: Vec<(String, Option<Vec<u8>>)>,
 }
 
 struct Cached {
     row: Row,
     /// the batch that used it last
     used: u64,
-    is_changed: bool,
+    /// the first event that it knows and that the row in state does not
+    unwritten: Option<u64>,
 }
 
 impl Model {
@@ -90,9 +97,11 @@ impl Model {
         })
     }
 
-    /// Begins a batch. Afterwards every row in memory that `need_row` names stays until `end_batch`.
-    pub(crate) fn begin_batch(&mut self) {
+    /// Begins a batch. Afterwards every row in memory that `need_row` names stays until `end_batch`. True: nothing is in
+    /// memory, so that the journal has to be read.
+    pub(crate) fn begin_batch(&mut self) -> bool {
         self.batch += 1;
+        self.batch == 1
     }
 
     /// Is the row still to be brought in with `set_row`? Ask once per item and batch.
@@ -106,19 +115,32 @@ impl Model {
         }
     }
 
-    /// Brings in a row of state; none: state has none. False: the bytes are no row.
+    /// Brings in a row of state, none: state has none, and teaches it the events that it does not know. False: the bytes
+    /// are no row.
     pub(crate) fn set_row(&mut self, item: u32, stored: Option<&[u8]>) -> bool {
         let keep = self.keep;
-        let row = match stored {
-            None => Row::default(),
+        let (mut row, known) = match stored {
+            None => (Row::default(), 0),
             Some(bytes) => match Row::decode(bytes, keep, |id| self.intern(id)) {
-                Some(row) => row,
+                Some(read) => read,
                 None => return false,
             },
         };
+        let mut unwritten = None;
+        for Pair { other, event } in self.journal.take_pending(self.ids[item as usize], known) {
+            let other = self.intern(other);
+            row.bump(other, &self.ids, keep);
+            unwritten.get_or_insert(event);
+        }
         self.row_bytes += row.bytes();
-        self.rows[item as usize] = Some(Cached { row, used: self.batch, is_changed: false });
+        self.rows[item as usize] = Some(Cached { row, used: self.batch, unwritten });
         true
+    }
+
+    /// The items whose rows the batch has to bring in, because it has to write them.
+    pub(crate) fn due_rows(&mut self) -> Vec<u32> {
+        let ids: Vec<u32> = self.journal.due_rows().collect();
+        ids.into_iter().map(|id| self.intern(id)).collect()
     }
 
     /// The items, by index, whose counts are still to be brought in with `set_counts`.
@@ -183,13 +205,15 @@ impl Model {
 
     /// Learns that the user with this history met `item`, and adds it to the history.
     pub(crate) fn learn(&mut self, history: &mut Vec<u32>, item: u32) {
-        for &before in last(history, LEARN_FROM) {
-            // An item met again is in the history, so its pair with itself could never be predicted.
-            if before != item {
-                self.bump(item, before);
-                self.bump(before, item);
-            }
+        // An item met again is in the history, so its pair with itself could never be predicted.
+        let others: Vec<u32> = last(history, LEARN_FROM).iter().copied().filter(|&k| k != item).collect();
+        let event = self.journal.next();
+        for &before in &others {
+            self.bump(item, before, event);
+            self.bump(before, item, event);
         }
+        let ids = &self.ids;
+        self.journal.push(ids[item as usize], others.iter().map(|&k| ids[k as usize]));
         let i = item as usize;
         self.counts[i] += 1;
         self.weights[i] = weight(self.counts[i]);
@@ -200,28 +224,32 @@ impl Model {
         history.push(item);
     }
 
-    fn bump(&mut self, of: u32, neighbour: u32) {
+    fn bump(&mut self, of: u32, neighbour: u32, event: u64) {
         let cached = self.rows[of as usize].get_or_insert_with(|| Cached {
             row: Row::default(),
             used: self.batch,
-            is_changed: false,
+            unwritten: None,
         });
         let bytes = cached.row.bytes();
         cached.row.bump(neighbour, &self.ids, self.keep);
         self.row_bytes = self.row_bytes + cached.row.bytes() - bytes;
-        if !cached.is_changed {
-            cached.is_changed = true;
-            self.changed_rows.push(of);
-        }
+        cached.unwritten.get_or_insert(event);
     }
 
-    /// What differs from state. Afterwards it counts as written.
-    pub(crate) fn take_changes(&mut self) -> Changes {
-        let mut rows = Vec::with_capacity(self.changed_rows.len());
-        for item in self.changed_rows.drain(..) {
-            if let Some(cached) = &mut self.rows[item as usize] {
-                cached.is_changed = false;
-                rows.push((self.ids[item as usize], cached.row.encode(&self.ids)));
+    /// Ends the batch: what state has to be told. Makes room: when rows take too much, those unused for longest go until
+    /// three quarters of it are left; when there are too many items, everything goes. What goes is in state and comes back
+    /// when it is needed.
+    pub(crate) fn end_batch(&mut self) -> Changes {
+        let is_too_much = self.ids.len() > ITEMS_MAX;
+        let out = if is_too_much { (0..self.ids.len() as u32).collect() } else { self.unused_rows() };
+        let due = self.journal.due_items().filter_map(|id| self.index.get(&id).copied());
+        let due = due.zip(std::iter::repeat(self.journal.due_end()));
+        let mut rows = Vec::new();
+        for (item, end) in due.chain(out.iter().map(|&item| (item, u64::MAX))) {
+            let Some(cached) = &mut self.rows[item as usize] else { continue };
+            if cached.unwritten.is_some_and(|event| event < end) {
+                cached.unwritten = None;
+                rows.push((self.ids[item as usize], cached.row.encode(&self.ids, self.journal.next())));
             }
         }
         let mut counts = Vec::with_capacity(self.changed_counts.len());
@@ -229,29 +257,33 @@ impl Model {
             self.count_is_changed[item as usize] = false;
             counts.push((self.ids[item as usize], self.counts[item as usize]));
         }
-        Changes { rows, counts }
-    }
-
-    /// Makes room: when rows take too much, those unused for longest go until three quarters of it are left; when there
-    /// are too many items, everything goes. What goes is in state and comes back when it is needed.
-    pub(crate) fn end_batch(&mut self) {
-        if self.ids.len() > ITEMS_MAX {
-            *self = Self { keep: self.keep, ..Self::default() };
-        }
-        if self.row_bytes <= ROW_BYTES_MAX {
-            return;
-        }
-        let cached = self.rows.iter().enumerate().filter_map(|(i, cached)| Some((cached.as_ref()?.used, i)));
-        let mut by_age: Vec<(u64, usize)> = cached.collect();
-        by_age.sort_unstable();
-        for (_, item) in by_age {
-            if self.row_bytes <= ROW_BYTES_MAX / 4 * 3 {
-                break;
-            }
-            if let Some(cached) = self.rows[item].take() {
+        let changes = Changes { rows, counts, events: self.journal.take_changes() };
+        for item in out {
+            if let Some(cached) = self.rows[item as usize].take() {
                 self.row_bytes -= cached.row.bytes();
             }
         }
+        if is_too_much {
+            *self = Self { keep: self.keep, ..Self::default() };
+        }
+        changes
+    }
+
+    /// The rows that have to go for the others to fit.
+    fn unused_rows(&self) -> Vec<u32> {
+        if self.row_bytes <= ROW_BYTES_MAX {
+            return Vec::new();
+        }
+        let cached = self.rows.iter().zip(0..).filter_map(|(cached, i)| Some((cached.as_ref()?, i)));
+        let mut by_age: Vec<(u64, u32, usize)> = cached.map(|(c, i)| (c.used, i, c.row.bytes())).collect();
+        by_age.sort_unstable();
+        let mut left = self.row_bytes;
+        let is_out = |&(_, _, bytes): &(u64, u32, usize)| {
+            let is_out = left > ROW_BYTES_MAX / 4 * 3;
+            left -= bytes;
+            is_out
+        };
+        by_age.into_iter().take_while(is_out).map(|(_, item, _)| item).collect()
     }
 }
 

@@ -2,9 +2,10 @@
 //! stores or scores.
 //!
 //! ```text
-//! row    = form u8 | entry*            ascending item id
-//! entry  = id varint, less the id before (the first: less 0) | count varint | form 1 only: rank of entry varint
-//! form   : 0 without a cap, 1 with one
+//! row    = form u8 | form 2 and 3 only: known varint | entry*            ascending item id
+//! entry  = id varint, less the id before (the first: less 0) | count varint | with a cap only: rank of entry varint
+//! known  = number of the first event that it does not know, see `journal`
+//! form   : 2 without a cap, 3 with one; 0 and 1 likewise, as they were written before there was a journal
 //! ```
 //!
 //! How a new pair enters a row with a cap: it always does, with count 1. A row may grow to twice `keep`; then the
@@ -34,8 +35,9 @@ pub(crate) struct Row {
     next: u32,
 }
 
-const PLAIN: u8 = 0;
+/// Bits of the form.
 const CAPPED: u8 = 1;
+const NUMBERED: u8 = 2;
 
 impl Row {
     /// The neighbours, ascending by item id.
@@ -89,11 +91,12 @@ impl Row {
         self.next = left as u32;
     }
 
-    /// Its bytes in state.
-    pub(crate) fn encode(&self, ids: &[u32]) -> Vec<u8> {
+    /// Its bytes in state, where it knows all events before `known`.
+    pub(crate) fn encode(&self, ids: &[u32], known: u64) -> Vec<u8> {
         let capped = !self.entered.is_empty();
-        let mut bytes = Vec::with_capacity(1 + self.neighbours.len() * 3);
-        bytes.push(if capped { CAPPED } else { PLAIN });
+        let mut bytes = Vec::with_capacity(8 + self.neighbours.len() * 4);
+        bytes.push(NUMBERED | if capped { CAPPED } else { 0 });
+        put_varint(known, &mut bytes);
         let mut before = 0;
         for (i, neighbour) in self.neighbours.iter().enumerate() {
             let id = ids[neighbour.item as usize];
@@ -107,21 +110,26 @@ impl Row {
         bytes
     }
 
-    /// Reads a row of state; `intern` gives an item id its index. A row of the other form is taken over: without
-    /// `entered` the order of ids stands in. None: the bytes are no row.
-    pub(crate) fn decode(bytes: &[u8], keep: usize, mut intern: impl FnMut(u32) -> u32) -> Option<Self> {
+    /// Reads a row of state, and up to which event it knows them; `intern` gives an item id its index. A row of the other
+    /// form is taken over: without `entered` the order of ids stands in. None: the bytes are no row.
+    pub(crate) fn decode(
+        bytes: &[u8],
+        keep: usize,
+        mut intern: impl FnMut(u32) -> u32,
+    ) -> Option<(Self, u64)> {
         let (&form, rest) = bytes.split_first()?;
-        if form > CAPPED {
+        if form > NUMBERED | CAPPED {
             return None;
         }
         let mut row = Self::default();
         let mut reader = Reader::new(rest);
+        let known = if form & NUMBERED == 0 { 0 } else { reader.varint()? };
         let mut id = 0_u32;
         while !reader.is_empty() {
             id = id.checked_add(reader.varint32()?)?;
             let neighbour = Neighbour { item: intern(id), count: reader.varint32()? };
             row.neighbours.push(neighbour);
-            let entered = if form == CAPPED { reader.varint32()? } else { row.next };
+            let entered = if form & CAPPED != 0 { reader.varint32()? } else { row.next };
             if keep > 0 {
                 row.next = row.next.max(entered.checked_add(1)?);
                 row.entered.push(entered);
@@ -131,7 +139,7 @@ impl Row {
             row.shrink(2 * keep - (keep / 4).max(1));
         }
         row.neighbours.shrink_to_fit();
-        Some(row)
+        Some((row, known))
     }
 }
 
@@ -155,7 +163,9 @@ mod tests {
             row.bump(item, &ids(), 0);
         }
         assert_eq!(pairs(&row), [(2, 1), (7, 3), (300, 1)]);
-        assert_eq!(row.encode(&ids()), [0, 2, 1, 5, 3, 0xa5, 2, 1]);
+        assert_eq!(row.encode(&ids(), 128), [2, 0x80, 1, 2, 1, 5, 3, 0xa5, 2, 1]);
+        let before = Row::decode(&[0, 2, 1, 5, 3, 0xa5, 2, 1], 0, |id| id);
+        assert_eq!(before, Some((row, 0)), "as it was written before there was a journal");
     }
 
     #[test]
@@ -165,8 +175,8 @@ mod tests {
             for item in [9, 500, 9, 2, 8, 2, 700] {
                 row.bump(item, &ids(), keep);
             }
-            let mut read = Row::decode(&row.encode(&ids()), keep, |id| id).expect("a row");
-            assert_eq!(read, row);
+            let (mut read, known) = Row::decode(&row.encode(&ids(), 300), keep, |id| id).expect("a row");
+            assert_eq!((&read, known), (&row, 300));
             for item in 10..20 {
                 read.bump(item, &ids(), keep);
                 row.bump(item, &ids(), keep);
@@ -193,17 +203,19 @@ mod tests {
             row.bump(item, &ids(), 0);
         }
         row.bump(3, &ids(), 0);
-        let mut capped = Row::decode(&row.encode(&ids()), 1, |id| id).expect("a row");
+        let (mut capped, _) = Row::decode(&row.encode(&ids(), 0), 1, |id| id).expect("a row");
         assert_eq!(pairs(&capped), [(3, 2)]);
         capped.bump(5, &ids(), 1);
         assert_eq!(pairs(&capped), [(3, 2)]);
-        let free = Row::decode(&capped.encode(&ids()), 0, |id| id).expect("a row");
+        let (free, _) = Row::decode(&capped.encode(&ids(), 0), 0, |id| id).expect("a row");
         assert_eq!(pairs(&free), [(3, 2)]);
     }
 
     #[test]
     fn what_is_no_row_is_none() {
-        for bytes in [&b""[..], b"\x02", b"\0\x05", b"\x01\x05\x01", b"\0\xff\xff\xff\xff\x0f\x01\x01\x01"] {
+        for bytes in
+            [&b""[..], b"\x02", b"\x04", b"\0\x05", b"\x01\x05\x01", b"\0\xff\xff\xff\xff\x0f\x01\x01\x01"]
+        {
             assert_eq!(Row::decode(bytes, 0, |id| id), None, "{bytes:?}");
         }
     }

@@ -65,7 +65,7 @@ fn batches_and_restarts_change_nothing() {
             }
             outputs.extend(values(&processor.process(batch).expect("no fault")));
         }
-        (outputs, ["rows", "counts", "histories", "recommendations"].map(store))
+        (outputs, ["counts", "histories", "recommendations"].map(store))
     };
     let whole = run(600, false);
     assert!(run(1, true) == whole);
@@ -80,7 +80,35 @@ fn a_batch_takes_one_call_per_store_each_way() {
     let first = state_calls();
     processor.process(&taught()).expect("no fault");
     // Rows and counts are in memory by now; histories are read.
-    assert_eq!((first, state_calls() - first), (7, 5));
+    assert_eq!((first, state_calls() - first), (8, 5));
+}
+
+#[test]
+fn rows_are_written_when_their_events_grow_old_and_nothing_is_lost() {
+    let event = |n: u64| event_of(&(n % 7).to_string(), ((n * n * 31 + n * 7) % 197) as u32, n);
+    let run = |restarts: &[u64]| {
+        testing::reset();
+        testing::set_param("keep", "20");
+        let mut processor = open();
+        let (mut outputs, mut changes, mut rows) = (Vec::new(), 0, store("rows"));
+        for n in 0..4500 {
+            if restarts.contains(&n) {
+                processor = open();
+            }
+            outputs.extend(values(&processor.process(&[event(n)]).expect("no fault")));
+            if n % 100 == 99 {
+                let now = store("rows");
+                changes += now.iter().filter(|(id, row)| rows.get(*id) != Some(*row)).count();
+                rows = now;
+            }
+        }
+        (outputs, changes)
+    };
+    let (outputs, changes) = run(&[]);
+    let recent: usize = store("recent").values().map(Vec::len).sum();
+    // Each event changes half of the hundred rows.
+    assert!((90..4500).contains(&changes) && recent < 257 << 10, "{changes} {recent}");
+    assert!(run(&[1, 2600, 2601, 3700, 4499]).0 == outputs);
 }
 
 #[test]
