@@ -96,6 +96,11 @@ impl Share {
         }
     }
 
+    /// Is nothing taken?
+    pub(super) fn is_empty(&self) -> bool {
+        self.units.is_none() && self.past_bound.is_none()
+    }
+
     /// The part within the bound, for whoever keeps the bytes longer than the request.
     pub(super) fn take_units(&mut self) -> Option<OwnedSemaphorePermit> {
         self.units.take()

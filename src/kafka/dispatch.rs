@@ -105,13 +105,13 @@ macro_rules! table {
                     let request = decode_beginning(body, call.ctx.version)?;
                     let share = std::mem::take(&mut call.share);
                     let replying = api::$first_module::handle(&call.door, &call.ctx, request, share);
-                    Ok(Box::pin(async move { call.end(replying.await) }))
+                    Ok(Box::pin(async move { call.end(replying.await).await }))
                 }
                 $(ApiKey::$api => {
                     let request = decode_beginning(body, call.ctx.version)?;
                     Ok(Box::pin(async move {
                         let reply = api::$module::handle(&call.door, &call.ctx, request).await;
-                        call.end(reply)
+                        call.end(reply).await
                     }))
                 })*
                 api => Ok(closing(format!("{} is not served", api.name()))),
@@ -147,13 +147,16 @@ table! {
     TxnOffsetCommit => txn_offset_commit,
     DescribeConfigs => describe_configs,
     AlterConfigs => alter_configs,
+    AlterReplicaLogDirs => alter_replica_log_dirs,
     DescribeLogDirs => describe_log_dirs,
     CreatePartitions => create_partitions,
     DeleteGroups => delete_groups,
     ElectLeaders => elect_leaders,
     IncrementalAlterConfigs => incremental_alter_configs,
+    AlterPartitionReassignments => alter_partition_reassignments,
     ListPartitionReassignments => list_partition_reassignments,
     OffsetDelete => offset_delete,
+    DescribeQuorum => describe_quorum,
     DescribeCluster => describe_cluster,
     DescribeProducers => describe_producers,
     DescribeTransactions => describe_transactions,
@@ -208,11 +211,19 @@ fn encoded<R: Response>(correlation_id: i32, version: i16, response: &R, share: 
 // === impl Call ===
 
 impl Call {
-    fn end(self, reply: Result<impl IntoReply, Close>) -> Outcome {
+    async fn end(self, reply: Result<impl IntoReply, Close>) -> Outcome {
         self.door.meter().answered(self.ctx.api, self.started.elapsed());
         match reply.map(IntoReply::into_reply) {
             Ok(Reply { response: Some(response), share }) => {
-                encoded(self.ctx.correlation_id, self.ctx.version, &response, share)
+                match encoded(self.ctx.correlation_id, self.ctx.version, &response, share) {
+                    // A large answer that did not know its size beforehand.
+                    Outcome::Answer(Answer { frame, share }) if share.is_empty() => {
+                        drop(response);
+                        let share = self.door.room(frame.len()).await;
+                        share.map_or_else(Outcome::Close, |share| Outcome::Answer(Answer { frame, share }))
+                    }
+                    outcome => outcome,
+                }
             }
             Ok(Reply { response: None, .. }) => Outcome::Silent,
             Err(close) => Outcome::Close(close),

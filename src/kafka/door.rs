@@ -4,18 +4,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::api::fetch::Sessions;
-use super::budget::Budget;
+use super::budget::{Budget, Share};
 use super::complaints::Complaints;
-use super::connection::Peer;
+use super::connection::{Close, Peer};
 use super::meter::Meter;
 use super::wire::{ApiKey, Str};
 use super::{Options, State};
 use crate::broker::Broker;
 use crate::groups::Groups;
+use crate::model::limits::{KAFKA_STALL_MAX, KIB};
 use crate::runtime::shutdown::Shutdown;
 
 /// The one broker of the cluster. Kafka's own examples begin at 1.
 pub const NODE_ID: i32 = 1;
+
+/// An answer of this size takes no room from others: all connections together may have some.
+const SMALL_ANSWER: usize = 16 * KIB;
 
 /// Shared by all connections; cheap to clone.
 #[derive(Clone)]
@@ -116,6 +120,19 @@ impl Door {
     /// Room for large answers.
     pub(super) fn answers(&self) -> &Budget {
         &self.0.answers
+    }
+
+    /// Room for an answer, to be kept until its client has taken it.
+    ///
+    /// # Errors
+    /// There was none for as long as a client may be slow.
+    pub(super) async fn room(&self, bytes: usize) -> Result<Share, Close> {
+        let mut share = Share::default();
+        if bytes > SMALL_ANSWER {
+            let taken = tokio::time::timeout(KAFKA_STALL_MAX, self.answers().grow(&mut share, bytes)).await;
+            taken.map_err(|_| Close(format!("there was no room for an answer of {bytes} bytes")))?;
+        }
+        Ok(share)
     }
 
     /// What clients read with incremental fetches.

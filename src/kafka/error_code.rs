@@ -65,6 +65,8 @@ codes! {
     InvalidTopic = 17, "INVALID_TOPIC_EXCEPTION";
     /// a request beyond what can be stored at once
     RecordListTooLarge = 18, "RECORD_LIST_TOO_LARGE";
+    /// retried, without new metadata
+    NotEnoughReplicas = 19, "NOT_ENOUGH_REPLICAS";
     /// neither 0, 1 nor -1
     InvalidRequiredAcks = 21, "INVALID_REQUIRED_ACKS";
     /// of a group

@@ -24,7 +24,6 @@ pub(super) struct Answer {
     /// length, header and body
     pub(super) frame: Frame,
     /// of the budget, to be kept until it is written
-    #[expect(dead_code, reason = "held for its drop")]
     pub(super) share: Share,
 }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod client;
+mod cluster;
 mod connections;
 mod fetching;
 mod groups;

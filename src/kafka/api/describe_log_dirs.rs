@@ -15,6 +15,7 @@ use crate::kafka::wire::messages::describe_log_dirs::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::broker::TopicHandle;
@@ -30,8 +31,9 @@ pub(in crate::kafka) async fn handle(
         Some(named) => {
             let known = |topic: &DescribableLogDirTopic| {
                 let handle = door.broker().topic(&topic.topic).ok()?;
-                let asked = topic.partitions.iter();
-                let logs = asked.filter_map(|p| handle.log(u32::try_from(*p).ok()?));
+                // Each once, however often it is named.
+                let asked: BTreeSet<_> = topic.partitions.iter().collect();
+                let logs = asked.into_iter().filter_map(|p| handle.log(u32::try_from(*p).ok()?));
                 Some(describe(&handle, logs))
             };
             named.iter().filter_map(known).collect()

@@ -1,6 +1,6 @@
 //! `EndTxn` (26): commits or aborts a transaction.
 //!
-//! Versions: 0-4; 5 comes with transactions v2.
+//! Versions: 0-5.
 //!
 //! Behaviour: markers, offsets and the transaction's row are one write, so the answer means that all of them are stored.
 //!

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::broker::{NewTopic, TopicError, TopicHandle};
-use crate::kafka::budget::Share;
 use crate::kafka::connection::Close;
 use crate::kafka::dispatch::Reply;
 use crate::kafka::door::{Door, NODE_ID, RequestContext};
@@ -28,7 +27,6 @@ use crate::kafka::wire::messages::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
 };
-use crate::model::limits::{KAFKA_STALL_MAX, KIB};
 use crate::model::topic::TopicConfig;
 use crate::model::{TopicId, TopicName};
 
@@ -41,8 +39,6 @@ const CLUSTER_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 
 const NOT_ASKED: i32 = i32::MIN;
 /// From here on topics may be asked for by id.
 const IDS_FROM: i16 = 12;
-/// An answer of this size takes no room from others: all connections together may have some.
-const SMALL: usize = 16 * KIB;
 
 pub(in crate::kafka) async fn handle(
     door: &Door,
@@ -70,7 +66,7 @@ pub(in crate::kafka) async fn handle(
     };
     let Some(asked) = asked else {
         let topics = door.broker().topics();
-        let share = room(door, topics.iter().map(|t| size(t)).sum()).await?;
+        let share = door.room(topics.iter().map(|t| size(t)).sum()).await?;
         response.topics = topics.iter().map(|t| described(t, operations)).collect();
         return Ok(Reply { response: Some(response), share });
     };
@@ -92,7 +88,7 @@ pub(in crate::kafka) async fn handle(
             None => (topic, by_id(door, topic.topic_id)),
         });
     }
-    let share = room(door, found.iter().filter_map(|(_, t)| t.as_ref().ok()).map(|t| size(t)).sum()).await?;
+    let share = door.room(found.iter().filter_map(|(_, t)| t.as_ref().ok()).map(|t| size(t)).sum()).await?;
     let answered = |(topic, found): (&MetadataRequestTopic, Result<Arc<TopicHandle>, ErrorCode>)| match found
     {
         Ok(found) => described(&found, operations),
@@ -100,17 +96,6 @@ pub(in crate::kafka) async fn handle(
     };
     response.topics = found.into_iter().map(answered).collect();
     Ok(Reply { response: Some(response), share })
-}
-
-/// Room for an answer, kept until its client has taken it.
-async fn room(door: &Door, bytes: usize) -> Result<Share, Close> {
-    if bytes <= SMALL {
-        return Ok(Share::default());
-    }
-    let mut share = Share::default();
-    let taken = tokio::time::timeout(KAFKA_STALL_MAX, door.answers().grow(&mut share, bytes)).await;
-    taken.map_err(|_| Close(format!("there was no room for an answer of {bytes} bytes")))?;
-    Ok(share)
 }
 
 fn size(topic: &TopicHandle) -> usize {

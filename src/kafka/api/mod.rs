@@ -4,6 +4,8 @@
 pub(super) mod add_offsets_to_txn;
 pub(super) mod add_partitions_to_txn;
 pub(super) mod alter_configs;
+pub(super) mod alter_partition_reassignments;
+pub(super) mod alter_replica_log_dirs;
 pub(super) mod api_versions;
 pub(super) mod create_partitions;
 pub(super) mod create_topics;
@@ -15,6 +17,7 @@ pub(super) mod describe_configs;
 pub(super) mod describe_groups;
 pub(super) mod describe_log_dirs;
 pub(super) mod describe_producers;
+pub(super) mod describe_quorum;
 pub(super) mod describe_topic_partitions;
 pub(super) mod describe_transactions;
 pub(super) mod elect_leaders;

@@ -1,6 +1,6 @@
 //! `Produce` (0): record batches of clients, appended.
 //!
-//! Versions: 3-11; 0-2 are advertised, as Kafka does for old librdkafka, and answered with UNSUPPORTED_VERSION: their
+//! Versions: 3-13; 0-2 are advertised, as Kafka does for old librdkafka, and answered with UNSUPPORTED_VERSION: their
 //! records have a format that is gone.
 //!
 //! Behaviour: the batches of a request take their places in line before the next request of the connection is begun, so
@@ -207,6 +207,10 @@ fn code(error: &AppendError, version: i16) -> ErrorCode {
     match (error, ErrorCode::from(error)) {
         (AppendError::Transaction(TransactionError::NotAdded { .. }), _) if version >= ABORTABLE_FROM => {
             ErrorCode::TransactionAbortable
+        }
+        // Older clients give up upon CONCURRENT_TRANSACTIONS here, and try this again.
+        (AppendError::Transaction(TransactionError::Concurrent), _) if version < JOINS_FROM => {
+            ErrorCode::NotEnoughReplicas
         }
         (AppendError::TopicGone(_), _) if version >= IDS_FROM => ErrorCode::UnknownTopicId,
         (_, code) => code,

@@ -1,9 +1,10 @@
 //! `TxnOffsetCommit` (28): offsets of a group that count when a transaction commits.
 //!
-//! Versions: 0-4; 5 comes with transactions v2.
+//! Versions: 0-5.
 //!
 //! Behaviour: the offsets are kept aside until the transaction ends; who asks for stable offsets meanwhile hears that they
-//! are not. The group has to be part of the transaction. Partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION each.
+//! are not. Up to version 4 the group has to be part of the transaction. Partitions that do not exist are
+//! UNKNOWN_TOPIC_OR_PARTITION each.
 //!
 //! What each version added: 2 leader epochs (KIP-320); 3 is flexible and knows member and generation, by which a group
 //! fences (KIP-447); 4 TRANSACTION_ABORTABLE; 5 adds the group to the transaction by itself (KIP-890).
@@ -25,6 +26,8 @@ use crate::kafka::wire::messages::txn_offset_commit::{
 };
 use crate::model::transaction::Producer;
 
+/// A client of this version knows that it has to abort.
+const ABORTABLE_FROM: i16 = 4;
 /// From here on the group joins the transaction by this request.
 const JOINS_FROM: i16 = 5;
 
@@ -68,7 +71,7 @@ pub(in crate::kafka) async fn handle(
             Ok(results) => {
                 results.into_iter().map(|r| r.err().map_or(ErrorCode::None, |e| (&e).into())).collect()
             }
-            Err(error) => vec![refusal(&error); count],
+            Err(error) => vec![refusal(&error, ctx.version); count],
         };
         let places = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         for (place, code) in places.filter(|p| p.error_code == ErrorCode::None.code()).zip(codes) {
@@ -90,11 +93,20 @@ fn new_offset(topic: &Arc<TopicHandle>, partition: &TxnOffsetCommitRequestPartit
     })
 }
 
-fn refusal(error: &TransactionOffsetsError) -> ErrorCode {
+fn refusal(error: &TransactionOffsetsError, version: i16) -> ErrorCode {
     match error {
         // What the log of the group's offsets says to an old producer in Kafka.
         TransactionOffsetsError::Transaction(TransactionError::Fenced { .. }) => {
             ErrorCode::InvalidProducerEpoch
+        }
+        TransactionOffsetsError::Transaction(TransactionError::GroupNotAdded(_))
+            if version >= ABORTABLE_FROM =>
+        {
+            ErrorCode::TransactionAbortable
+        }
+        // Older clients give up upon CONCURRENT_TRANSACTIONS here, and try this again.
+        TransactionOffsetsError::Transaction(TransactionError::Concurrent) if version < JOINS_FROM => {
+            ErrorCode::CoordinatorNotAvailable
         }
         TransactionOffsetsError::Transaction(error) => ErrorCode::from(error),
         TransactionOffsetsError::Group(error) => ErrorCode::from(error),

@@ -1,16 +1,15 @@
 //! The table of APIs: number, versions served, request. The one place to change when a version or an API is added.
 //!
-//! What is served may be less than what the codec knows: `Produce` from 12, `EndTxn` and `TxnOffsetCommit` from 5 come
-//! with transactions v2 (KIP-890), `AddPartitionsToTxn` from 4 is for brokers, `ListTransactions` 2 filters
-//! by regular expressions, which are not looked at. `Produce` 0 to 2 are read as far as an error can be answered; they hold
-//! records in a format that is gone, and librdkafka looks for them in `ApiVersions`.
+//! What is served may be less than what the codec knows: `AddPartitionsToTxn` from 4 is for brokers, `ListTransactions` 2
+//! filters by regular expressions, which are not looked at. `Produce` 0 to 2 are read as far as an error can be answered;
+//! they hold records in a format that is gone, and librdkafka looks for them in `ApiVersions`.
 //! Whether an API is advertised is decided where it is dispatched.
 
 /// Calls the macro `$with` with the table.
 macro_rules! apis {
     ($with:ident) => {
         $with! {
-            Produce = 0, 0-11, produce::ProduceRequest;
+            Produce = 0, 0-13, produce::ProduceRequest;
             Fetch = 1, 4-17, fetch::FetchRequest;
             ListOffsets = 2, 1-11, list_offsets::ListOffsetsRequest;
             Metadata = 3, 0-13, metadata::MetadataRequest;
@@ -31,16 +30,18 @@ macro_rules! apis {
             OffsetForLeaderEpoch = 23, 2-4, offset_for_leader_epoch::OffsetForLeaderEpochRequest;
             AddPartitionsToTxn = 24, 0-3, add_partitions_to_txn::AddPartitionsToTxnRequest;
             AddOffsetsToTxn = 25, 0-4, add_offsets_to_txn::AddOffsetsToTxnRequest;
-            EndTxn = 26, 0-4, end_txn::EndTxnRequest;
+            EndTxn = 26, 0-5, end_txn::EndTxnRequest;
             WriteTxnMarkers = 27, 1-2, write_txn_markers::WriteTxnMarkersRequest;
-            TxnOffsetCommit = 28, 0-4, txn_offset_commit::TxnOffsetCommitRequest;
+            TxnOffsetCommit = 28, 0-5, txn_offset_commit::TxnOffsetCommitRequest;
             DescribeConfigs = 32, 1-4, describe_configs::DescribeConfigsRequest;
             AlterConfigs = 33, 0-2, alter_configs::AlterConfigsRequest;
+            AlterReplicaLogDirs = 34, 1-2, alter_replica_log_dirs::AlterReplicaLogDirsRequest;
             DescribeLogDirs = 35, 1-4, describe_log_dirs::DescribeLogDirsRequest;
             CreatePartitions = 37, 0-3, create_partitions::CreatePartitionsRequest;
             DeleteGroups = 42, 0-2, delete_groups::DeleteGroupsRequest;
             ElectLeaders = 43, 0-2, elect_leaders::ElectLeadersRequest;
             IncrementalAlterConfigs = 44, 0-1, incremental_alter_configs::IncrementalAlterConfigsRequest;
+            AlterPartitionReassignments = 45, 0-1, alter_partition_reassignments::AlterPartitionReassignmentsRequest;
             ListPartitionReassignments = 46, 0-0, list_partition_reassignments::ListPartitionReassignmentsRequest;
             OffsetDelete = 47, 0-0, offset_delete::OffsetDeleteRequest;
             DescribeQuorum = 55, 0-2, describe_quorum::DescribeQuorumRequest;

@@ -15,18 +15,16 @@ use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult,
 };
 use kafka_protocol::messages::describe_topic_partitions_request::Cursor;
-use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::{
     AlterConfigsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
-    DescribeTopicPartitionsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    ListConfigResourcesRequest, ListPartitionReassignmentsRequest, incremental_alter_configs_request,
+    DeleteTopicsRequest, DescribeConfigsRequest, DescribeLogDirsRequest, DescribeTopicPartitionsRequest,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest, incremental_alter_configs_request,
 };
 use kafka_protocol::protocol::StrBytes;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::client::{Client, topic_name};
+use super::client::{Client, started, topic_name};
 use crate::support::Server;
 
 const TOPIC: i8 = 2;
@@ -122,8 +120,7 @@ type Change<'a> = (&'a str, i8, Option<&'a str>);
 
 #[tokio::test]
 async fn topics_are_created_each_with_its_own_result() -> Result<()> {
-    let server = Server::start().await?;
-    let mut client = Client::connect(&server).await?;
+    let (server, mut client) = started(&[]).await?;
     let results = create(
         &mut client,
         vec![
@@ -191,8 +188,7 @@ async fn a_check_creates_nothing_and_the_answer_describes_the_topic() -> Result<
 
 #[tokio::test]
 async fn assignments_name_this_node_once_for_every_partition() -> Result<()> {
-    let server = Server::start().await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[]).await?;
     let assigned = |name: &str, lists: &[(i32, &[i32])]| {
         let list = |(index, brokers): &(i32, &[i32])| {
             CreatableReplicaAssignment::default()
@@ -232,10 +228,7 @@ async fn a_replication_factor_is_recorded_where_that_is_allowed() -> Result<()> 
 
 #[tokio::test]
 async fn topics_are_deleted_by_name_or_id() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("a", 1).await?;
-    server.topic("b", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (server, mut client) = started(&[("a", 1), ("b", 1)]).await?;
     let id = client.metadata(12, Some(&["b"])).await?.topics[0].topic_id;
     let by_id = |id| DeleteTopicState::default().with_name(None).with_topic_id(id);
     let by_name = |name| DeleteTopicState::default().with_name(Some(topic_name(name)));
@@ -256,9 +249,7 @@ async fn topics_are_deleted_by_name_or_id() -> Result<()> {
 
 #[tokio::test]
 async fn partitions_are_added_with_one_result_for_every_topic() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 2).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("t", 2)]).await?;
     let widen = |name: &str, count| {
         CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count).with_assignments(None)
     };
@@ -320,9 +311,7 @@ async fn every_setting_of_a_topic_is_described_and_can_be_written_back() -> Resu
 
 #[tokio::test]
 async fn settings_are_set_deleted_appended_and_subtracted() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (server, mut client) = started(&[("t", 1)]).await?;
     let config = async || anyhow::Ok(server.get("/v1/topics/t").await?.json()?["config"].clone());
 
     let both = [("compression.type", 0, Some("lz4")), ("cleanup.policy", 2, Some("compact"))];
@@ -390,9 +379,7 @@ async fn defaults_of_the_broker_hold_for_its_topics_and_survive_a_restart() -> R
 
 #[tokio::test]
 async fn groups_have_settings_and_resources_are_listed() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     let session = |value| [("consumer.session.timeout.ms", 0, Some(value))];
     assert_eq!(alter(&mut client, GROUP, "g", &session("50000"), false).await?.0, 0);
     assert_eq!(alter(&mut client, GROUP, "g", &session("1"), false).await?.0, 40);
@@ -504,10 +491,7 @@ async fn sizes_of_partitions_are_told() -> Result<()> {
 
 #[tokio::test]
 async fn topics_are_described_page_by_page() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("a", 2).await?;
-    server.topic("b", 3).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("a", 2), ("b", 3)]).await?;
     let mut cursor = None;
     let mut pages = Vec::new();
     for _ in 0..10 {
@@ -539,34 +523,5 @@ async fn topics_are_described_page_by_page() -> Result<()> {
     let expected =
         [vec![row("a", 0, &[0, 1]), row("b", 0, &[0])], vec![row("b", 0, &[1, 2]), row("none", 3, &[])]];
     assert_eq!(pages, expected);
-    Ok(())
-}
-
-#[tokio::test]
-async fn one_node_is_the_cluster_and_moves_nothing() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
-    let cluster = client.ask(2, &DescribeClusterRequest::default()).await?;
-    let brokers: Vec<_> =
-        cluster.brokers.iter().map(|b| (b.broker_id.0, format!("{}:{}", b.host, b.port))).collect();
-    assert_eq!(brokers, [(1, server.kafka_address().to_owned())]);
-    assert_eq!(
-        (cluster.error_code, cluster.controller_id.0, cluster.cluster_authorized_operations),
-        (0, 1, i32::MIN)
-    );
-    let asking = DescribeClusterRequest::default().with_include_cluster_authorized_operations(true);
-    assert_eq!(client.ask(0, &asking).await?.cluster_authorized_operations, 8096);
-    let controllers = DescribeClusterRequest::default().with_endpoint_type(2);
-    assert_eq!(client.ask(1, &controllers).await?.error_code, 114);
-
-    let moving = client.ask(0, &ListPartitionReassignmentsRequest::default().with_topics(None)).await?;
-    assert_eq!((moving.error_code, moving.topics.len()), (0, 0));
-    let named = TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 1]);
-    let election = ElectLeadersRequest::default().with_topic_partitions(Some(vec![named]));
-    let results = client.ask(2, &election).await?.replica_election_results.remove(0).partition_result;
-    assert_eq!(results.iter().map(|r| r.error_code).collect::<Vec<_>>(), [84, 3]);
-    let all = client.ask(2, &ElectLeadersRequest::default().with_topic_partitions(None)).await?;
-    assert_eq!(all.replica_election_results.len(), 0);
     Ok(())
 }

@@ -122,6 +122,16 @@ impl Client {
     }
 }
 
+/// A server with these topics, and a connection.
+pub(super) async fn started(topics: &[(&str, u32)]) -> Result<(Server, Client)> {
+    let server = Server::start().await?;
+    for (name, partitions) in topics {
+        server.topic(name, *partitions).await?;
+    }
+    let client = Client::connect(&server).await?;
+    Ok((server, client))
+}
+
 pub(super) fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }

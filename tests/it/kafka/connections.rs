@@ -8,7 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::Compression;
 use tokio::io::AsyncWriteExt as _;
 
-use super::client::{Client, batch, one_result, produce};
+use super::client::{Client, batch, one_result, produce, started};
 use crate::support::Server;
 
 fn api_versions() -> ApiVersionsRequest {
@@ -19,8 +19,7 @@ fn api_versions() -> ApiVersionsRequest {
 
 #[tokio::test]
 async fn an_unknown_version_of_api_versions_is_answered_in_the_first() -> Result<()> {
-    let server = Server::start().await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[]).await?;
     // Key 18, version 99, correlation id 7, no client id, and a body that nobody knows.
     client.send_frame(&[0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff, 1, 2, 3]).await?;
     let (correlation_id, response) = client.receive::<ApiVersionsResponse>(0).await?;
@@ -40,8 +39,7 @@ async fn an_unknown_version_of_api_versions_is_answered_in_the_first() -> Result
 
 #[tokio::test]
 async fn what_cannot_be_answered_closes_its_connection_and_no_other() -> Result<()> {
-    let server = Server::start().await?;
-    let mut bystander = Client::connect(&server).await?;
+    let (server, mut bystander) = started(&[]).await?;
     bystander.metadata(12, None).await?;
     let hostile: [&[u8]; 6] = [
         // lengths
@@ -88,8 +86,7 @@ async fn what_came_before_the_fault_is_answered() -> Result<()> {
 
 #[tokio::test]
 async fn answers_leave_in_the_order_of_their_requests() -> Result<()> {
-    let server = Server::start().await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[]).await?;
     let mut sent = Vec::new();
     for round in 0..50 {
         if round % 3 == 0 {
@@ -109,8 +106,7 @@ async fn answers_leave_in_the_order_of_their_requests() -> Result<()> {
 #[tokio::test]
 async fn idle_connections_cost_little() -> Result<()> {
     const CONNECTIONS: usize = 500;
-    let server = Server::start().await?;
-    let mut first = Client::connect(&server).await?;
+    let (server, mut first) = started(&[]).await?;
     first.metadata(12, None).await?;
     let before = server.resident_bytes()?;
     let mut idle = Vec::with_capacity(CONNECTIONS);

@@ -13,20 +13,11 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::records::Compression;
 
-use super::client::{Client, batch, fetch, one_partition, topic_name, values};
-use crate::support::Server;
-
-/// A server with topic `t`, and a connection.
-async fn started(partitions: u32) -> Result<(Server, Client)> {
-    let server = Server::start().await?;
-    server.topic("t", partitions).await?;
-    let client = Client::connect(&server).await?;
-    Ok((server, client))
-}
+use super::client::{Client, batch, fetch, one_partition, one_result, produce, started, topic_name, values};
 
 #[tokio::test]
 async fn an_offset_inside_a_batch_gets_the_whole_batch() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     client.produce("t", batch(&["a", "b", "c"], Compression::None)).await?;
     client.produce("t", batch(&["d"], Compression::None)).await?;
     let offsets: Vec<_> =
@@ -37,7 +28,7 @@ async fn an_offset_inside_a_batch_gets_the_whole_batch() -> Result<()> {
 
 #[tokio::test]
 async fn the_first_batch_is_sent_whatever_its_size_and_then_the_bounds_hold() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     for value in ["first", "second", "third"] {
         client.produce("t", batch(&[value], Compression::None)).await?;
     }
@@ -53,7 +44,7 @@ async fn the_first_batch_is_sent_whatever_its_size_and_then_the_bounds_hold() ->
 
 #[tokio::test]
 async fn offsets_out_of_range_and_newer_epochs_are_refused() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     client.produce("t", batch(&["a"], Compression::None)).await?;
     assert_eq!(client.fetch("t", 1).await?.error_code, 0, "the end is in range");
     assert_eq!(client.fetch("t", 2).await?.error_code, 1);
@@ -67,7 +58,7 @@ async fn offsets_out_of_range_and_newer_epochs_are_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_wait_ends_with_the_first_record() -> Result<()> {
-    let (server, mut client) = started(2).await?;
+    let (server, mut client) = started(&[("t", 2)]).await?;
     let patient = fetch("t", 0).with_min_bytes(1).with_max_wait_ms(30_000);
     client.send(12, &patient).await?;
     let mut other = Client::connect(&server).await?;
@@ -82,9 +73,64 @@ async fn a_wait_ends_with_the_first_record() -> Result<()> {
 
 #[tokio::test]
 async fn a_wait_for_nothing_ends_in_time() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     let data = one_partition(client.ask(12, &fetch("t", 0).with_min_bytes(1).with_max_wait_ms(300)).await?)?;
     assert!(values(&data)?.is_empty());
+    Ok(())
+}
+
+/// A fetch of all three partitions of `t` from their beginning.
+fn of_three(max_bytes: i32) -> FetchRequest {
+    let mut request = fetch("t", 0).with_max_bytes(max_bytes);
+    let first = request.topics[0].partitions[0].clone();
+    request.topics[0].partitions.extend([1, 2].map(|p| first.clone().with_partition(p)));
+    request
+}
+
+/// How many records each partition of an answer has.
+fn counts(response: &FetchResponse) -> Result<Vec<usize>> {
+    response.responses.iter().flat_map(|t| &t.partitions).map(|p| Ok(values(p)?.len())).collect()
+}
+
+#[tokio::test]
+async fn partitions_share_the_bytes_in_their_order() -> Result<()> {
+    let (_server, mut client) = started(&[("t", 3)]).await?;
+    for (partition, size) in [(0, 400), (0, 400), (1, 400), (2, 10)] {
+        let batch = batch(&["x".repeat(size).as_str()], Compression::None);
+        assert_eq!(one_result(client.ask(9, &produce("t", partition, batch, -1)).await?)?.error_code, 0);
+    }
+    let response = client.ask(12, &of_three(1_100)).await?;
+    assert_eq!(
+        counts(&response)?,
+        [2, 0, 1],
+        "what does not fit is left out, and smaller ones behind it may fit"
+    );
+    assert_eq!(counts(&client.ask(12, &of_three(1)).await?)?, [1, 0, 0], "the first one comes in any case");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wait_for_bytes_takes_what_came_meanwhile() -> Result<()> {
+    let (server, mut client) = started(&[("t", 3)]).await?;
+    client.produce("t", batch(&["a"], Compression::None)).await?;
+    // Three batches of 61 bytes and a little.
+    client.send(12, &of_three(1 << 20).with_min_bytes(200).with_max_wait_ms(30_000)).await?;
+    let mut other = Client::connect(&server).await?;
+    other.produce("t", batch(&["b"], Compression::None)).await?;
+    other.ask(9, &produce("t", 1, batch(&["c"], Compression::None), -1)).await?;
+    let (_, response) = client.receive::<FetchResponse>(12).await?;
+    assert_eq!(counts(&response)?, [2, 1, 0], "with less it waits on");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_error_of_one_partition_ends_the_wait() -> Result<()> {
+    let (_server, mut client) = started(&[("t", 3)]).await?;
+    let mut patient = of_three(1 << 20).with_min_bytes(1).with_max_wait_ms(30_000);
+    patient.topics[0].partitions[1].fetch_offset = 9;
+    let answered = tokio::time::timeout(Duration::from_secs(10), client.ask(12, &patient)).await??;
+    let codes: Vec<_> = answered.responses[0].partitions.iter().map(|p| p.error_code).collect();
+    assert_eq!(codes, [0, 1, 0]);
     Ok(())
 }
 
@@ -112,7 +158,7 @@ fn partitions(response: &FetchResponse) -> Vec<i32> {
 
 #[tokio::test]
 async fn a_session_is_told_only_what_is_new() -> Result<()> {
-    let (_server, mut client) = started(3).await?;
+    let (_server, mut client) = started(&[("t", 3)]).await?;
     let first = client.ask(12, &in_session(0, 0, &[(0, 0), (1, 0), (2, 0)])).await?;
     assert_eq!(partitions(&first), [0, 1, 2]);
     let id = first.session_id;
@@ -129,7 +175,7 @@ async fn a_session_is_told_only_what_is_new() -> Result<()> {
 
 #[tokio::test]
 async fn topics_are_fetched_by_id_from_version_13_on() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     client.produce("t", batch(&["a"], Compression::None)).await?;
     let id = client.metadata(12, Some(&["t"])).await?.topics[0].topic_id;
     let mut request = fetch("t", 0);
@@ -144,7 +190,7 @@ async fn topics_are_fetched_by_id_from_version_13_on() -> Result<()> {
 
 #[tokio::test]
 async fn positions_are_found_by_word_and_by_time() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     // Times 1000, 1001, 1002.
     client.produce("t", batch(&["a", "b", "c"], Compression::None)).await?;
     let mut find = async |version, timestamp| {
@@ -169,7 +215,7 @@ async fn positions_are_found_by_word_and_by_time() -> Result<()> {
 
 #[tokio::test]
 async fn the_leader_epoch_is_0_and_ends_at_the_end() -> Result<()> {
-    let (_server, mut client) = started(1).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     client.produce("t", batch(&["a", "b"], Compression::None)).await?;
     let mut ask = async |epoch| {
         let partition =

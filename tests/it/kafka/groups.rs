@@ -17,6 +17,10 @@ use kafka_protocol::messages::{
     OffsetFetchRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::StrBytes;
+use millstream::kafka::wire;
+use millstream::kafka::wire::messages::{offset_commit, offset_fetch};
+use tokio::io::AsyncWriteExt as _;
+use uuid::Uuid;
 
 use super::client::{Client, topic_name};
 use crate::support::Server;
@@ -27,6 +31,7 @@ const UNKNOWN_MEMBER_ID: i16 = 25;
 const NON_EMPTY_GROUP: i16 = 68;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const UNKNOWN_TOPIC_ID: i16 = 100;
 
 /// Metadata that no text could hold.
 const METADATA: &[u8] = &[0, 1, 0, 0, 0, 1, 0, 6, b'o', b'r', b'd', b'e', b'r', b's', 0xff, 0xff, 0xff, 0xff];
@@ -240,6 +245,60 @@ async fn offsets_are_committed_and_read_in_every_version() -> Result<()> {
     let missing = commit("none", "orders", 0, 1).with_generation_id_or_member_epoch(3);
     assert_eq!(committed(&mut client, 8, &missing).await?, ILLEGAL_GENERATION);
     assert_eq!(committed(&mut client, 9, &missing).await?, GROUP_ID_NOT_FOUND);
+    Ok(())
+}
+
+/// In version 10, which the crate does not have.
+async fn ask_by_id<R: wire::Request>(client: &mut Client, request: &R) -> Result<R::Response> {
+    let frame = wire::encode_request(7, None, 10, request)?.into_bytes();
+    client.stream.write_all(&frame).await?;
+    // The correlation id, and no tagged fields.
+    Ok(wire::decode_message(client.frame().await?.slice(5..), 10)?)
+}
+
+#[tokio::test]
+async fn from_version_10_on_topics_are_named_by_their_ids() -> Result<()> {
+    let server = server().await?;
+    let mut client = Client::connect(&server).await?;
+    let known = client.metadata(12, Some(&["orders"])).await?.topics[0].topic_id;
+    let unknown = Uuid::from_u128(1);
+    let offset = |topic_id| {
+        let partition =
+            offset_commit::OffsetCommitRequestPartition { committed_offset: 7, ..Default::default() };
+        offset_commit::OffsetCommitRequestTopic {
+            topic_id,
+            partitions: vec![partition],
+            ..Default::default()
+        }
+    };
+    let request = offset_commit::OffsetCommitRequest {
+        group_id: "g".into(),
+        topics: vec![offset(known), offset(unknown)],
+        ..Default::default()
+    };
+    let committed = ask_by_id(&mut client, &request).await?.topics;
+    let results: Vec<_> = committed.iter().map(|t| (t.topic_id, t.partitions[0].error_code)).collect();
+    assert_eq!(results, [(known, 0), (unknown, UNKNOWN_TOPIC_ID)]);
+
+    let topics = [known, unknown].map(|topic_id| offset_fetch::OffsetFetchRequestTopics {
+        topic_id,
+        partition_indexes: vec![0],
+        ..Default::default()
+    });
+    for topics in [Some(topics.to_vec()), None] {
+        let named = topics.is_some();
+        let group =
+            offset_fetch::OffsetFetchRequestGroup { group_id: "g".into(), topics, ..Default::default() };
+        let request = offset_fetch::OffsetFetchRequest { groups: vec![group], ..Default::default() };
+        let fetched = ask_by_id(&mut client, &request).await?.groups.remove(0).topics;
+        let offset = |t: &offset_fetch::OffsetFetchResponseTopics| {
+            (t.topic_id, t.partitions[0].error_code, t.partitions[0].committed_offset)
+        };
+        let mut expected = vec![(known, 0, 7), (unknown, UNKNOWN_TOPIC_ID, -1)];
+        expected.truncate(if named { 2 } else { 1 });
+        assert_eq!(fetched.iter().map(offset).collect::<Vec<_>>(), expected);
+    }
+    assert_eq!(fetched(&mut client, 9, "g", 0).await?.0, 7, "the same offset by the name");
     Ok(())
 }
 

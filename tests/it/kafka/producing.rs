@@ -6,15 +6,13 @@ use kafka_protocol::messages::ProduceResponse;
 use kafka_protocol::records::Compression;
 use serde_json::json;
 
-use super::client::{Client, batch, one_result, produce, values};
+use super::client::{Client, batch, one_result, produce, started, values};
 use crate::support::Server;
 
 #[tokio::test]
 async fn pipelined_requests_are_stored_and_answered_in_their_order() -> Result<()> {
     const REQUESTS: usize = 200;
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     let mut sent = Vec::new();
     for n in 0..REQUESTS {
         sent.push(client.send(9, &produce("t", 0, batch(&[&n.to_string()], Compression::None), -1)).await?);
@@ -32,9 +30,7 @@ async fn pipelined_requests_are_stored_and_answered_in_their_order() -> Result<(
 
 #[tokio::test]
 async fn acks_0_has_no_answer_and_an_error_ends_the_connection() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     client.send(9, &produce("t", 0, batch(&["a"], Compression::None), 0)).await?;
     let next = client.produce("t", batch(&["b"], Compression::None)).await?;
     assert_eq!(next.base_offset, 1, "the next answer is that of the next request");
@@ -45,9 +41,7 @@ async fn acks_0_has_no_answer_and_an_error_ends_the_connection() -> Result<()> {
 
 #[tokio::test]
 async fn what_was_sent_before_the_connection_ends_is_stored() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (server, mut client) = started(&[("t", 1)]).await?;
     for n in 0..20 {
         client.send(9, &produce("t", 0, batch(&[&n.to_string()], Compression::None), 0)).await?;
     }
@@ -59,9 +53,7 @@ async fn what_was_sent_before_the_connection_ends_is_stored() -> Result<()> {
 
 #[tokio::test]
 async fn errors_are_told_with_their_codes() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     let good = || batch(&["a"], Compression::None);
     let code = async |client: &mut Client, topic: &str, partition, batch: Bytes, acks| {
         one_result(client.ask(9, &produce(topic, partition, batch, acks)).await?).map(|r| r.error_code)
@@ -98,9 +90,7 @@ async fn a_request_of_several_mebibytes_arrives_whole() -> Result<()> {
 
 #[tokio::test]
 async fn both_doors_lead_to_the_same_records() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (server, mut client) = started(&[("t", 1)]).await?;
     let stored = client.produce("t", batch(&["\"from kafka\""], Compression::None)).await?;
     assert_eq!((stored.error_code, stored.base_offset, stored.log_start_offset), (0, 0, 0));
     server.post("/v1/topics/t/records", &json!({ "value": "from http" })).await?.expect(200)?;

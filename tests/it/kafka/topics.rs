@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 
-use super::client::{Client, topic_name};
+use super::client::{Client, started, topic_name};
 use crate::support::Server;
 
 #[tokio::test]
@@ -34,10 +34,7 @@ async fn an_advertised_address_is_told_instead() -> Result<()> {
 
 #[tokio::test]
 async fn no_topics_no_list_and_an_empty_list_differ_by_version() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("a", 1).await?;
-    server.topic("b", 3).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("a", 1), ("b", 3)]).await?;
     let mut count = async |version, topics: Option<&[&str]>| {
         let topics = client.metadata(version, topics).await?.topics;
         anyhow::Ok(topics.iter().filter(|topic| !topic.is_internal).count())
@@ -72,9 +69,7 @@ async fn a_topic_is_created_when_both_sides_allow_it() -> Result<()> {
 
 #[tokio::test]
 async fn topics_are_found_by_id_and_a_deleted_one_is_not() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (server, mut client) = started(&[("t", 1)]).await?;
     let id = client.metadata(12, Some(&["t"])).await?.topics[0].topic_id;
     let asked = vec![MetadataRequestTopic::default().with_name(None).with_topic_id(id)];
     let by_id = MetadataRequest::default().with_topics(Some(asked));
@@ -91,9 +86,7 @@ async fn topics_are_found_by_id_and_a_deleted_one_is_not() -> Result<()> {
 
 #[tokio::test]
 async fn operations_are_told_to_those_who_ask() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    let mut client = Client::connect(&server).await?;
+    let (_server, mut client) = started(&[("t", 1)]).await?;
     let request = MetadataRequest::default().with_topics(None);
     let silent = client.ask(9, &request).await?;
     assert_eq!(
