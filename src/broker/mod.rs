@@ -37,7 +37,7 @@ use crate::storage::Storage;
 pub use append::{AppendEntry, AppendError, AppendReply, AppendRequest, Appended, TransactionOf};
 pub use catalog::TopicHandle;
 pub use error::{ProduceError, ReadError, TopicError};
-pub use fetch::{FetchPartition, FetchRequest, Fetched, Isolation, OffsetFound, OffsetQuery, WaitPoint};
+pub use fetch::{Isolation, OffsetFound, OffsetQuery, WaitPoint};
 pub use produce::{
     IdempotencyKey, NewRecord, ProduceReply, ProduceRequest, Produced, RecordFate, Records, Tally,
 };

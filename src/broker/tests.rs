@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::groups;
-use crate::model::batch::{BatchBuilder, Codec, ProducerStamp};
+use crate::model::batch::{BatchBuilder, Codec, ProducerStamp, RecordBatch};
 use crate::model::topic::TopicConfig;
 use crate::model::transaction::Producer;
 use crate::model::{Offset, Partition, TimestampMs, TopicName};
@@ -106,6 +106,11 @@ impl World {
         let page = self.broker.read(topic, partition, 0, limits).await.unwrap();
         let text = |value: &Bytes| String::from_utf8_lossy(value).into_owned();
         page.records.iter().map(|(_, record)| text(record.value.as_ref().unwrap())).collect()
+    }
+
+    /// The batches of a partition as they are stored.
+    pub(super) async fn stored(&self, topic: &TopicHandle, partition: Partition) -> Vec<RecordBatch> {
+        self.broker.storage().read(topic.log(partition).unwrap(), 0, 1 << 22).await.unwrap()
     }
 
     pub(super) async fn init(&self, id: &str) -> Result<Producer, TransactionError> {

@@ -51,7 +51,10 @@ impl Broker {
         })?;
         let (rules, codec) = (rules_of(topic, now_ms), topic.topic.config.client_codec());
         let checked = match quick(&batch, &rules, codec) {
-            Some(checked) => checked,
+            Some(checked) => {
+                drop(batch);
+                checked
+            }
             None => {
                 let closed = |_| AppendError::Closed;
                 let permit = self.0.heavy.clone().acquire_owned().await.map_err(closed)?;
@@ -66,6 +69,7 @@ impl Broker {
         let Checked { batch, payload, .. } = checked.map_err(|refusal| of_refusal(refusal, topic))?;
         let append_time = batch.header().log_append_time.then_some(now_ms);
         let payload = topic.chain().is_some().then_some(payload);
+        let batch = if payload.is_none() { own(batch) } else { batch };
         // Until its turn has come and the transforms are done, the batch takes the room of its uncompressed records.
         let unpacked = payload.as_ref().filter(|_| batch.header().codec != Codec::None);
         let room = match unpacked {
@@ -77,6 +81,16 @@ impl Broker {
         };
         Ok(Candidate { log: log.clone(), batch, payload, room, append_time })
     }
+}
+
+/// A batch that shares its bytes with others, as those of one request do, in bytes of its own: the writer, which all topics
+/// have in common, would have to copy it to give it its offsets.
+fn own(batch: RecordBatch) -> RecordBatch {
+    if batch.bytes().is_unique() {
+        return batch;
+    }
+    let bytes = Bytes::copy_from_slice(batch.bytes());
+    RecordBatch::trusted(bytes).unwrap_or(batch)
 }
 
 /// What a topic asks of its clients' batches now.

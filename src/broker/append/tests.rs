@@ -217,8 +217,7 @@ async fn times_out_of_range_are_refused_and_the_topics_own_take_their_place() {
     let stamped = world.topic("u", &[("message.timestamp.type", "LogAppendTime")]).await;
     let appended = world.append(&stamped, early).await.unwrap();
     assert_eq!(appended.append_time, Some(START_MS));
-    let fetched = world.broker.fetch(&stamped, 0, 0, 1 << 20, Isolation::Uncommitted).await.unwrap();
-    let payload = fetched.batches[0].payload(1 << 20).unwrap();
+    let payload = world.stored(&stamped, 0).await[0].payload(1 << 20).unwrap();
     let times: Vec<_> = payload.records().map(|record| record.unwrap().timestamp).collect();
     assert_eq!(times, [START_MS]);
 }
@@ -240,9 +239,22 @@ async fn a_topic_that_names_a_codec_stores_its_batches_in_it() {
     let topic = world.topic("t", &[("compression.type", "zstd")]).await;
     let text = "the same again and again; ".repeat(50);
     world.append(&topic, plain(&[&text])).await.unwrap();
-    let fetched = world.broker.fetch(&topic, 0, 0, 1 << 20, Isolation::Uncommitted).await.unwrap();
-    assert_eq!(fetched.batches[0].header().codec, Codec::Zstd);
+    assert_eq!(world.stored(&topic, 0).await[0].header().codec, Codec::Zstd);
     assert_eq!(world.committed(&topic).await, [text]);
+}
+
+#[tokio::test]
+async fn batches_of_one_request_have_bytes_of_their_own_before_the_writer_gets_them() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    let batch = plain(&["a"]);
+    let mut frame = Bytes::from([&batch[..], &batch[..]].concat());
+    let (first, second) = (frame.split_to(batch.len()), frame);
+    let last = second.as_ptr();
+    let first = world.broker.check_batch(&topic, 0, first, START_MS).await.unwrap();
+    let second = world.broker.check_batch(&topic, 1, second, START_MS).await.unwrap();
+    assert!(first.batch.bytes().is_unique() && second.batch.bytes().is_unique());
+    assert_eq!(second.batch.bytes().as_ptr(), last, "nobody else is left, so it stays where it is");
 }
 
 #[tokio::test]

@@ -22,6 +22,14 @@ fn v2(id: &str) -> Option<TransactionOf> {
     Some(TransactionOf { id: id.to_owned(), joins: true })
 }
 
+/// A topic `t`, and the producer of the transactional id `a`.
+async fn started() -> (World, Arc<TopicHandle>, Producer) {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    let a = world.init("a").await.unwrap();
+    (world, topic, a)
+}
+
 fn refusal<T: std::fmt::Debug>(result: Result<T, AppendError>) -> TransactionError {
     match result.unwrap_err() {
         AppendError::Transaction(error) => error,
@@ -89,9 +97,7 @@ async fn records_of_a_transaction_are_seen_together_when_it_commits_and_never_wh
 
 #[tokio::test]
 async fn only_partitions_of_the_open_transaction_can_be_written_to() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     assert_eq!(
         refusal(world.write(&topic, a, 0, v1("a")).await),
         TransactionError::NotAdded { partition: 0 }
@@ -192,9 +198,7 @@ async fn an_open_transaction_goes_on_after_a_stop_and_after_a_kill() {
 
 #[tokio::test]
 async fn version_two_joins_by_writing_bumps_at_the_end_and_fences_late_batches() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     let late = world.append_in(&topic, 1, transactional(a, 3, &["x"]), v2("a")).await;
     assert!(matches!(late, Err(AppendError::Sequence(_))), "nothing came before it, so it is not the first");
     world.write(&topic, a, 0, v2("a")).await.unwrap();
@@ -212,9 +216,7 @@ async fn version_two_joins_by_writing_bumps_at_the_end_and_fences_late_batches()
 
 #[tokio::test]
 async fn while_an_end_is_under_way_everyone_else_is_told_to_come_again() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     world.add("a", a, &topic).await.unwrap();
     world.write(&topic, a, 0, v1("a")).await.unwrap();
     let in_front = topic.lanes().take([0]);
@@ -242,9 +244,7 @@ async fn while_an_end_is_under_way_everyone_else_is_told_to_come_again() {
 
 #[tokio::test]
 async fn a_batch_that_was_let_in_before_the_end_is_part_of_the_transaction() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     world.add("a", a, &topic).await.unwrap();
     let in_front = topic.lanes().take([0]);
     let mut writing = Box::pin(world.write(&topic, a, 0, v1("a")));
@@ -261,9 +261,7 @@ async fn a_batch_that_was_let_in_before_the_end_is_part_of_the_transaction() {
 
 #[tokio::test]
 async fn who_asks_for_an_end_and_goes_away_gets_it_all_the_same() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     world.add("a", a, &topic).await.unwrap();
     world.write(&topic, a, 0, v1("a")).await.unwrap();
     let in_front = topic.lanes().take([0]);
@@ -302,9 +300,7 @@ async fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced() 
 
 #[tokio::test]
 async fn the_time_of_a_transaction_begins_anew_with_a_start() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     world.write(&topic, a, 0, v2("a")).await.unwrap();
     world.clock.advance_ms(59 * SECOND);
     let world = world.reopen();
@@ -353,9 +349,7 @@ async fn an_id_that_nobody_uses_for_a_week_is_forgotten_also_on_disk() {
 
 #[tokio::test]
 async fn what_is_shown_is_where_it_stands() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     let status = || world.broker.transaction("a").unwrap().status.name();
     assert_eq!(status(), "Empty");
     world.clock.advance_ms(5);
@@ -376,9 +370,7 @@ async fn what_is_shown_is_where_it_stands() {
 
 #[tokio::test]
 async fn an_operator_ends_a_transaction_that_nobody_else_would() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     world.write(&topic, a, 0, v2("a")).await.unwrap();
     // The id is lost, as after a restore of the topic alone.
     let entry = world.broker.0.transactions.find("a").unwrap();
@@ -432,9 +424,7 @@ async fn keep_offset(
 
 #[tokio::test]
 async fn offsets_of_a_group_are_in_force_with_the_commit_and_not_before() {
-    let world = World::new();
-    let topic = world.topic("t", &[]).await;
-    let a = world.init("a").await.unwrap();
+    let (world, topic, a) = started().await;
     let refused = TransactionOffsetsError::Transaction(TransactionError::GroupNotAdded("g".into()));
     assert_eq!(keep_offset(&world, a, 5, v1("a")).await, Err(refused));
 

@@ -98,7 +98,6 @@ async fn what_a_transform_makes_for_a_compacted_topic_has_a_key() {
 
 /// Offsets and values of what lies in partition 0, batch by batch.
 async fn stored(world: &World, topic: &Arc<TopicHandle>) -> Vec<(RecordBatch, Vec<(Offset, String)>)> {
-    let fetched = world.broker.fetch(topic, 0, 0, 1 << 22, Isolation::Uncommitted).await.unwrap();
     let content = |batch: RecordBatch| {
         let payload = batch.payload(1 << 22).unwrap();
         let record = |record: crate::model::RecordView<'_>| {
@@ -108,7 +107,8 @@ async fn stored(world: &World, topic: &Arc<TopicHandle>) -> Vec<(RecordBatch, Ve
         let records = payload.records().map(|r| record(r.unwrap())).collect();
         (batch, records)
     };
-    fetched.batches.into_iter().filter(|batch| !batch.header().control).map(content).collect()
+    let batches = world.stored(topic, 0).await.into_iter();
+    batches.filter(|batch| !batch.header().control).map(content).collect()
 }
 
 fn named(records: &[(Offset, &str)]) -> Vec<(Offset, String)> {
@@ -249,9 +249,8 @@ async fn routes_and_dead_letters_of_a_transaction_are_part_of_it() {
         for log in outside.logs().iter().chain(topic.logs()) {
             assert_eq!(log.open_transactions(), []);
         }
-        let fetched = (0..3).map(|p| world.broker.fetch(&outside, p, 0, 1 << 20, Isolation::Uncommitted));
-        for fetched in futures_util::future::join_all(fetched).await {
-            for batch in fetched.unwrap().batches {
+        for partition in 0..3 {
+            for batch in world.stored(&outside, partition).await {
                 let header = batch.header();
                 assert_eq!((header.base_sequence, header.transactional), (-1, true));
                 assert_eq!(header.producer_id, producer.id);
