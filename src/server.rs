@@ -19,6 +19,7 @@ use crate::pipelines::{self, Pipelines};
 use crate::registry::{self, Registry};
 use crate::runtime::build;
 use crate::runtime::clock::Clock;
+use crate::runtime::listener::Listener;
 use crate::runtime::shutdown::{self, Shutdown};
 use crate::runtime::tasks::{self, GuestThreads};
 use crate::storage::{self, Storage};
@@ -151,24 +152,24 @@ async fn serve(
 
 /// The bound addresses.
 struct Listeners {
-    http: http::Listener,
-    kafka: Option<kafka::Listener>,
+    http: Listener,
+    kafka: Option<Listener>,
 }
 
 impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let failed = |addr: SocketAddr| move || format!("cannot listen on {addr}");
         let addr = config.http.addr;
-        let http = http::Listener::bind(addr).await.with_context(failed(addr))?;
+        let http = Listener::bind(addr).await.with_context(failed(addr))?;
         let kafka = match config.kafka.addr {
-            Some(addr) => Some(kafka::Listener::bind(addr).await.with_context(failed(addr))?),
+            Some(addr) => Some(Listener::bind(addr).await.with_context(failed(addr))?),
             None => None,
         };
         Ok(Self { http, kafka })
     }
 
     fn addresses(&self, config: &Config) -> Addresses {
-        let kafka = self.kafka.as_ref().map(kafka::Listener::local_addr);
+        let kafka = self.kafka.as_ref().map(Listener::local_addr);
         let advertised = kafka.map(|bound| {
             let own = || Advertised { host: bound.ip().to_string(), port: None };
             let advertised = config.kafka.advertised.clone().unwrap_or_else(own);

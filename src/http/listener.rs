@@ -2,8 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::gate::Gate;
 use super::socket::Socket;
 use crate::model::limits::{REQUEST_HEADER_BYTES_MAX, REQUEST_HEADER_TIMEOUT};
+use crate::runtime::listener::{Accepted, Listener};
 use crate::runtime::shutdown::Shutdown;
 use crate::runtime::tasks;
 
@@ -31,72 +30,33 @@ const READ_BUFFER_MAX: usize = 4 * REQUEST_HEADER_BYTES_MAX;
 const STREAMS_MAX: u32 = 128;
 /// HTTP/2 pings find dead clients; HTTP/1.1 has the time-outs of heads, bodies and writes.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// After a failed accept, usually for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A bound address; connections wait in its backlog until `Listener::run`.
-pub struct Listener {
-    listener: TcpListener,
-    addr: SocketAddr,
-}
-
-impl Listener {
-    /// Binds; port 0 takes any free one.
-    ///
-    /// # Errors
-    /// The system's.
-    pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
-        Ok(Self { listener, addr })
+/// Serves until the shutdown, then lets running requests end for at most `drain`.
+pub(super) async fn run(
+    listener: Listener,
+    gate: Arc<Gate>,
+    connections_max: usize,
+    drain: Duration,
+    mut shutdown: Shutdown,
+) {
+    let room = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            accepted = listener.accept(&room) => accepted,
+        };
+        let Some(Accepted { stream, place, .. }) = accepted else { continue };
+        let connection = connection(stream, gate.clone(), graceful.watcher());
+        tasks::spawn("http connection", async move {
+            connection.await;
+            drop(place);
+        });
     }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// Serves until the shutdown, then lets running requests end for at most `drain`.
-    pub(super) async fn run(
-        self,
-        gate: Arc<Gate>,
-        connections_max: usize,
-        drain: Duration,
-        mut shutdown: Shutdown,
-    ) {
-        let room = Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS)));
-        let graceful = GracefulShutdown::new();
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = shutdown.requested() => break,
-                accepted = accept(&self.listener, &room) => accepted,
-            };
-            let Some((stream, permit)) = accepted else { continue };
-            let connection = connection(stream, gate.clone(), graceful.watcher());
-            tasks::spawn("http connection", async move {
-                connection.await;
-                drop(permit);
-            });
-        }
-        // New connections are refused by the system from here on.
-        drop(self.listener);
-        if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-            tracing::warn!(?drain, "some HTTP requests did not end in time and are cut off");
-        }
-    }
-}
-
-/// The next connection, once there is room for it; until then, clients wait in the system's backlog.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = room.clone().acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
+    // New connections are refused by the system from here on.
+    drop(listener);
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!(?drain, "some HTTP requests did not end in time and are cut off");
     }
 }
 

@@ -42,11 +42,11 @@ use crate::broker::Broker;
 use crate::model::limits::MIB;
 use crate::pipelines::Pipelines;
 use crate::registry::Registry;
+use crate::runtime::listener::Listener;
 use crate::runtime::shutdown::Shutdown;
 use crate::storage::Storage;
 
 pub use cluster::{Identity, ListenersView, SettingView};
-pub use listener::Listener;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ pub async fn serve(listener: Listener, options: Options, state: State, shutdown:
     let budget = body::Budget::new(options.memory);
     let app = App(Arc::new(Inner { state, budget, shutdown: shutdown.clone() }));
     let gate = gate::Gate::new(router::router(app), options.allowed_hosts);
-    listener.run(Arc::new(gate), options.max_connections, options.drain, shutdown).await;
+    listener::run(listener, Arc::new(gate), options.max_connections, options.drain, shutdown).await;
 }
 
 /// Shared by all handlers; cheap to clone.

@@ -31,11 +31,11 @@ use std::time::Duration;
 
 use crate::broker::Broker;
 use crate::model::limits::{KAFKA_CONNECTIONS_DEFAULT, MIB};
+use crate::runtime::listener::Listener;
 use crate::runtime::shutdown::Shutdown;
 
 pub use door::NODE_ID;
 pub use export::render_metrics;
-pub use listener::Listener;
 
 /// How to serve.
 #[derive(Debug, Clone)]
@@ -102,5 +102,5 @@ pub struct State {
 pub async fn serve(listener: Listener, options: Options, state: State, shutdown: Shutdown) {
     let (connections_max, drain) = (options.max_connections, options.drain);
     let door = door::Door::new(options, state, shutdown.clone());
-    listener.run(door, connections_max, drain, shutdown).await;
+    listener::run(listener, door, connections_max, drain, shutdown).await;
 }

@@ -1,7 +1,8 @@
-//! Floor 0: time and tasks. The only code that asks for the time or starts a task or a thread.
+//! Floor 0: time, tasks and sockets. The only code that asks for the time or starts a task or a thread.
 
 pub mod backoff;
 pub mod build;
 pub mod clock;
+pub mod listener;
 pub mod shutdown;
 pub mod tasks;
