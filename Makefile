@@ -40,11 +40,12 @@ bench: ## the figures of docs/BENCHMARKS.md (release build: about 10 minutes mor
 	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$(CARGO_TARGET_DIR=$(TARGET_DIR) benches/rocksdb-lib-dir.sh)"; \
 	cargo bench --benches
 
-crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS), and the order of fsync and answers where strace is there
+crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP and 50 of Kafka's transactions; the order of fsync and answers where strace is there
 	@$(SETUP); cargo build --all-targets --features torn-commit; \
 	cp $(TARGET_DIR)/debug/millstream $(TARGET_DIR)/debug/millstream-torn; cargo build --all-targets; \
 	crash=$(TARGET_DIR)/debug/examples/crash; server=$(TARGET_DIR)/debug/millstream; \
 	$$crash --server $$server --rounds $${CRASH_ROUNDS:-50}; \
+	$$crash --server $$server --transactions --rounds $${CRASH_ROUNDS:-50}; \
 	$$crash --server $$server-torn --rounds $${CRASH_ROUNDS:-50} --expect-failure; \
 	if command -v strace >/dev/null; then \
 		$$crash --server $$server --sync fsync; $$crash --server $$server --sync os; \

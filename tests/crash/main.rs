@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! crash --server PATH [--rounds 50] [--seed N] [--expect-failure]      kill -9 rounds
+//! crash --server PATH --transactions [--rounds 50] [--seed N]          the same for transactions of Kafka clients
 //! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
 //! ```
 //! `--expect-failure` turns the verdict round: for a server that was built with its commit deliberately broken.
@@ -14,16 +15,19 @@
 )]
 
 mod check;
+mod crew;
+mod kafka;
 mod producer;
 mod server;
 mod sync_order;
+mod transactions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use producer::{Acked, Producers};
+use producer::Acked;
 use server::Server;
 
 /// Partitions of the input and of the output.
@@ -33,14 +37,14 @@ const PARTITIONS: u32 = 3;
 pub(crate) struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 }
@@ -50,6 +54,7 @@ struct Args {
     rounds: u32,
     seed: u64,
     expect_failure: bool,
+    transactions: bool,
     sync: Option<String>,
 }
 
@@ -60,6 +65,7 @@ fn args() -> Result<Args> {
         rounds: 50,
         seed: u64::from(seed) << 7 | 1,
         expect_failure: false,
+        transactions: false,
         sync: None,
     };
     let mut words = std::env::args().skip(1);
@@ -70,6 +76,7 @@ fn args() -> Result<Args> {
             "--rounds" => args.rounds = value()?.parse()?,
             "--seed" => args.seed = value()?.parse()?,
             "--sync" => args.sync = Some(value()?),
+            "--transactions" => args.transactions = true,
             "--expect-failure" => args.expect_failure = true,
             other => bail!("unknown argument {other}"),
         }
@@ -87,7 +94,12 @@ async fn main() -> Result<()> {
         return sync_order::run(&args.server, durability).await;
     }
     println!("{} rounds of kill -9, seed {}", args.rounds, args.seed);
-    match (rounds(&args).await, args.expect_failure) {
+    let outcome = if args.transactions {
+        transactions::rounds(&args.server, args.rounds, Random(args.seed)).await
+    } else {
+        rounds(&args).await
+    };
+    match (outcome, args.expect_failure) {
         (Ok(()), false) => Ok(()),
         (Err(found), true) => {
             println!("the check found the broken commit, as it should: {found:#}");
@@ -106,13 +118,13 @@ async fn rounds(args: &Args) -> Result<()> {
     let mut server = Server::start(&args.server, data.path()).await?;
     prepare(&server).await?;
     let acked = Arc::new(Acked::default());
-    let producers = Producers::start(server.url(), &acked, 4);
+    let producers = producer::start(server.url(), &acked, 4);
 
     let mut restarts = Vec::new();
     for round in 1..=args.rounds {
         tokio::time::sleep(Duration::from_millis(150 + random.below(900))).await;
         server.kill()?;
-        producers.hold().await;
+        producers.hold().await?;
         let started = std::time::Instant::now();
         server =
             Server::start(&args.server, data.path()).await.with_context(|| format!("restart {round}"))?;
@@ -120,7 +132,7 @@ async fn rounds(args: &Args) -> Result<()> {
         producers.go_on(server.url());
         // The producers first get the answers to what was in flight, so that every record has one fate.
         producers.settle().await?;
-        producers.hold().await;
+        producers.hold().await?;
         let found = check::all(&server, &acked).await.with_context(|| format!("after restart {round}"))?;
         if round % 10 == 0 || round == args.rounds {
             println!("round {round}: {found}");

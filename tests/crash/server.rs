@@ -11,6 +11,7 @@ use serde_json::Value;
 pub(crate) struct Server {
     child: Child,
     url: String,
+    kafka: String,
     pub(crate) http: reqwest::Client,
 }
 
@@ -34,10 +35,10 @@ impl Server {
         let started = Instant::now();
         loop {
             // HTTP stands in the first line, Kafka in the second.
-            if let Ok(addresses) = std::fs::read_to_string(&ready)
-                && let Some(address) = addresses.lines().next()
-            {
-                return Ok(Self { child, url: format!("http://{address}"), http: reqwest::Client::new() });
+            let addresses = std::fs::read_to_string(&ready).unwrap_or_default();
+            if let [address, kafka, ..] = addresses.lines().collect::<Vec<_>>()[..] {
+                let (url, kafka) = (format!("http://{address}"), kafka.to_owned());
+                return Ok(Self { child, url, kafka, http: reqwest::Client::new() });
             }
             if let Some(status) = child.try_wait()? {
                 let log = std::fs::read_to_string(data.with_extension("log")).unwrap_or_default();
@@ -53,6 +54,11 @@ impl Server {
 
     pub(crate) fn url(&self) -> String {
         self.url.clone()
+    }
+
+    /// `host:port` for Kafka clients.
+    pub(crate) fn kafka(&self) -> String {
+        self.kafka.clone()
     }
 
     /// SIGKILL: no handler, no flush, no farewell.
