@@ -9,7 +9,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench crash fuzz build interop
+.PHONY: help demo test lint guests bench crash fuzz build interop languages
 
 help: ## this list
 	@echo "Millstream. Targets:"
@@ -60,3 +60,7 @@ fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; needs cargo-fu
 interop: ## real Kafka clients and tools against the server (SUITE=matrix for one; docs/INTEROP.md)
 	@$(SETUP); cargo build --all-targets; \
 	tests/interop/run.py $(SUITE) --server $(TARGET_DIR)/debug/millstream $(INTEROP)
+
+languages: ## Rust, JavaScript and Python from an empty folder to a running transform; needs npm, python3 and their registries
+	@$(SETUP); cargo build --all-targets; \
+	tests/languages/run.py --server $(TARGET_DIR)/debug/millstream $(LANGUAGES)

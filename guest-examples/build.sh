@@ -12,8 +12,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 guests=(
     also-viewed count-by-key item-cf redact-json validate-json word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/trap
-    misbehaving/wrong-world template
+    misbehaving/wrong-world template template-processor
 )
+# They become users' projects.
+templates=(template template-processor)
 manifest=prebuilt/MANIFEST.json
 
 # The name of a guest's file, from its folder.
@@ -85,14 +87,18 @@ build() {
     RUSTFLAGS+=" --remap-path-prefix=$CARGO_TARGET_DIR=/target"
     export RUSTFLAGS
 
-    # The template is built as a user's project would be: copied out, with the SDK beside it and its name filled in.
-    cp -r template/. "$project"
-    cp -r sdk "$project/sdk"
-    cp Cargo.lock "$project"
-    sed -i 's/{{name}}/template/g; s/{{crate}}/template/g' "$project"/{Cargo.toml,README.md,deploy.yaml}
-
     cargo build --locked --release --target "$target"
-    (cd "$project" && cargo build --release --target "$target")
+
+    # A template is built as a user's project would be: copied out, with the SDK beside it and its name filled in.
+    local template
+    for template in "${templates[@]}"; do
+        rm -rf "${project:?}"/{*,.gitignore}
+        cp -r "$template/." "$project"
+        cp -r sdk "$project/sdk"
+        cp Cargo.lock "$project"
+        sed -i "s/{{name}}/$template/g; s/{{crate}}/${template//-/_}/g" "$project"/{Cargo.toml,README.md,deploy.yaml}
+        (cd "$project" && cargo build --release --target "$target")
+    done
 
     mkdir -p prebuilt
     rm -f prebuilt/*.wasm

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
-use super::{compile_module, consume, deploy, deployment, module, produce, serve, state, status, topic};
+use super::{compile_module, consume, deploy, deployment, dev, module, produce, serve, state, status, topic};
 use crate::model::duration::parse_duration;
 
 /// Event streams with the code that works on them.
@@ -71,8 +71,10 @@ pub(super) enum Command {
     Consume(consume::Consume),
     /// The last records and those that come: consume --from -10 --follow
     Tail(consume::Tail),
-    /// Modules: new, push, list, inspect, wit, delete
+    /// Modules: new, build, test, push, list, inspect, wit, delete
     Module(module::Module),
+    /// Run the module of a folder and swap it whenever a file is saved
+    Dev(dev::Dev),
     /// Apply deploy.yaml
     Deploy(deploy::Deploy),
     /// Deployments: list, describe, logs, pause, resume, restart, rewind, delete

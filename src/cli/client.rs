@@ -122,6 +122,12 @@ impl Client {
         self.base.as_str().trim_end_matches('/')
     }
 
+    /// Is it this machine's? Only there can a server be started.
+    pub(super) fn is_local(&self) -> bool {
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    }
+
     /// The answer, if it is a success; its body may still be on the way.
     pub(super) async fn send(&self, call: Call) -> Result<Response, Failure> {
         let response = self.send_any(call).await?;
@@ -218,5 +224,15 @@ mod tests {
         assert_eq!(new("https://x"), Err(2));
         assert_eq!(new("localhost:8080"), Err(2));
         assert_eq!(new("nonsense"), Err(2));
+    }
+
+    #[test]
+    fn a_server_can_be_started_only_on_this_machine() {
+        let is_local =
+            |url| Client::new(url, Duration::from_secs(1)).map(|c| c.is_local()).map_err(|f| f.code());
+        for url in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:8080"] {
+            assert_eq!(is_local(url), Ok(true), "{url}");
+        }
+        assert_eq!(is_local("http://10.0.0.1:8080"), Ok(false));
     }
 }

@@ -201,6 +201,18 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
             return Err(Failure::Usage("records are no YAML; use ndjson or a format string".into()));
         }
     };
+    read(session, args, &shape).await
+}
+
+/// Shows the records of a topic from now on, for people.
+pub(super) async fn show(session: &Session, topic: &str) -> Result<(), Failure> {
+    let (topic, partition, format) = (topic.to_owned(), None, Encoding::Json);
+    let args = Consume { from: Position::Latest, ..Tail { topic, last: 0, partition, format }.into() };
+    read(session, args, &Shape::Human).await
+}
+
+/// Pages until the end, or for ever.
+async fn read(session: &Session, args: Consume, shape: &Shape) -> Result<(), Failure> {
     let by_offset = |p: &Position| matches!(p, Position::Offset(_));
     if args.partition.is_none() && (by_offset(&args.from) || args.to.as_ref().is_some_and(by_offset)) {
         return Err(Failure::Usage("an offset belongs to a partition; say which with --partition".into()));
@@ -210,7 +222,7 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
     let mut pause = 0;
 
     loop {
-        let body = match session.client.bytes(reader.next_call(&shape)).await {
+        let body = match session.client.bytes(reader.next_call(shape)).await {
             Ok(body) => body,
             // A follower outlives restarts of the server.
             Err(failure) if reader.follows() && failure.code() == 6 && pause < 10 => {
@@ -226,7 +238,7 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
         let unreadable = |e| Failure::local("the server's answer is no page of records", e);
         let page = serde_json::from_slice(&body).map_err(unreadable)?;
         let mut out = Vec::new();
-        let goes_on = reader.take_page(&page, &shape, &mut out).map_err(unreadable)?;
+        let goes_on = reader.take_page(&page, shape, &mut out).map_err(unreadable)?;
         session.out.bytes(&out)?;
         if !goes_on {
             return Ok(());

@@ -68,7 +68,7 @@ fn read(path: &PathBuf) -> Result<String, Failure> {
 }
 
 /// Every document of the file; JSON is YAML too.
-fn parse(text: &str) -> Result<Vec<Value>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Value>, String> {
     let mut specs = Vec::new();
     for document in serde_norway::Deserializer::from_str(text) {
         let value = Value::deserialize(document).map_err(|e| e.to_string())?;
@@ -99,7 +99,7 @@ fn changes(name: &str, answer: &Value) -> String {
 }
 
 /// Polls until the deployment runs or is paused; a failed one is a failure with its error.
-async fn wait_until_running(session: &Session, name: &str) -> Result<Value, Failure> {
+pub(super) async fn wait_until_running(session: &Session, name: &str) -> Result<Value, Failure> {
     let started = monotonic();
     loop {
         let view = session.client.json(Call::get(&["v1", "deployments", name])).await?;

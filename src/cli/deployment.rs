@@ -153,7 +153,12 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
                 .query_some("limit", limit)
                 .query_if("follow", follow)
                 .header("accept", "application/x-ndjson");
-            logs(session, if follow { call.takes(FOR_EVER) } else { call }).await
+            let human = match session.out.format {
+                None => session.out.stdout_is_terminal,
+                Some(Format::Table) => true,
+                Some(_) => false,
+            };
+            logs(session, if follow { call.takes(FOR_EVER) } else { call }, human).await
         }
         Command::Pause { name } => {
             act(session, Call::post(&["v1", "deployments", &name, "pause"]), &name).await
@@ -223,13 +228,15 @@ fn rewind_target(text: &str, now_ms: i64) -> Result<Value, String> {
     })
 }
 
+/// Shows what a deployment's code logs from a time on, for people.
+pub(super) async fn follow_log(session: &Session, name: &str, since_ms: i64) -> Result<(), Failure> {
+    let call = Call::get(&["v1", "deployments", name, "logs"]).query("follow", "true");
+    let call = call.query("since", date(since_ms)).header("accept", "application/x-ndjson");
+    logs(session, call.takes(FOR_EVER), true).await
+}
+
 /// Shows log lines as they come.
-async fn logs(session: &Session, call: Call) -> Result<(), Failure> {
-    let human = match session.out.format {
-        None => session.out.stdout_is_terminal,
-        Some(Format::Table) => true,
-        Some(_) => false,
-    };
+async fn logs(session: &Session, call: Call, human: bool) -> Result<(), Failure> {
     let mut response = session.client.send(call).await?;
     let mut pending: Vec<u8> = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| session.client.failure(&e))? {

@@ -1,6 +1,6 @@
-//! Floor 8: the command line. Apart from `serve` and the hidden compiler child it is a thin client of the public HTTP
-//! interface: nothing is possible only from here. The only code that prints. Data goes to stdout, everything else to
-//! stderr.
+//! Floor 8: the command line. Apart from `serve`, the hidden compiler child and what works on a developer's own files
+//! (`module new`, `build`, `test`) it is a thin client of the public HTTP interface: nothing is possible only from here.
+//! The only code that prints. Data goes to stdout, everything else to stderr.
 #![expect(clippy::print_stderr, reason = "this is the module that talks to people")]
 
 mod args;
@@ -9,18 +9,23 @@ mod compile_module;
 mod consume;
 mod deploy;
 mod deployment;
+mod dev;
 mod failure;
+mod golden;
 mod hints;
 mod module;
 mod new_module;
 mod output;
 mod position;
 mod produce;
+mod project;
+mod rehearsal;
 mod serve;
 mod session;
 mod state;
 mod status;
 mod template;
+mod toolchain;
 mod topic;
 
 use std::io::IsTerminal as _;
@@ -73,6 +78,7 @@ fn dispatch(cli: Cli, vars: Vars) -> Result<ExitCode, Failure> {
             Command::Consume(args) => consume::run(&session, args).await,
             Command::Tail(args) => consume::run(&session, args.into()).await,
             Command::Module(args) => module::run(&session, args).await,
+            Command::Dev(args) => dev::run(&session, args).await,
             Command::Deploy(args) => deploy::run(&session, args).await,
             Command::Deployment(args) => deployment::run(&session, args).await,
             Command::State(args) => state::run(&session, args).await,

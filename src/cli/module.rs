@@ -1,4 +1,4 @@
-//! `millstream module`.
+//! `millstream module`: what is uploaded, and what becomes a module.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,12 +10,14 @@ use serde_json::Value;
 
 use super::client::Call;
 use super::failure::Failure;
-use super::new_module::{self, Kind, Language};
+use super::new_module::{self, Kind};
 use super::output::{Column, at, human_bytes, render_fields, size};
+use super::project::{Language, Project};
 use super::session::Session;
+use super::{rehearsal, toolchain};
 use crate::model::limits::{COMPILE_TIME_MAX, MODULE_BYTES_MAX};
 
-/// Modules: new, push, list, inspect, wit, delete
+/// Modules: new, build, test, push, list, inspect, wit, delete
 #[derive(Args)]
 pub(super) struct Module {
     #[command(subcommand)]
@@ -24,21 +26,28 @@ pub(super) struct Module {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Start a module of your own: a folder with a working transform
+    /// Start a module of your own: a folder that works as it is
     New {
         /// Name of the module and of the folder
         name: String,
         #[arg(long, value_enum, default_value_t = Language::Rust)]
         lang: Language,
-        #[arg(long, value_enum, default_value_t = Kind::Inline)]
+        #[arg(long, value_enum, default_value_t = Kind::Transform)]
         kind: Kind,
     },
-    /// Upload a component
+    /// Build the project in a folder
+    Build {
+        /// Folder with Cargo.toml, package.json or pyproject.toml
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+    },
+    Test(rehearsal::Test),
+    /// Upload a component, or build a project and upload that
     Push {
-        /// Name on the server
-        name: String,
-        /// A .wasm file [default: the one that cargo built in this folder]
-        file: Option<PathBuf>,
+        /// Name on the server [default: the project's]
+        name: Option<String>,
+        /// A .wasm file or the folder of a project [default: this folder]
+        path: Option<PathBuf>,
         /// Such as 1.2.0 [default: the next patch]
         #[arg(long, value_name = "VERSION")]
         version: Option<String>,
@@ -53,10 +62,10 @@ enum Command {
         /// NAME or NAME@VERSION; a version is latest, 1.2.0 or sha256:…
         module: String,
     },
-    /// The WIT of a version
+    /// The WIT of a version; without one, the WIT that modules are written against
     Wit {
         /// NAME or NAME@VERSION
-        module: String,
+        module: Option<String>,
     },
     /// Delete a module or one version of it
     Delete {
@@ -82,7 +91,12 @@ fn short(digest: &str) -> String {
 pub(super) async fn run(session: &Session, args: Module) -> Result<(), Failure> {
     match args.command {
         Command::New { name, lang, kind } => new_module::create(session, &name, lang, kind),
-        Command::Push { name, file, version, dry_run } => push(session, &name, file, version, dry_run).await,
+        Command::Build { folder } => toolchain::run(session, &folder).await,
+        Command::Test(args) => rehearsal::run(session, args).await,
+        Command::Push { name, path, version, dry_run } => {
+            let (name, file) = what_to_push(session, name, path).await?;
+            push(session, &name, &file, version, dry_run).await
+        }
         Command::List => {
             let modules = session.client.items(|| Call::get(&["v1", "modules"]), None).await?;
             session.out.list(&modules, &COLUMNS)
@@ -93,7 +107,8 @@ pub(super) async fn run(session: &Session, args: Module) -> Result<(), Failure> 
             let version = session.client.json(call).await?;
             session.out.one(&version, inspect)
         }
-        Command::Wit { module } => {
+        Command::Wit { module: None } => session.out.text(crate::wasm::WIT),
+        Command::Wit { module: Some(module) } => {
             let (name, version) = split(&module);
             let call = Call::get(&["v1", "modules", name, "versions", version, "wit"]);
             let wit = session.client.bytes(call).await?;
@@ -117,35 +132,40 @@ fn split(module: &str) -> (&str, &str) {
     module.split_once('@').unwrap_or((module, "latest"))
 }
 
+/// The name on the server and the file. `push shout`, `push .`, `push shout.wasm` and `push shout shout.wasm` all say
+/// enough.
+async fn what_to_push(
+    session: &Session,
+    name: Option<String>,
+    path: Option<PathBuf>,
+) -> Result<(String, PathBuf), Failure> {
+    let (name, path) = match (name, path) {
+        (Some(only), None) if is_path(&only) => (None, PathBuf::from(only)),
+        (name, path) => (name, path.unwrap_or_else(|| ".".into())),
+    };
+    if !path.is_dir() {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok((name.unwrap_or(stem), path));
+    }
+    let project = Project::open(&path)?;
+    let built = toolchain::build(session, &project).await?;
+    session.out.hint(built.line());
+    Ok((name.unwrap_or(project.name), built.file))
+}
+
+/// A path rather than a name: `.` and `/` stand in no project's name, and a module's file ends in `.wasm`.
+fn is_path(text: &str) -> bool {
+    text.starts_with('.') || text.contains('/') || text.ends_with(".wasm")
+}
+
 async fn push(
     session: &Session,
     name: &str,
-    file: Option<PathBuf>,
+    path: &Path,
     version: Option<String>,
     dry_run: bool,
 ) -> Result<(), Failure> {
-    let path = match file {
-        Some(path) => path,
-        None => built_in(&session.cargo_target)?,
-    };
-    let bytes =
-        std::fs::read(&path).map_err(|e| Failure::local(&format!("cannot read {}", path.display()), e))?;
-    if bytes.len() > MODULE_BYTES_MAX {
-        let found = human_bytes(bytes.len() as u64);
-        return Err(Failure::Refused(format!("{} has {found}, a module at most 64 MiB", path.display())));
-    }
-
-    let call = if dry_run {
-        Call::post(&["v1", "modules", name, "validate"])
-    } else {
-        Call::put(&["v1", "modules", name]).query_some("version", version)
-    };
-    let call = call.body("application/wasm", Bytes::from(bytes)).takes(COMPILE_TIME_MAX);
-    let spinner = spinner(session, if dry_run { "checking" } else { "uploading and compiling" });
-    let answer = session.client.json(call).await;
-    spinner.finish_and_clear();
-    let answer = answer?;
-
+    let answer = upload(session, name, path, version, dry_run).await?;
     let kind = at(&answer, "/kind");
     let line = if dry_run {
         format!("{} is a valid {kind} component", path.display())
@@ -159,22 +179,30 @@ async fn push(
     session.out.done(&answer, &line)
 }
 
-/// The one component that cargo has built for the guest target below its target directory.
-fn built_in(target: &Path) -> Result<PathBuf, Failure> {
-    let folder = target.join("wasm32-unknown-unknown/release");
-    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|e| e.path());
-    let mut found: Vec<_> = entries.filter(|p| p.extension().is_some_and(|e| e == "wasm")).collect();
-    found.sort();
-    match (found.pop(), found.is_empty()) {
-        (Some(path), true) => Ok(path),
-        (None, _) => Err(Failure::Usage(format!(
-            "nothing is built in {}; run `cargo build --release --target wasm32-unknown-unknown`, or name a .wasm file",
-            folder.display()
-        ))),
-        (Some(_), false) => {
-            Err(Failure::Usage(format!("several components in {}; name one", folder.display())))
-        }
+/// Uploads a file, and waits until it is compiled.
+pub(super) async fn upload(
+    session: &Session,
+    name: &str,
+    path: &Path,
+    version: Option<String>,
+    dry_run: bool,
+) -> Result<Value, Failure> {
+    let bytes =
+        std::fs::read(path).map_err(|e| Failure::local(&format!("cannot read {}", path.display()), e))?;
+    if bytes.len() > MODULE_BYTES_MAX {
+        let found = human_bytes(bytes.len() as u64);
+        return Err(Failure::Refused(format!("{} has {found}, a module at most 64 MiB", path.display())));
     }
+    let call = if dry_run {
+        Call::post(&["v1", "modules", name, "validate"])
+    } else {
+        Call::put(&["v1", "modules", name]).query_some("version", version)
+    };
+    let call = call.body("application/wasm", Bytes::from(bytes)).takes(COMPILE_TIME_MAX);
+    let spinner = spinner(session, if dry_run { "checking" } else { "uploading and compiling" });
+    let answer = session.client.json(call).await;
+    spinner.finish_and_clear();
+    answer
 }
 
 fn spinner(session: &Session, what: &'static str) -> ProgressBar {
@@ -217,5 +245,12 @@ mod tests {
     fn a_module_without_a_version_means_the_newest() {
         assert_eq!(split("m@1.2.0"), ("m", "1.2.0"));
         assert_eq!(split("m"), ("m", "latest"));
+    }
+
+    #[test]
+    fn what_stands_alone_is_a_path_or_a_name() {
+        let paths = [".", "./shout", "../shout", "a/b", "shout.wasm"];
+        assert!(paths.into_iter().all(is_path));
+        assert!(!is_path("shout"));
     }
 }

@@ -1,4 +1,4 @@
-//! `millstream module new`: the template and the SDK, embedded in the binary, become a folder that builds by itself.
+//! `millstream module new`: templates and SDKs, embedded in the binary, become a folder that builds by itself.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,20 +7,30 @@ use std::path::Path;
 use clap::ValueEnum;
 
 use super::failure::Failure;
+use super::project::Language;
 use super::session::Session;
 use crate::model::ModuleName;
 
-/// What the module is written in.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Language {
-    Rust,
+/// What the module is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Judges and rewrites records; inline, before they are stored
+    #[value(alias = "inline")]
+    Transform,
+    /// Keeps state, topic to topic
+    Processor,
 }
 
-/// What the module is.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
-    /// Judges and rewrites records before they are stored
-    Inline,
+/// Path in the new folder, path below `guest-examples/`, text.
+type File = (&'static str, &'static str, &'static str);
+
+/// What `module new` can begin with.
+struct Template {
+    language: Language,
+    kind: Kind,
+    /// where its author begins to write
+    code: &'static str,
+    files: &'static [&'static [File]],
 }
 
 macro_rules! embedded {
@@ -29,13 +39,7 @@ macro_rules! embedded {
     };
 }
 
-/// Path in the new folder, path below `guest-examples/`, text.
-const FILES: &[(&str, &str, &str)] = embedded! {
-    ".gitignore" => "template/.gitignore",
-    "Cargo.toml" => "template/Cargo.toml",
-    "README.md" => "template/README.md",
-    "deploy.yaml" => "template/deploy.yaml",
-    "src/lib.rs" => "template/src/lib.rs",
+const RUST_SDK: &[File] = embedded! {
     "sdk/Cargo.toml" => "sdk/Cargo.toml",
     "sdk/src/bindings.rs" => "sdk/src/bindings.rs",
     "sdk/src/config.rs" => "sdk/src/config.rs",
@@ -50,20 +54,105 @@ const FILES: &[(&str, &str, &str)] = embedded! {
     "sdk/wit/millstream.wit" => "sdk/wit/millstream.wit",
 };
 
+const WIT: &[File] = embedded! { "wit/millstream.wit" => "sdk/wit/millstream.wit", };
+
+const RUST_TRANSFORM: &[File] = embedded! {
+    ".gitignore" => "template/.gitignore",
+    "Cargo.toml" => "template/Cargo.toml",
+    "README.md" => "template/README.md",
+    "deploy.yaml" => "template/deploy.yaml",
+    "src/lib.rs" => "template/src/lib.rs",
+    "tests/upper.in.ndjson" => "template/tests/upper.in.ndjson",
+    "tests/upper.out.ndjson" => "template/tests/upper.out.ndjson",
+};
+
+const RUST_PROCESSOR: &[File] = embedded! {
+    ".gitignore" => "template-processor/.gitignore",
+    "Cargo.toml" => "template-processor/Cargo.toml",
+    "README.md" => "template-processor/README.md",
+    "deploy.yaml" => "template-processor/deploy.yaml",
+    "src/lib.rs" => "template-processor/src/lib.rs",
+    "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
+    "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+const JS_TRANSFORM: &[File] = embedded! {
+    ".gitignore" => "template-js/.gitignore",
+    "README.md" => "template-js/README.md",
+    "deploy.yaml" => "template-js/deploy.yaml",
+    "package.json" => "template-js/package.json",
+    "sdk/millstream.js" => "template-js/sdk/millstream.js",
+    "src/index.js" => "template-js/src/index.js",
+    "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
+    "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+};
+
+const PYTHON_TRANSFORM: &[File] = embedded! {
+    ".gitignore" => "template-python/.gitignore",
+    "README.md" => "template-python/README.md",
+    "app.py" => "template-python/app.py",
+    "deploy.yaml" => "template-python/deploy.yaml",
+    "pyproject.toml" => "template-python/pyproject.toml",
+    "sdk/millstream.py" => "template-python/sdk/millstream.py",
+    "tests/upper.in.ndjson" => "template-python/tests/upper.in.ndjson",
+    "tests/upper.out.ndjson" => "template-python/tests/upper.out.ndjson",
+};
+
+const TEMPLATES: [Template; 4] = [
+    Template {
+        language: Language::Rust,
+        kind: Kind::Transform,
+        code: "src/lib.rs",
+        files: &[RUST_TRANSFORM, RUST_SDK],
+    },
+    Template {
+        language: Language::Rust,
+        kind: Kind::Processor,
+        code: "src/lib.rs",
+        files: &[RUST_PROCESSOR, RUST_SDK],
+    },
+    Template {
+        language: Language::Js,
+        kind: Kind::Transform,
+        code: "src/index.js",
+        files: &[JS_TRANSFORM, WIT],
+    },
+    Template {
+        language: Language::Python,
+        kind: Kind::Transform,
+        code: "app.py",
+        files: &[PYTHON_TRANSFORM, WIT],
+    },
+];
+
 /// Writes the folder `name`; an existing one is left alone.
-pub(super) fn create(session: &Session, name: &str, _: Language, _: Kind) -> Result<(), Failure> {
+pub(super) fn create(session: &Session, name: &str, language: Language, kind: Kind) -> Result<(), Failure> {
     check_name(name).map_err(Failure::Usage)?;
-    write_all(Path::new(name), name)?;
+    let template = TEMPLATES.iter().find(|t| t.language == language && t.kind == kind).ok_or_else(|| {
+        let there =
+            TEMPLATES.iter().map(|t| format!("--lang {} --kind {}", word(&t.language), word(&t.kind)));
+        Failure::Usage(format!(
+            "there is no template for a {} in {}; there is {}",
+            word(&kind),
+            word(&language),
+            there.collect::<Vec<_>>().join(", ")
+        ))
+    })?;
+    write_all(template, Path::new(name), name)?;
+    let (kind, code) = (word(&kind), template.code);
     session.out.hint(format!(
-        "{name}/ is a working transform; its code is in {name}/src/lib.rs. Next:\n  \
+        "{name}/ is a working {kind}; its code is in {name}/{code}. Next:\n  \
          cd {name}\n  \
-         cargo build --release --target wasm32-unknown-unknown\n  \
-         millstream topic create events\n  \
-         millstream module push {name}\n  \
-         millstream deploy\n\
-         (once: rustup target add wasm32-unknown-unknown)"
+         millstream dev\n\
+         which starts a server, deploys the {kind} and swaps it whenever a file is saved. `millstream module test` runs \
+         tests/."
     ));
     Ok(())
+}
+
+/// As it is written on the command line.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// A name that is good for the server and for cargo.
@@ -76,13 +165,13 @@ fn check_name(name: &str) -> Result<(), String> {
     Err(format!("`{name}`: a crate's name begins with a letter and has letters, digits, `-` and `_`"))
 }
 
-fn write_all(folder: &Path, name: &str) -> Result<(), Failure> {
+fn write_all(template: &Template, folder: &Path, name: &str) -> Result<(), Failure> {
     let failed =
         |path: &Path, e: std::io::Error| Failure::local(&format!("cannot write {}", path.display()), e);
     if folder.exists() {
         return Err(Failure::Usage(format!("{} is there already; choose another name", folder.display())));
     }
-    for (path, _, text) in FILES {
+    for (path, _, text) in template.files.iter().copied().flatten() {
         let path = folder.join(path);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
@@ -104,6 +193,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::cli::project::Project;
 
     /// Every file below a folder of `guest-examples/`, without what is built and the SDK's own integration tests.
     fn files_below(folder: &Path, found: &mut BTreeSet<String>) {
@@ -111,8 +201,12 @@ mod tests {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let name = folder.join(entry.unwrap().file_name());
             let text = name.to_string_lossy().into_owned();
-            if ["sdk/tests", "sdk/target", "template/target"].contains(&&*text)
+            let built = ["target", "node_modules", "build", ".venv", "wit", "__pycache__"];
+            let is_built = built.iter().any(|b| name.ends_with(b)) && !name.starts_with("sdk/wit");
+            if text == "sdk/tests"
+                || is_built
                 || text.ends_with("Cargo.lock")
+                || text.ends_with("package-lock.json")
             {
                 continue;
             }
@@ -124,27 +218,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_file_of_the_template_and_of_the_sdk_is_embedded() {
-        let mut there = BTreeSet::new();
-        files_below(Path::new("template"), &mut there);
-        files_below(Path::new("sdk"), &mut there);
-        let embedded: BTreeSet<_> = FILES.iter().map(|f| f.1.to_owned()).collect();
-        assert_eq!(embedded, there, "complete FILES in {}", file!());
+    fn files(template: &Template) -> impl Iterator<Item = &File> {
+        template.files.iter().copied().flatten()
     }
 
     #[test]
-    fn a_new_module_has_its_name_everywhere() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("my-filter");
-        write_all(&folder, "my-filter").map_err(|f| f.report(false)).unwrap();
-        let text = |path: &str| std::fs::read_to_string(folder.join(path)).unwrap();
-        assert!(text("Cargo.toml").contains("name = \"my-filter\""));
-        assert!(text("Cargo.toml").contains("path = \"sdk\""));
-        assert!(text("README.md").contains("/my_filter.wasm"));
-        let placeholders = FILES.iter().filter(|f| text(f.0).contains("{{")).map(|f| f.0).collect::<Vec<_>>();
-        assert_eq!(placeholders, [] as [&str; 0]);
-        assert!(write_all(&folder, "my-filter").is_err(), "an existing folder is left alone");
+    fn every_file_of_the_templates_and_of_the_sdk_is_embedded() {
+        let mut there = BTreeSet::new();
+        for folder in ["template", "template-processor", "template-js", "template-python", "sdk"] {
+            files_below(Path::new(folder), &mut there);
+        }
+        let embedded: BTreeSet<_> = TEMPLATES.iter().flat_map(files).map(|f| f.1.to_owned()).collect();
+        assert_eq!(embedded, there, "complete the lists in {}", file!());
+    }
+
+    #[test]
+    fn a_new_module_has_its_name_everywhere_and_is_a_project() {
+        for template in &TEMPLATES {
+            let parent = tempfile::tempdir().unwrap();
+            let folder = parent.path().join("my-filter");
+            write_all(template, &folder, "my-filter").map_err(|f| f.report(false)).unwrap();
+            let text = |path: &str| std::fs::read_to_string(folder.join(path)).unwrap();
+            let placeholders = files(template).filter(|f| text(f.0).contains("{{")).map(|f| f.0);
+            assert_eq!(placeholders.collect::<Vec<_>>(), [] as [&str; 0]);
+
+            let project = Project::open(&folder).unwrap();
+            assert_eq!((project.name.as_str(), project.language), ("my-filter", template.language));
+            assert!(folder.join(template.code).is_file());
+            assert!(text("deploy.yaml").contains("module: my-filter"));
+            assert!(write_all(template, &folder, "my-filter").is_err(), "an existing folder is left alone");
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub(super) struct Session {
     pub(super) out: Output,
     pub(super) timeout: Duration,
     pub(super) verbose: bool,
-    /// where cargo builds what is started in the working directory
-    pub(super) cargo_target: PathBuf,
+    /// for what can be made again
+    pub(super) cache: PathBuf,
     yes: bool,
 }
 
@@ -32,7 +32,7 @@ impl Session {
             out: Output::new(global.output.clone(), global.quiet),
             timeout: global.timeout,
             verbose: global.verbose > 0,
-            cargo_target: vars.value(env::CARGO_TARGET_DIR).unwrap_or("target").into(),
+            cache: cache(vars),
             yes: global.yes,
         })
     }
@@ -55,6 +55,13 @@ impl Session {
     }
 }
 
+/// The user's cache directory; without one, a folder of the system's that only this user can have made.
+fn cache(vars: &Vars) -> PathBuf {
+    let home = || vars.value(env::HOME).map(|home| PathBuf::from(home).join(".cache"));
+    let cache = vars.value(env::XDG_CACHE_HOME).map(PathBuf::from).or_else(home);
+    cache.unwrap_or_else(std::env::temp_dir).join("millstream")
+}
+
 /// `None`: the terminal decides.
 pub(super) fn color(choice: Color, vars: &Vars) -> Option<bool> {
     match choice {
@@ -67,6 +74,13 @@ pub(super) fn color(choice: Color, vars: &Vars) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cache_lies_where_the_user_says() {
+        let vars = Vars::of([("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]);
+        assert_eq!(cache(&vars), PathBuf::from("/c/millstream"));
+        assert_eq!(cache(&Vars::of([("HOME", "/h")])), PathBuf::from("/h/.cache/millstream"));
+    }
 
     #[test]
     fn no_color_is_respected_unless_colour_is_asked_for() {

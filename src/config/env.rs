@@ -9,8 +9,10 @@ pub const PREFIX: &str = "MILLSTREAM_";
 pub const CONFIG: &str = "MILLSTREAM_CONFIG";
 /// Address of the server for the client commands, like `--url`.
 pub const URL: &str = "MILLSTREAM_URL";
-/// Where cargo builds, for `module push` without a file.
-pub const CARGO_TARGET_DIR: &str = "CARGO_TARGET_DIR";
+/// Where programs keep what they can make again (the XDG base directory specification).
+pub const XDG_CACHE_HOME: &str = "XDG_CACHE_HOME";
+/// The user's folder; its `.cache` stands in for [`XDG_CACHE_HOME`].
+pub const HOME: &str = "HOME";
 /// Any value: no colours (<https://no-color.org>).
 pub const NO_COLOR: &str = "NO_COLOR";
 

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 /// A valid JSON text without the space between its tokens; the same text when there is none.
-pub(super) fn compact(json: &str) -> Cow<'_, str> {
+pub(crate) fn compact(json: &str) -> Cow<'_, str> {
     // In valid JSON nothing below U+0020 but white space occurs; one pass without a branch settles most values.
     let spaced = json.bytes().fold(false, |found, byte| found | (byte <= b' '));
     if !spaced {

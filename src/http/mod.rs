@@ -15,7 +15,7 @@ mod extract;
 mod gate;
 mod health;
 mod home;
-mod json_text;
+pub(crate) mod json_text;
 mod listener;
 mod logs;
 mod metrics;

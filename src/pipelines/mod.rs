@@ -2,6 +2,7 @@
 //! partition of their inputs, that commit position, state, outputs and dead letters in one storage commit.
 
 mod apply;
+pub mod dry_run;
 pub mod error;
 mod logs;
 mod metrics;

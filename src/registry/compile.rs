@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::error::UploadError;
-use crate::model::limits::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX};
+use crate::model::limits::{COMPILE_CPU_MAX, COMPILE_MEMORY_MAX, COMPILE_TIME_MAX};
 
 /// The hidden subcommand: `compile-module --component PATH --out PATH`.
 pub const SUBCOMMAND: &str = "compile-module";
@@ -34,8 +34,8 @@ const NICE: i32 = 10;
 pub fn limit_self() -> io::Result<()> {
     let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
     rustix::process::setrlimit(Resource::As, at_most(COMPILE_MEMORY_MAX))?;
-    // The compiler uses several threads; wall time is watched by the parent.
-    rustix::process::setrlimit(Resource::Cpu, at_most(2 * COMPILE_TIME_MAX.as_secs()))?;
+    // Of all of the compiler's threads together; wall time is watched by the parent.
+    rustix::process::setrlimit(Resource::Cpu, at_most(COMPILE_CPU_MAX.as_secs()))?;
     rustix::process::setrlimit(Resource::Core, at_most(0))?;
     rustix::process::nice(NICE)?;
     #[cfg(target_os = "linux")]

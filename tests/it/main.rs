@@ -7,5 +7,6 @@ mod http_records;
 mod http_resources;
 mod kafka;
 mod layout;
+mod modules;
 mod readme;
 mod support;

@@ -98,9 +98,9 @@ impl Invalid {
                  with the preview 1 adapter (wasm32-wasip2 does this by itself)"
                     .into()
             }
-            Self::Encode(_) => "build the bindings again from the WIT that `millstream wit` prints".into(),
+            Self::Encode(_) => "build the bindings again from the WIT that `millstream module wit` prints".into(),
             Self::NoKind { .. } => format!(
-                "export one of them: choose a world of {PACKAGE}@{PACKAGE_VERSION} (`millstream wit` prints it) when \
+                "export one of them: choose a world of {PACKAGE}@{PACKAGE_VERSION} (`millstream module wit` prints it) when \
                  the bindings are made"
             ),
             Self::Ambiguous => "upload two components, one for each".into(),
@@ -111,7 +111,7 @@ impl Invalid {
                 unknown.iter().map(|i| format!("{}: {}", i.name, i.hint)).collect::<Vec<_>>().join("; ")
             }
             Self::Function { .. } => {
-                format!("build with an unchanged copy of {PACKAGE}@{PACKAGE_VERSION}, which `millstream wit` prints")
+                format!("build with an unchanged copy of {PACKAGE}@{PACKAGE_VERSION}, which `millstream module wit` prints")
             }
         }
     }

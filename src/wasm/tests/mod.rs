@@ -113,6 +113,11 @@ fn load(bytes: &Bytes) -> Component {
     ENGINE.load(&out, inspected.kind).unwrap()
 }
 
+/// A guest of `guest-examples`.
+pub(crate) fn example(name: &str) -> Component {
+    load(&prebuilt::bytes(name))
+}
+
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
 

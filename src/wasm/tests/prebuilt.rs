@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn bytes(name: &str) -> Bytes {
+pub(super) fn bytes(name: &str) -> Bytes {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("guest-examples/prebuilt");
     std::fs::read(dir.join(name).with_extension("wasm")).unwrap().into()
 }

@@ -1,0 +1,11 @@
+// Refuses empty records, drops heartbeats, and puts the rest into upper case.
+
+import { drop, eachRecord, emit, keep, reject } from "../sdk/millstream.js";
+
+export const transform = eachRecord((record) => {
+  const text = record.text();
+  if (text === null) return keep; // a tombstone, or not text
+  if (text === "") return reject("the value is empty");
+  if (text === "heartbeat") return drop;
+  return emit({ value: text.toUpperCase() });
+});

@@ -1,0 +1,284 @@
+//! `millstream module test`: golden files through the engine that the server runs, without a server.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clap::Args;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::deploy;
+use super::failure::Failure;
+use super::golden::{self, Golden};
+use super::output::human_bytes;
+use super::project::Project;
+use super::session::Session;
+use super::toolchain;
+use crate::model::deployment::DeploymentSpec;
+use crate::model::module::{Digest, ModuleKind};
+use crate::pipelines::dry_run::{DryRun, Failed, Report, Sample};
+use crate::runtime::clock::{Clock, monotonic};
+use crate::storage::{self, Storage};
+use crate::wasm::{self, Component, Engine, Fault, LogLevel, LogSink, artifact};
+
+/// Compiled modules that are kept for the next run, the newest ones; Python's take 34 MB each.
+const COMPILED_MAX: usize = 8;
+/// Memory of the storage that lends a processor its state.
+const STATE_MEMORY: u64 = 64 << 20;
+
+/// Run golden files: tests/NAME.in.ndjson has to lead to tests/NAME.out.ndjson
+#[derive(Args)]
+#[command(
+    after_help = "A line of input is a record as `produce` takes it: key, value (JSON), value_text or value_base64, headers, \
+    timestamp,\nand topic, partition and offset where the code looks at them. A line of output is what would be stored, \
+    {\"reject\": …}, or\n{\"error\": …}. Parameters, routes and limits are those of deploy.yaml. Exit code 7: a test failed."
+)]
+pub(super) struct Test {
+    /// Folder of the project
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// Only tests whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Write what comes out as what is expected
+    #[arg(long)]
+    update: bool,
+    /// A component to test instead of building one
+    #[arg(long, value_name = "WASM")]
+    file: Option<PathBuf>,
+}
+
+/// Lines of the code under test, in its order.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl LogSink for Lines {
+    fn write(&self, level: LogLevel, text: String) {
+        self.0.lock().push(format!("{} {text}", level.as_str()));
+    }
+}
+
+/// How a test ended.
+enum Verdict {
+    Passed,
+    /// what came out was written as what is expected
+    Updated,
+    /// why, in lines
+    Failed(String),
+}
+
+pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
+    let folder = args.folder.strip_prefix(".").unwrap_or(&args.folder).join("tests");
+    let found =
+        golden::find(&folder).map_err(|e| Failure::local(&format!("cannot read {}", folder.display()), e))?;
+    let fits = |golden: &Golden| args.only.as_ref().is_none_or(|only| golden.name.contains(only));
+    let tests: Vec<_> = found.into_iter().filter(fits).collect();
+    if tests.is_empty() {
+        return Err(Failure::Usage(format!("no test: {} holds no such NAME.in.ndjson", folder.display())));
+    }
+
+    let project = Project::open(&args.folder)?;
+    let file = match args.file {
+        Some(file) => file,
+        None => toolchain::build(session, &project).await?.file,
+    };
+    let component = component(session, &file).await?;
+    let spec = spec(&project, component.kind())?;
+
+    let mut failed = 0;
+    for test in &tests {
+        let lines = Arc::new(Lines::default());
+        let (verdict, report) = one(session, &component, &spec, test, args.update, &lines).await?;
+        failed += usize::from(matches!(verdict, Verdict::Failed(_)));
+        show(session, test, &verdict, &report, &lines)?;
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::Refused(format!("{failed} of {} tests failed", tests.len()))),
+    }
+}
+
+/// Runs one test, in a storage of its own if the code keeps state.
+async fn one(
+    session: &Session,
+    component: &Component,
+    spec: &DeploymentSpec,
+    test: &Golden,
+    update: bool,
+    lines: &Arc<Lines>,
+) -> Result<(Verdict, Report), Failure> {
+    let read = |path: &Path| {
+        let text = std::fs::read_to_string(path);
+        text.map_err(|e| Failure::local(&format!("cannot read {}", path.display()), e))
+    };
+    let topics: Vec<_> = spec.input.topics.iter().map(ToString::to_string).collect();
+    let wrong = |why| Failure::Refused(format!("{}, {why}", test.input.display()));
+    let (numbers, samples): (Vec<_>, Vec<Sample>) =
+        golden::samples(&read(&test.input)?, &topics).map_err(wrong)?.into_iter().unzip();
+
+    let scratch = match component.kind() {
+        ModuleKind::Processor => Some(Scratch::make(&session.cache)?),
+        ModuleKind::Transform | ModuleKind::TransformPacked => None,
+    };
+    let storage = scratch.as_ref().map(|scratch| &scratch.storage);
+    let log: Arc<dyn LogSink> = lines.clone();
+    let report = match (DryRun { component, spec, log, storage }).run(&samples).await {
+        Ok(report) => report,
+        Err(failed) => return Ok((Verdict::Failed(trapped(test, &numbers, &failed)), Report::default())),
+    };
+
+    let found: Vec<_> = report.entries.iter().map(golden::line).collect();
+    if update {
+        let text: String = found.iter().map(|line| format!("{line}\n")).collect();
+        std::fs::write(&test.output, text)
+            .map_err(|e| Failure::local(&format!("cannot write {}", test.output.display()), e))?;
+        return Ok((Verdict::Updated, report));
+    }
+    if !test.output.exists() {
+        let why = format!("  {} is missing; --update writes it\n", test.output.display());
+        return Ok((Verdict::Failed(why), report));
+    }
+    let expected = golden::lines(&read(&test.output)?);
+    let verdict = match golden::diff(&expected, &found) {
+        None => Verdict::Passed,
+        Some(diff) => Verdict::Failed(format!("  {}: - expected, + found\n{diff}", test.output.display())),
+    };
+    Ok((verdict, report))
+}
+
+/// What ended a run: the record, the panic's message, the code's frames.
+fn trapped(test: &Golden, numbers: &[usize], failed: &Failed) -> String {
+    let place = match failed.sample.and_then(|sample| numbers.get(sample)) {
+        Some(number) => format!("{}, line {number}", test.input.display()),
+        None => test.input.display().to_string(),
+    };
+    let mut text = format!("  {place}: {}\n", failed.fault);
+    if let Fault::Trap { backtrace, .. } = &failed.fault {
+        text.extend(backtrace.iter().take(20).map(|frame| format!("    {frame}\n")));
+    }
+    text
+}
+
+fn show(
+    session: &Session,
+    test: &Golden,
+    verdict: &Verdict,
+    report: &Report,
+    lines: &Lines,
+) -> Result<(), Failure> {
+    let (word, why) = match verdict {
+        Verdict::Passed => ("passed", ""),
+        Verdict::Updated => ("updated", ""),
+        Verdict::Failed(why) => ("failed", why.as_str()),
+    };
+    if session.out.format.is_some() {
+        let cpu_us = u64::try_from(report.cpu.as_micros()).unwrap_or(u64::MAX);
+        let value = json!({ "test": test.name, "result": word, "why": why, "records_out": report.entries.len(),
+            "cpu_us": cpu_us, "memory_bytes": report.memory_bytes });
+        return session.out.one(&value, |_| format!("{word:8} {}\n{why}", test.name));
+    }
+    let (ms, memory) = (report.cpu.as_secs_f64() * 1e3, human_bytes(report.memory_bytes as u64));
+    let mut text = format!("{word:8} {}", test.name);
+    if why.is_empty() {
+        text.push_str(&format!("  ({} out, {ms:.1} ms CPU, {memory})", report.entries.len()));
+    }
+    text.push('\n');
+    text.push_str(why);
+    let lines = lines.0.lock();
+    if session.verbose || !why.is_empty() {
+        text.extend(lines.iter().map(|line| format!("    log {line}\n")));
+    }
+    session.out.text(&text)
+}
+
+/// The deployment of the project, or what fits its code where there is none.
+fn spec(project: &Project, kind: ModuleKind) -> Result<DeploymentSpec, Failure> {
+    let path = project.path("deploy.yaml");
+    let wrong = |why: String| Failure::Refused(format!("{}: {why}", path.display()));
+    let value: Value = if path.is_file() {
+        let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
+        let specs = deploy::parse(&text).map_err(wrong)?;
+        let own = specs.iter().find(|spec| spec["module"] == project.name.as_str());
+        own.or(specs.first()).cloned().unwrap_or_default()
+    } else {
+        let kind = if kind.is_transform() { "inline" } else { "processor" };
+        json!({ "name": project.name, "kind": kind, "module": project.name, "input": { "topics": ["in"] } })
+    };
+    serde_json::from_value(value).map_err(|e| wrong(e.to_string()))
+}
+
+/// Checks and compiles a module as the server does, or takes what an earlier run has compiled.
+async fn component(session: &Session, file: &Path) -> Result<Component, Failure> {
+    let bytes =
+        std::fs::read(file).map_err(|e| Failure::local(&format!("cannot read {}", file.display()), e))?;
+    let bytes = Bytes::from(bytes);
+    let refused = |e: wasm::Invalid| Failure::Refused(format!("{}: {e}\nhint: {}", file.display(), e.hint()));
+    let inspected = wasm::inspect(&bytes).map_err(refused)?;
+
+    let failed = |what: &str, e: &dyn std::fmt::Display| Failure::Local(format!("{what}: {e}"));
+    let engine = Engine::new().map_err(|e| failed("cannot set up WebAssembly", &e))?;
+    let folder = session.cache.join("compiled");
+    private(&folder)?;
+    let compiled = folder.join(artifact::file_name(&engine, &Digest::of(&bytes)));
+    if let Ok(component) = engine.load(&compiled, inspected.kind) {
+        return Ok(component);
+    }
+    let source = folder.join(format!("{}.component", std::process::id()));
+    std::fs::write(&source, &inspected.component).map_err(|e| failed("cannot write the component", &e))?;
+    let began = monotonic();
+    let done = artifact::compile_file(&source, &compiled);
+    let _ = std::fs::remove_file(&source);
+    done.map_err(|e| Failure::Refused(format!("{} cannot be compiled: {e}", file.display())))?;
+    session.out.hint(format!("compiled in {:.1} s", began.elapsed().as_secs_f64()));
+    sweep(&folder);
+    engine.load(&compiled, inspected.kind).map_err(|e| failed("cannot load the module", &e))
+}
+
+/// A folder that nobody else can write: what lies in it is run.
+fn private(folder: &Path) -> Result<(), Failure> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    let made = made.and_then(|()| std::fs::set_permissions(folder, Permissions::from_mode(0o700)));
+    made.map_err(|e| Failure::local(&format!("cannot make {}", folder.display()), e))
+}
+
+/// Drops all but the newest compiled modules.
+fn sweep(folder: &Path) {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> =
+        entries.filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path()))).collect();
+    files.sort();
+    for (_, path) in files.iter().rev().skip(COMPILED_MAX) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+/// A storage that goes when it is dropped.
+struct Scratch {
+    storage: Storage,
+    folder: PathBuf,
+}
+
+impl Scratch {
+    fn make(cache: &Path) -> Result<Self, Failure> {
+        let folder = cache.join(format!("state-{}", std::process::id()));
+        private(&folder)?;
+        let options = storage::Options {
+            dir: folder.clone(),
+            memory: STATE_MEMORY,
+            clock: Clock::system(),
+            reader_threads: 1,
+        };
+        let storage = Storage::open(options).map_err(|e| Failure::local("cannot open the state", e))?;
+        Ok(Self { storage, folder })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        self.storage.close();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
