@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 
 use super::Broker;
 use crate::model::limits::GROUP_CONFIGS_MAX;
-use crate::model::runtime_config::{self, ConfigScope};
-use crate::model::topic::{ConfigChange, ConfigError, KEYS};
+use crate::model::runtime_config::{self, ConfigScope, HEARTBEAT_INTERVAL, SESSION_TIMEOUT};
+use crate::model::topic::{ConfigChange, ConfigError, ConfigKey, KEYS};
 use crate::storage::tables::runtime_config::{self as table, Row};
 use crate::storage::{Commit, CommitError, ReadError, Storage};
 
@@ -31,6 +31,15 @@ pub enum RuntimeConfigError {
     /// The storage said no.
     #[error("settings could not be stored")]
     Storage(#[from] CommitError),
+}
+
+/// Signs of life of members of the consumer protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupPace {
+    /// how often they give one, ms
+    pub heartbeat_interval_ms: i32,
+    /// after how long without they are given up, ms
+    pub session_timeout_ms: i64,
 }
 
 /// What is set, by scope. A scope without settings is not in it.
@@ -107,6 +116,19 @@ impl Broker {
     /// What is set on a scope.
     pub fn runtime_config(&self, scope: &ConfigScope) -> Settings {
         self.0.runtime_config.get(scope)
+    }
+
+    /// The pace of a group, there or not.
+    pub fn group_pace(&self, group: &str) -> GroupPace {
+        let set = self.0.runtime_config.get(&ConfigScope::Group(group.to_owned()));
+        let ms = |key: &ConfigKey| {
+            let value = set.get(key.name).map_or(key.default, String::as_str);
+            value.parse().unwrap_or(i32::MAX)
+        };
+        GroupPace {
+            heartbeat_interval_ms: ms(&HEARTBEAT_INTERVAL),
+            session_timeout_ms: i64::from(ms(&SESSION_TIMEOUT)),
+        }
     }
 
     /// The groups that have settings of their own, in name order.

@@ -47,6 +47,46 @@ pub enum GroupError {
         /// the group's
         current: i32,
     },
+    /// The member speaks of a target that it is not at, as far as the group knows: it owns nothing, and has to join again.
+    #[error("the member is at epoch {current} and not at {asked}; it has to give up its partitions and to join again")]
+    FencedEpoch {
+        /// as asked
+        asked: i32,
+        /// the member's
+        current: i32,
+    },
+    /// The member has moved on, or will hear in its next heartbeat that it has to.
+    #[error("the member is at epoch {current} and not at {asked}")]
+    StaleEpoch {
+        /// as asked
+        asked: i32,
+        /// the member's
+        current: i32,
+    },
+    /// Not a number that a member can come with.
+    #[error("member epoch {asked} is not allowed")]
+    Epoch {
+        /// as asked
+        asked: i32,
+    },
+    /// A static member has to leave before another one takes its place.
+    #[error("instance `{instance_id}` is in use by a member that has not left")]
+    UnreleasedInstance {
+        /// as asked
+        instance_id: Arc<str>,
+    },
+    /// A subscription that cannot be understood.
+    #[error("the regular expression is not accepted: {why}")]
+    Pattern {
+        /// where it breaks
+        why: String,
+    },
+    /// The consumer protocol (KIP-848) does not mix with the classic one.
+    #[error("group `{group}` has members of the classic protocol; they have to leave before others join")]
+    NotConsumer {
+        /// as asked
+        group: GroupId,
+    },
     /// Members have to join again.
     #[error("the group is rebalancing")]
     Rebalancing,

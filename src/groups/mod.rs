@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use coordinator::{
-    CommitOffsets, Described, FetchOffsets, FetchedOffset, FetchedTopic, GroupKind, Groups, Listed,
+    CommitOffsets, Described, DescribedConsumers, FetchOffsets, FetchedOffset, FetchedTopic, GroupKind, Groups, Listed,
     NewOffset, Options, PendingOffsets,
 };
 pub use error::GroupError;

@@ -9,24 +9,44 @@
 //!                        | session timeout ms i64 | rebalance timeout ms i64
 //!                        | protocols u32, each: name text, metadata bytes
 //!                        | assignment bytes
-//!   kind 2: reserved for groups of the consumer protocol
+//!   kind 2, consumer: group epoch i32 | target epoch i32 | topics u32, each: id 16 bytes, partitions u32
+//!                    | members u32, each:
+//!                        id text | instance id text? | rack text? | client id text | client host text
+//!                        | session timeout ms i64 | rebalance timeout ms i64
+//!                        | topics u32, each: text | regular expression text? | assignor u8: 0 none, 1 uniform, 2 range
+//!                        | epoch i32 | epoch before i32 | progress u8: 1 stable, 2 unrevoked, 3 unreleased
+//!                        | owned partitions | to be revoked partitions | target partitions
 //! offset row       version u8 = 1 | offset i64 | leader epoch i32 | committed ms i64 | expires ms i64 | metadata: the rest
 //! pending offset   version u8 = 1 | producer epoch i16 | an offset row
 //!
+//! partitions       topics u32, each: id 16 bytes, partitions u32, each u32
 //! text, bytes      length u32 | so many bytes
 //! text?            0, or 1 and the text
 //! ```
 //! A leader epoch that was not given, and an offset that does not expire by itself, are −1.
 
+mod consumer;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::machine::consumer::Snapshot as ConsumerSnapshot;
 use super::machine::{MemberSnapshot, Protocol, Snapshot};
 use super::offsets::{Committed, Pending};
 
+pub(super) use consumer::encode_consumer;
+
 const VERSION: u8 = 1;
 const CLASSIC: u8 = 1;
+const CONSUMER: u8 = 2;
+
+/// A group as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GroupRow {
+    Classic(Snapshot),
+    Consumer(ConsumerSnapshot),
+}
 
 /// Why a row cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +59,8 @@ pub(super) enum RowError {
     Length,
     #[error("its text is not UTF-8")]
     Text,
+    #[error("byte {0} stands for nothing that is known")]
+    Byte(u8),
 }
 
 /// A group's row.
@@ -68,17 +90,22 @@ pub(super) fn encode_classic(snapshot: &Snapshot) -> Vec<u8> {
 }
 
 /// Reads a group's row.
-pub(super) fn decode_group(row: &[u8]) -> Result<Snapshot, RowError> {
+pub(super) fn decode_group(row: &[u8]) -> Result<GroupRow, RowError> {
     let mut reader = Reader::of(row)?;
-    match reader.u8()? {
-        CLASSIC => {}
+    let group = match reader.u8()? {
+        CLASSIC => GroupRow::Classic(decode_classic(&mut reader)?),
+        CONSUMER => GroupRow::Consumer(consumer::decode(&mut reader)?),
         kind => return Err(RowError::Kind(kind)),
-    }
+    };
+    reader.end()?;
+    Ok(group)
+}
+
+fn decode_classic(reader: &mut Reader<'_>) -> Result<Snapshot, RowError> {
     let generation = i32::from_be_bytes(reader.array()?);
     let (protocol_type, protocol, leader) = (reader.optional()?, reader.optional()?, reader.optional()?);
     let changed_ms = reader.i64()?;
     let members = reader.list(Reader::member)?;
-    reader.end()?;
     Ok(Snapshot { generation, protocol_type, protocol, leader, changed_ms, members })
 }
 
@@ -159,6 +186,14 @@ impl<'a> Reader<'a> {
         Ok(*array)
     }
 
+    fn i32(&mut self) -> Result<i32, RowError> {
+        Ok(i32::from_be_bytes(self.array()?))
+    }
+
+    fn u32(&mut self) -> Result<u32, RowError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
     fn u8(&mut self) -> Result<u8, RowError> {
         Ok(self.array::<1>()?[0])
     }
@@ -183,7 +218,7 @@ impl<'a> Reader<'a> {
     }
 
     fn list<T>(&mut self, item: fn(&mut Self) -> Result<T, RowError>) -> Result<Vec<T>, RowError> {
-        let count = u32::from_be_bytes(self.array()?);
+        let count = self.u32()?;
         (0..count).map(|_| item(self)).collect()
     }
 
@@ -278,7 +313,7 @@ mod tests {
             let mut long = row.clone();
             long.push(0);
             prop_assert_eq!(decode_group(&long), Err(RowError::Length));
-            prop_assert_eq!(decode_group(&row), Ok(group));
+            prop_assert_eq!(decode_group(&row), Ok(GroupRow::Classic(group)));
         }
 
         #[test]
@@ -296,7 +331,7 @@ mod tests {
     #[test]
     fn rows_of_other_versions_and_kinds_are_refused() {
         assert_eq!(decode_group(&[2, 1]), Err(RowError::Version(2)));
-        assert_eq!(decode_group(&[1, 2]), Err(RowError::Kind(2)));
+        assert_eq!(decode_group(&[1, 3]), Err(RowError::Kind(3)));
         assert_eq!(decode_offset(&[]), Err(RowError::Length));
         assert_eq!(decode_pending(&[9]), Err(RowError::Version(9)));
         let claimed = [&[1, 1][..], &[0; 7], &[0; 8], &[0xff; 4]].concat();

@@ -19,6 +19,7 @@ use crate::model::limits::{
     KAFKA_FETCH_BYTES_MAX, KAFKA_FETCH_SESSIONS_MAX, KAFKA_IDLE_MAX, KAFKA_REQUEST_BYTES_MAX,
     OFFSET_METADATA_MAX, PRODUCER_KEPT, TRANSACTION_TIMEOUT_MAX, TRANSACTIONAL_ID_KEPT,
 };
+use crate::model::runtime_config::{HEARTBEAT_INTERVAL, SESSION_TIMEOUT};
 use crate::model::topic::ConfigKind::{self, Boolean, Int, List, Long, String as Word};
 
 /// A setting that cannot be altered.
@@ -37,7 +38,7 @@ struct Fixed {
 type Knob = (&'static str, fn(&Door) -> bool);
 
 /// Settings that cannot be altered, in alphabetical order.
-const FIXED: [Fixed; 32] = [
+const FIXED: [Fixed; 41] = [
     Fixed {
         name: "advertised.listeners",
         kind: List,
@@ -69,7 +70,44 @@ const FIXED: [Fixed; 32] = [
     built("default.replication.factor", Int, |_, _| text(1), "One node holds one copy."),
     built("delete.topic.enable", Boolean, |_, _| text(true), "Topics can be deleted."),
     built("fetch.max.bytes", Int, |_, _| text(KAFKA_FETCH_BYTES_MAX), "The most that answers one fetch."),
-    built("group.coordinator.rebalance.protocols", List, |_, _| text("classic"), "Protocols of groups."),
+    built("group.consumer.assignors", List, |_, _| text("uniform,range"), "Ways to assign of the server."),
+    built(
+        "group.consumer.heartbeat.interval.ms",
+        Int,
+        |_, _| text(HEARTBEAT_INTERVAL.default),
+        "Heartbeats of groups that do not say.",
+    ),
+    built("group.consumer.max.heartbeat.interval.ms", Int, |_, _| text(15_000), "The most for a group."),
+    built("group.consumer.max.session.timeout.ms", Int, |_, _| text(60_000), "The most for a group."),
+    Fixed {
+        name: "group.consumer.max.size",
+        kind: Int,
+        value: |door, _| text(door.groups().options().rules.members_max),
+        knob: Some(("groups.max_size", |door| {
+            door.groups().options().rules.members_max != groups::Options::default().rules.members_max
+        })),
+        doc: "Members of one group of the consumer protocol.",
+    },
+    built(
+        "group.consumer.migration.policy",
+        Word,
+        |_, _| text("disabled"),
+        "A group moves between the protocols while it has no members.",
+    ),
+    built("group.consumer.min.heartbeat.interval.ms", Int, |_, _| text(5_000), "The least for a group."),
+    built("group.consumer.min.session.timeout.ms", Int, |_, _| text(45_000), "The least for a group."),
+    built(
+        "group.consumer.session.timeout.ms",
+        Int,
+        |_, _| text(SESSION_TIMEOUT.default),
+        "Session timeout of groups that do not say.",
+    ),
+    built(
+        "group.coordinator.rebalance.protocols",
+        List,
+        |_, _| text("classic,consumer"),
+        "Protocols of groups.",
+    ),
     Fixed {
         name: "group.initial.rebalance.delay.ms",
         kind: Int,

@@ -291,6 +291,13 @@ impl From<&GroupError> for ErrorCode {
             GroupError::MemberIdRequired { .. } => Self::MemberIdRequired,
             GroupError::FencedInstance { .. } => Self::FencedInstanceId,
             GroupError::IllegalGeneration { .. } => Self::IllegalGeneration,
+            GroupError::FencedEpoch { .. } => Self::FencedMemberEpoch,
+            GroupError::StaleEpoch { .. } => Self::StaleMemberEpoch,
+            GroupError::Epoch { .. } => Self::InvalidRequest,
+            GroupError::UnreleasedInstance { .. } => Self::UnreleasedInstanceId,
+            GroupError::Pattern { .. } => Self::InvalidRegularExpression,
+            // As in Kafka: there is no such group for members of the consumer protocol.
+            GroupError::NotConsumer { .. } => Self::GroupIdNotFound,
             GroupError::Rebalancing => Self::RebalanceInProgress,
             GroupError::SessionTimeout { .. } => Self::InvalidSessionTimeout,
             GroupError::Full { .. } => Self::GroupMaxSizeReached,

@@ -23,10 +23,13 @@ pub(super) struct Feature {
 }
 
 /// Every feature.
-pub(super) const FEATURES: &[Feature] =
+pub(super) const FEATURES: &[Feature] = &[
+    // The consumer group protocol (KIP-848).
+    Feature { name: "group.version", first: 0, last: 1, level: 1 },
     // 2: each end of a transaction bumps the epoch, and partitions join by being written to (KIP-890). A client that
     // does not know it goes on as before.
-    &[Feature { name: "transaction.version", first: 0, last: 2, level: 2 }];
+    Feature { name: "transaction.version", first: 0, last: 2, level: 2 },
+];
 
 #[cfg(test)]
 mod tests {

@@ -175,6 +175,12 @@ pub const GROUP_MEMBERS_MAX: usize = 2_000;
 pub const GROUP_MEMBERS_MOST: usize = 100_000;
 /// Metadata and assignments of one group, and the row that they are stored in (a guess; Kafka's is a message, 1 MiB).
 pub const GROUP_BYTES_MAX: usize = 16 * MIB;
+/// A regular expression by which a member subscribes (a guess: names of topics have 249 bytes at most).
+pub const GROUP_PATTERN_BYTES_MAX: usize = 4 * KIB;
+/// The same in its compiled form, and again as much to run it (a guess, a tenth of the library's default).
+pub const GROUP_PATTERN_COMPILED_MAX: usize = MIB;
+/// Different regular expressions of one group (a guess: the members of a group do the same work).
+pub const GROUP_PATTERNS_MAX: usize = 32;
 /// Members and committed offsets of all groups together, in memory (a guess: a million offsets take 150 MiB).
 pub const GROUPS_BYTES_MAX: usize = 256 * MIB;
 /// What a client may keep beside an offset, in UTF-16 units: Kafka's `offset.metadata.max.bytes`, counted as it does.

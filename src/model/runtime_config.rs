@@ -29,29 +29,32 @@ const BROKER_KEYS: [ConfigKey; 6] = [
     inert("sasl.login.refresh.min.period.seconds", "60", 0, "Time between two refreshes of a login."),
 ];
 
-/// Settings of groups, in alphabetical order. They are those of the consumer protocol (KIP-848).
-pub const GROUP_KEYS: [ConfigKey; 2] = [
-    ConfigKey {
-        name: "consumer.heartbeat.interval.ms",
-        kind: ConfigKind::Int,
-        default: "5000",
-        expected: "a number of milliseconds from 5000 to 15000",
-        doc: "How often members of a group with the consumer protocol send heartbeats.",
-        has_effect: false,
-        synonyms: &["group.consumer.heartbeat.interval.ms"],
-        check: |v| v.parse().is_ok_and(|n: u32| (5_000..=15_000).contains(&n)),
-    },
-    ConfigKey {
-        name: "consumer.session.timeout.ms",
-        kind: ConfigKind::Int,
-        default: "45000",
-        expected: "a number of milliseconds from 45000 to 60000",
-        doc: "After how long without heartbeat a member of a group with the consumer protocol is given up.",
-        has_effect: false,
-        synonyms: &["group.consumer.session.timeout.ms"],
-        check: |v| v.parse().is_ok_and(|n: u32| (45_000..=60_000).contains(&n)),
-    },
-];
+/// Settings of groups, in alphabetical order. They are those of the consumer protocol (KIP-848), with Kafka's bounds.
+pub const GROUP_KEYS: [ConfigKey; 2] = [HEARTBEAT_INTERVAL, SESSION_TIMEOUT];
+
+/// How often members give a sign of life.
+pub const HEARTBEAT_INTERVAL: ConfigKey = ConfigKey {
+    name: "consumer.heartbeat.interval.ms",
+    kind: ConfigKind::Int,
+    default: "5000",
+    expected: "a number of milliseconds from 5000 to 15000",
+    doc: "How often members of a group with the consumer protocol send heartbeats.",
+    has_effect: true,
+    synonyms: &["group.consumer.heartbeat.interval.ms"],
+    check: |v| v.parse().is_ok_and(|n: u32| (5_000..=15_000).contains(&n)),
+};
+
+/// After how long without a sign of life members are given up.
+pub const SESSION_TIMEOUT: ConfigKey = ConfigKey {
+    name: "consumer.session.timeout.ms",
+    kind: ConfigKind::Int,
+    default: "45000",
+    expected: "a number of milliseconds from 45000 to 60000",
+    doc: "After how long without heartbeat a member of a group with the consumer protocol is given up.",
+    has_effect: true,
+    synonyms: &["group.consumer.session.timeout.ms"],
+    check: |v| v.parse().is_ok_and(|n: u32| (45_000..=60_000).contains(&n)),
+};
 
 /// A number of threads or a time that nothing here asks for.
 const fn inert(name: &'static str, default: &'static str, least: u8, doc: &'static str) -> ConfigKey {

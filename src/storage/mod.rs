@@ -42,6 +42,7 @@ pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ struct Shared {
     queue: Arc<Queue<Request>>,
     jobs: Arc<Queue<reader::Job>>,
     table: RwLock<topics::Table>,
+    /// grows with every change of the table
+    revision: AtomicU64,
     /// held while a topic is created, changed or deleted
     changes: Mutex<()>,
     /// held while a block of producer ids is taken

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
@@ -140,6 +141,7 @@ fn start(
         queue: Arc::new(Queue::new(writer::QUEUE_UNITS)),
         jobs: Arc::new(Queue::new(reader::QUEUE_JOBS)),
         table: RwLock::new(table),
+        revision: AtomicU64::new(1),
         changes: Mutex::new(()),
         producer_ids: tokio::sync::Mutex::default(),
         disk: Disk::new(probe),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::model::TopicId;
 use crate::model::topic::Topic;
@@ -29,6 +30,12 @@ impl Storage {
     /// Every topic that is committed, in no order.
     pub fn topics(&self) -> Vec<Topic> {
         self.shared().table.read().values().map(|entry| entry.row.topic.clone()).collect()
+    }
+
+    /// Another number than before says that topics may have come, gone or changed since. At least 1. To be asked before
+    /// the topics are.
+    pub fn topics_revision(&self) -> u64 {
+        self.shared().revision.load(Ordering::Acquire)
     }
 
     /// Is this topic there? It is not from the moment on in which its deletion is stored.
@@ -116,6 +123,7 @@ fn create(shared: &Shared, topic: Topic) -> Result<Vec<Arc<Log>>, Error> {
         return Err(error.into());
     }
     shared.table.write().insert(row.topic.id, Entry { row, logs: logs.clone() });
+    shared.revision.fetch_add(1, Ordering::Release);
     Ok(logs)
 }
 
@@ -160,6 +168,7 @@ fn update(shared: &Shared, topic: Topic) -> Result<Vec<Arc<Log>>, Error> {
         shared.db.collect_blobs(&families::of_topic(row.topic.id), false);
     }
     shared.table.write().insert(row.topic.id, Entry { row, logs: logs.clone() });
+    shared.revision.fetch_add(1, Ordering::Release);
     Ok(logs)
 }
 
@@ -174,6 +183,7 @@ fn delete(shared: &Shared, id: TopicId) -> Result<(), Error> {
     shared.write_guard(&mut last, Some(id));
     shared.commit_now(commit)?;
     shared.table.write().remove(&id);
+    shared.revision.fetch_add(1, Ordering::Release);
     drop(last);
 
     drop_family(shared, &families::of_topic(id));

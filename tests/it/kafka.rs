@@ -4,6 +4,7 @@ mod admin;
 mod client;
 mod cluster;
 mod connections;
+mod consumers;
 mod fetching;
 mod groups;
 mod producing;

@@ -8,8 +8,10 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::Inner;
+use super::saving::Saving;
+use crate::groups::machine::consumer::Consumer;
 use crate::groups::machine::{
-    Action, Classic, Join, JoinRefused, Joined, Now, Rules, Snapshot, State, Synced, Ticket,
+    Action, Classic, Join, JoinRefused, Joined, Now, OffsetCommitter, Rules, Snapshot, State, Synced, Ticket,
 };
 use crate::groups::offsets::{Offsets, Unused};
 use crate::groups::{GroupError, GroupId};
@@ -20,14 +22,18 @@ pub(super) struct Entry {
     pub(super) group: Mutex<Group>,
 }
 
-/// What there is of a group. A new protocol of members is a variant of [`Machine`]; offsets are the same for all.
+/// What there is of a group. The members' protocol is a variant of [`Machine`]; offsets are the same for all.
 pub(super) struct Group {
     pub(super) machine: Machine,
     pub(super) offsets: Offsets,
     pub(super) waiters: HashMap<Ticket, Waiter>,
     tickets: Ticket,
-    /// what the machine wants stored, in its order
+    /// counts the protocols that it has followed: what was begun for one is not told to the next
+    pub(super) turn: u32,
+    /// what the classic machine wants stored, in its order
     pub(super) stores: VecDeque<Snapshot>,
+    /// what is stored of the other machine
+    pub(super) saving: Saving,
     /// it stands in the queue of those that have something to store
     pub(super) is_queued: bool,
     /// bytes that are counted for it
@@ -37,6 +43,7 @@ pub(super) struct Group {
 /// Who the members of a group are to each other. A group without members can become any.
 pub(super) enum Machine {
     Classic(Box<Classic>),
+    Consumer(Box<Consumer>),
 }
 
 /// Somebody who waits.
@@ -59,6 +66,7 @@ impl Machine {
     pub(super) fn classic(&mut self) -> Result<&mut Classic, GroupError> {
         match self {
             Self::Classic(classic) => Ok(classic),
+            Self::Consumer(_) => Err(GroupError::InconsistentProtocol),
         }
     }
 
@@ -66,6 +74,23 @@ impl Machine {
     pub(super) fn is_deserted(&self) -> bool {
         match self {
             Self::Classic(classic) => classic.is_deserted(),
+            Self::Consumer(consumer) => consumer.members().len() == 0,
+        }
+    }
+
+    /// Is it deleted, or about to be?
+    pub(super) fn is_dead(&self) -> bool {
+        match self {
+            Self::Classic(classic) => classic.state() == State::Dead,
+            Self::Consumer(consumer) => consumer.is_dead(),
+        }
+    }
+
+    /// How many members it has.
+    pub(super) fn members(&self) -> usize {
+        match self {
+            Self::Classic(classic) => classic.members(),
+            Self::Consumer(consumer) => consumer.members().len(),
         }
     }
 
@@ -78,6 +103,7 @@ impl Machine {
                 (Some(_), State::Stable) if classic.knows_topics() => Some(Unused::SinceCommit),
                 (Some(_), _) => None,
             },
+            Self::Consumer(_) => Some(Unused::SinceCommit),
         }
     }
 
@@ -85,30 +111,84 @@ impl Machine {
     pub(super) fn is_subscribed(&self, topic: &str) -> bool {
         match self {
             Self::Classic(classic) => classic.is_subscribed(topic),
+            Self::Consumer(consumer) => consumer.is_subscribed(topic),
+        }
+    }
+
+    /// May these offsets be committed? In a transaction the state of the group does not matter.
+    ///
+    /// # Errors
+    /// As the protocol has it.
+    pub(super) fn check_commit(&self, who: &OffsetCommitter, in_transaction: bool) -> Result<(), GroupError> {
+        match self {
+            Self::Classic(classic) => classic.check_commit(who, in_transaction),
+            Self::Consumer(consumer) => consumer.check_commit(who, in_transaction),
+        }
+    }
+
+    /// The same outside of transactions, and if so it may be a sign of life.
+    ///
+    /// # Errors
+    /// As the protocol has it.
+    pub(super) fn handle_commit(&mut self, who: &OffsetCommitter, now: Now) -> Result<(), GroupError> {
+        match self {
+            Self::Classic(classic) => classic.handle_commit(who, now),
+            Self::Consumer(consumer) => consumer.check_commit(who, false),
+        }
+    }
+
+    /// May the group be deleted? If so nobody can join any more.
+    ///
+    /// # Errors
+    /// `NotEmpty`, `Deleting`.
+    pub(super) fn handle_delete(&mut self, now: Now) -> Result<(), GroupError> {
+        match self {
+            Self::Classic(classic) => classic.handle_delete(now),
+            Self::Consumer(consumer) => consumer.handle_delete(),
+        }
+    }
+
+    /// The deletion could not be stored.
+    pub(super) fn handle_revive(&mut self) {
+        match self {
+            Self::Classic(classic) => classic.handle_revive(),
+            Self::Consumer(consumer) => consumer.handle_revive(),
+        }
+    }
+
+    /// All members go.
+    pub(super) fn handle_expel(&mut self, now: Now) {
+        match self {
+            Self::Classic(classic) => classic.handle_expel(now),
+            Self::Consumer(consumer) => consumer.handle_expel(),
         }
     }
 
     fn next_deadline(&self) -> Option<i64> {
         match self {
             Self::Classic(classic) => classic.next_deadline(),
+            Self::Consumer(consumer) => consumer.next_deadline(),
         }
     }
 
     fn handle_timeout(&mut self, now: Now) {
         match self {
             Self::Classic(classic) => classic.handle_timeout(now),
+            Self::Consumer(consumer) => consumer.handle_timeout(now),
         }
     }
 
     fn take_actions(&mut self) -> Vec<Action> {
         match self {
             Self::Classic(classic) => classic.take_actions(),
+            Self::Consumer(_) => Vec::new(),
         }
     }
 
     fn bytes(&self) -> usize {
         match self {
             Self::Classic(classic) => classic.bytes(),
+            Self::Consumer(consumer) => consumer.bytes(),
         }
     }
 }
@@ -129,9 +209,60 @@ impl Group {
             offsets: Offsets::default(),
             waiters: HashMap::new(),
             tickets: 0,
+            turn: 0,
             stores: VecDeque::new(),
+            saving: Saving::default(),
             is_queued: false,
             counted: 0,
+        }
+    }
+
+    /// The classic protocol's view, for somebody who joins: a group without members becomes one of that protocol.
+    ///
+    /// # Errors
+    /// `InconsistentProtocol`.
+    pub(super) fn classic_to_join(&mut self, rules: Rules, now: Now) -> Result<&mut Classic, GroupError> {
+        if matches!(self.machine, Machine::Consumer(_)) && self.is_free() {
+            self.follow(Machine::new(rules, now));
+        }
+        self.machine.classic()
+    }
+
+    /// The consumer protocol's view; for somebody who joins, a group without members becomes one of that protocol.
+    ///
+    /// # Errors
+    /// `NotConsumer`.
+    pub(super) fn consumer(
+        &mut self,
+        id: &GroupId,
+        joins: bool,
+        rules: Rules,
+    ) -> Result<&mut Consumer, GroupError> {
+        if joins && matches!(self.machine, Machine::Classic(_)) && self.is_free() {
+            self.follow(Machine::Consumer(Box::new(Consumer::new(rules))));
+        }
+        match &mut self.machine {
+            Machine::Consumer(consumer) => Ok(consumer),
+            Machine::Classic(_) => Err(GroupError::NotConsumer { group: id.clone() }),
+        }
+    }
+
+    fn is_free(&self) -> bool {
+        self.machine.is_deserted() && !self.machine.is_dead()
+    }
+
+    fn follow(&mut self, machine: Machine) {
+        self.machine = machine;
+        self.turn += 1;
+        self.stores.clear();
+        self.saving = Saving::default();
+    }
+
+    /// Has it changes that are to be stored and for which nobody has asked yet? Now somebody has.
+    fn ask_for_store(&mut self) -> bool {
+        match &self.machine {
+            Machine::Classic(_) => !self.stores.is_empty(),
+            Machine::Consumer(consumer) => self.saving.ask(consumer.changes()),
         }
     }
 
@@ -194,7 +325,7 @@ impl Inner {
         for action in group.machine.take_actions() {
             group.answer(action);
         }
-        if !group.stores.is_empty() && !group.is_queued {
+        if group.ask_for_store() && !group.is_queued {
             group.is_queued = true;
             self.stores.push(entry.clone());
         }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::Inner;
 use super::entry::{Entry, Group, Machine};
 use crate::groups::machine::Classic;
-use crate::groups::{GroupId, rows};
+use crate::groups::machine::consumer::Consumer;
+use crate::groups::rows::{self, GroupRow};
+use crate::groups::GroupId;
 use crate::model::{Partition, TopicName};
 use crate::storage::{Commit, ReadError, tables};
 
@@ -22,12 +24,18 @@ pub(super) struct Lost {
 impl Inner {
     /// Reads all rows. Blocking; nobody else uses the groups yet.
     pub(super) fn load(&self) -> Result<Lost, ReadError> {
-        let storage = &self.storage;
+        let (storage, rules, topics) = (&self.storage, self.options.rules, self.topics());
         for (id, row) in tables::group_rows::load_all(storage)? {
-            let snapshot = rows::decode_group(&row).map_err(|e| damaged("group", &id, &e))?;
-            let classic = Classic::restore(snapshot, self.options.rules, self.now());
+            let machine = match rows::decode_group(&row).map_err(|e| damaged("group", &id, &e))? {
+                GroupRow::Classic(snapshot) => {
+                    Machine::Classic(Box::new(Classic::restore(snapshot, rules, self.now())))
+                }
+                GroupRow::Consumer(snapshot) => {
+                    Machine::Consumer(Box::new(Consumer::restore(snapshot, rules, &topics, self.now())))
+                }
+            };
             let id = GroupId::new(id);
-            let entry = Entry::new(id.clone(), Group::of(Machine::Classic(Box::new(classic))));
+            let entry = Entry::new(id.clone(), Group::of(machine));
             self.groups.write().insert(id, Arc::new(entry));
         }
         let topics = storage.topics().into_iter().map(|topic| topic.name).collect();

@@ -37,7 +37,7 @@ impl Groups {
                 }
                 let fresh_id = fresh_member_id(&join);
                 let ticket = group.wait(Waiter::Join(sender));
-                match group.machine.classic() {
+                match group.classic_to_join(inner.options.rules, now) {
                     Ok(classic) => classic.handle_join(ticket, join, fresh_id, now),
                     Err(error) => {
                         group.waiters.remove(&ticket);
@@ -154,7 +154,7 @@ impl Groups {
         inner.check_writable(group)?;
         let entry = inner.find(group).ok_or_else(|| GroupError::NotFound { group: group.clone() })?;
         inner.happen(&entry, |group, now| {
-            group.machine.classic()?.handle_expel(now);
+            group.machine.handle_expel(now);
             Ok(())
         })
     }

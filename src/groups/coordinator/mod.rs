@@ -6,11 +6,13 @@
 //! holds the *gate* open until its commit has ended; what takes offsets away (deletions, retention) closes the gate first,
 //! so that it sees all that was committed, and nothing is committed beside it. Rows of groups are written by one task.
 
+mod consumers;
 mod entry;
 mod load;
 mod membership;
 mod offsets;
 mod removal;
+mod saving;
 mod shown;
 mod stores;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use tokio::task::JoinHandle;
 
 use self::entry::{Entry, Group};
+use super::machine::consumer::Topics;
 use super::machine::{Now, Rules};
 use super::read_only::ReadOnlyGroups;
 use super::{GroupError, GroupId};
@@ -36,7 +39,7 @@ use crate::runtime::tasks;
 use crate::storage::Storage;
 
 pub use offsets::{CommitOffsets, FetchOffsets, FetchedOffset, FetchedTopic, NewOffset};
-pub use shown::{Described, GroupKind, Listed};
+pub use shown::{Described, DescribedConsumers, GroupKind, Listed};
 pub use transactions::PendingOffsets;
 
 /// Settings of the groups.
@@ -82,6 +85,8 @@ struct Inner {
     /// producer → groups that its transaction is about to commit offsets of
     producers: Mutex<HashMap<i64, BTreeSet<GroupId>>>,
     read_only: OnceLock<Arc<dyn ReadOnlyGroups>>,
+    /// as they were when somebody asked last
+    topics: Mutex<Arc<Topics>>,
     is_closed: AtomicBool,
 }
 
@@ -126,6 +131,7 @@ impl Groups {
             stores: Arc::default(),
             producers: Mutex::default(),
             read_only: OnceLock::new(),
+            topics: Mutex::default(),
             is_closed: AtomicBool::new(false),
         });
         let lost = inner.load()?;
@@ -169,7 +175,9 @@ impl Owner {
         }
         // Whoever still waits hears that the groups are closed.
         for entry in self.inner.entries() {
-            entry.group.lock().waiters.clear();
+            let mut group = entry.group.lock();
+            group.waiters.clear();
+            group.saving.close();
         }
     }
 }

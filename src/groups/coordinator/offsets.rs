@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::entry::Machine;
 use super::{Groups, Inner};
 use crate::groups::machine::OffsetCommitter;
 use crate::groups::offsets::Committed;
@@ -116,7 +117,7 @@ impl Groups {
     ///
     /// # Errors
     /// For all: `NotFound` (a member of a group that is not there), `UnknownMember`, `FencedInstance`, `IllegalGeneration`,
-    /// `Rebalancing`, `ReadOnly`, `TooMany`, `OutOfRoom`, `Deleting`, `Storage`. For one: `UnknownTopic`, `MetadataTooLong`.
+    /// `StaleEpoch`, `Rebalancing`, `ReadOnly`, `TooMany`, `OutOfRoom`, `Deleting`, `Storage`. For one: `UnknownTopic`, `MetadataTooLong`.
     pub async fn commit_offsets(
         &self,
         request: CommitOffsets,
@@ -168,7 +169,7 @@ impl Groups {
     /// Reads committed offsets from memory. A group that is not there has none.
     ///
     /// # Errors
-    /// None so far for classic groups; members of the consumer protocol may be fenced.
+    /// None for classic groups. For members of the consumer protocol `UnknownMember`, `StaleEpoch`.
     pub fn fetch_offsets(&self, request: &FetchOffsets) -> Result<Vec<FetchedTopic>, GroupError> {
         let inner = self.inner();
         if let Some(shown) = self.shown_offsets(request) {
@@ -178,6 +179,9 @@ impl Groups {
             return Ok(pick(request, |_, _| Ok(None), Vec::new));
         };
         let group = entry.group.lock();
+        if let (Machine::Consumer(consumer), Some((member, epoch))) = (&group.machine, &request.member) {
+            consumer.check_epoch(member, None, *epoch)?;
+        }
         let offsets = &group.offsets;
         let find = |topic: &str, partition| {
             if request.require_stable && offsets.is_unstable(topic, partition) {
@@ -205,7 +209,7 @@ impl Groups {
             if force {
                 self.expel(&group)?;
             }
-            let members = entry.group.lock().machine.classic()?.members();
+            let members = entry.group.lock().machine.members();
             if members > 0 {
                 return Err(GroupError::NotEmpty { members });
             }
@@ -268,7 +272,7 @@ impl Inner {
         };
         let now = self.now();
         let mut group = entry.group.lock();
-        group.machine.classic()?.handle_commit(who, now)
+        group.machine.handle_commit(who, now)
     }
 
     /// Offsets are stored and in force now. Runs on the writer's thread, in its order.

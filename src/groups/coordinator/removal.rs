@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use super::entry::{Entry, Group};
+use super::entry::{Entry, Group, Machine};
 use super::load::Lost;
 use super::{Groups, Inner};
 use crate::groups::machine::State;
@@ -48,9 +48,7 @@ impl Dying<'_> {
 impl Drop for Dying<'_> {
     fn drop(&mut self) {
         for entry in self.entries.drain(..) {
-            if let Ok(classic) = entry.group.lock().machine.classic() {
-                classic.handle_revive();
-            }
+            entry.group.lock().machine.handle_revive();
         }
     }
 }
@@ -160,7 +158,7 @@ impl Inner {
         let entry = self.find(id).ok_or_else(|| GroupError::NotFound { group: id.clone() })?;
         let mut group = entry.group.lock();
         let now = self.now();
-        group.machine.classic()?.handle_delete(now)?;
+        group.machine.handle_delete(now)?;
         dying.kill(entry.clone(), &group, commit);
         Ok(())
     }
@@ -176,8 +174,8 @@ impl Inner {
         let mut gone = Vec::new();
         let mut results = Vec::with_capacity(partitions.len());
         {
-            let mut group = entry.group.lock();
-            check_reset(&mut group)?;
+            let group = entry.group.lock();
+            check_reset(&group)?;
             for (topic, partition) in partitions {
                 if group.machine.is_subscribed(topic.as_str()) {
                     results.push(Err(GroupError::Subscribed { topic }));
@@ -280,8 +278,7 @@ impl Inner {
         }
         let keeps_nothing = group.offsets.iter().count() == expired.len() && !group.offsets.has_pending();
         let is_deserted = group.machine.is_deserted();
-        if keeps_nothing && is_deserted && group.machine.classic().is_ok_and(|c| c.handle_delete(now).is_ok())
-        {
+        if keeps_nothing && is_deserted && group.machine.handle_delete(now).is_ok() {
             dying.kill(entry.clone(), &group, commit);
         }
         expired
@@ -299,7 +296,7 @@ impl Inner {
         }
         let after = group.offsets.producers();
         // A group that has been forgotten meanwhile is not counted again.
-        if !matches!(group.machine.classic().map(|c| c.state()), Ok(State::Dead)) {
+        if !group.machine.is_dead() {
             self.recount(&mut group);
         }
         drop(group);
@@ -318,11 +315,13 @@ fn delete_rows(id: &GroupId, group: &Group, topic: &str, partition: Partition, c
 }
 
 /// Offsets are deleted under consumers, whose topics are known, and under nobody else.
-fn check_reset(group: &mut Group) -> Result<(), GroupError> {
-    let classic = group.machine.classic()?;
+fn check_reset(group: &Group) -> Result<(), GroupError> {
+    if group.machine.is_dead() {
+        return Err(GroupError::Deleting);
+    }
+    let Machine::Classic(classic) = &group.machine else { return Ok(()) };
     let is_consumer = classic.protocol_type().is_some_and(|kind| &**kind == "consumer");
     match classic.state() {
-        State::Dead => Err(GroupError::Deleting),
         State::Empty => Ok(()),
         _ if is_consumer => Ok(()),
         _ => Err(GroupError::NotEmpty { members: classic.members() }),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Groups;
+use super::entry::Machine;
+use crate::groups::machine::consumer::{self, Assignor};
 use crate::groups::machine::{Description, State};
 use crate::groups::{GroupError, GroupId};
 
@@ -43,6 +45,17 @@ pub struct Described {
     pub deployment: Option<String>,
 }
 
+/// A group of the consumer protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedConsumers {
+    /// where it stands
+    pub state: consumer::State,
+    /// who assigns
+    pub assignor: Assignor,
+    /// epochs and members
+    pub group: consumer::Snapshot,
+}
+
 impl GroupKind {
     /// As Kafka's tools show it.
     pub fn name(self) -> &'static str {
@@ -59,14 +72,23 @@ impl Groups {
         let inner = self.inner();
         let mut listed = Vec::new();
         for entry in inner.entries() {
-            let mut group = entry.group.lock();
-            let Ok(classic) = group.machine.classic() else { continue };
+            let group = entry.group.lock();
+            let (kind, state, protocol_type) = match &group.machine {
+                Machine::Classic(classic) => {
+                    let protocol_type = classic.protocol_type().cloned().unwrap_or_else(|| Arc::from(""));
+                    (GroupKind::Classic, classic.state().name(), protocol_type)
+                }
+                Machine::Consumer(consumer) => {
+                    (GroupKind::Consumer, consumer.state().name(), Arc::from("consumer"))
+                }
+            };
+            let members = group.machine.members();
             listed.push(Listed {
                 id: entry.id.clone(),
-                kind: GroupKind::Classic,
-                state: classic.state().name(),
-                protocol_type: classic.protocol_type().cloned().unwrap_or_else(|| Arc::from("")),
-                members: classic.members(),
+                kind,
+                state,
+                protocol_type,
+                members,
                 deployment: None,
             });
         }
@@ -106,5 +128,22 @@ impl Groups {
         let mut group = entry.group.lock();
         let description = group.machine.classic()?.describe();
         Ok(Described { id: id.clone(), description, deployment: None })
+    }
+
+    /// A group of the consumer protocol with its members.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotConsumer`.
+    pub fn describe_consumers(&self, id: &GroupId) -> Result<DescribedConsumers, GroupError> {
+        let inner = self.inner();
+        let not_consumer = || GroupError::NotConsumer { group: id.clone() };
+        if inner.read_only.get().is_some_and(|groups| groups.find(id.as_str()).is_some()) {
+            return Err(not_consumer());
+        }
+        let entry = inner.find(id).ok_or_else(|| GroupError::NotFound { group: id.clone() })?;
+        let group = entry.group.lock();
+        let Machine::Consumer(consumer) = &group.machine else { return Err(not_consumer()) };
+        let (state, assignor) = (consumer.state(), consumer.assignor());
+        Ok(DescribedConsumers { state, assignor, group: consumer.snapshot() })
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Inner;
-use super::entry::Entry;
+use super::entry::{Entry, Machine};
 use crate::groups::GroupError;
 use crate::groups::rows;
 use crate::storage::{Commit, tables};
@@ -55,37 +55,65 @@ impl Inner {
         }
         let mut commit = Commit::new();
         commit.hold(guard);
-        let counts: Vec<_> = entries.iter().map(|entry| put_latest(entry, &mut commit)).collect();
+        let puts: Vec<_> = entries.iter().map(|entry| put_latest(entry, &mut commit)).collect();
         let stored = self.storage.commit(commit).await.map(|_| ()).map_err(GroupError::from);
         if let Err(error) = &stored {
             tracing::warn!(%error, groups = entries.len(), "groups could not be stored");
         }
-        for (entry, count) in entries.iter().zip(counts) {
-            self.tell_stored(entry, count, &stored);
+        for (entry, put) in entries.iter().zip(puts) {
+            self.tell_stored(entry, &put, &stored);
         }
         true
     }
 
     /// Each store that was asked for hears of it; the last snapshot stood for all.
-    fn tell_stored(&self, entry: &Arc<Entry>, count: usize, stored: &Result<(), GroupError>) {
+    fn tell_stored(&self, entry: &Arc<Entry>, put: &Put, stored: &Result<(), GroupError>) {
         self.happen(entry, |group, now| {
-            for _ in 0..count {
-                if let Ok(classic) = group.machine.classic() {
-                    classic.handle_stored(stored.clone(), now);
+            // A group that follows another protocol since has begun anew.
+            if group.turn != put.turn {
+                return;
+            }
+            match &mut group.machine {
+                Machine::Classic(classic) => {
+                    for _ in 0..put.count {
+                        classic.handle_stored(stored.clone(), now);
+                    }
                 }
+                Machine::Consumer(_) => group.saving.end(stored),
             }
         });
     }
 }
 
-/// Puts the group's latest snapshot into the commit, and says how many it stands for.
-fn put_latest(entry: &Entry, commit: &mut Commit) -> usize {
+/// What of a group is in a commit.
+struct Put {
+    turn: u32,
+    /// snapshots of the classic machine for which the last one stands
+    count: usize,
+}
+
+/// Puts the group's latest state into the commit.
+fn put_latest(entry: &Entry, commit: &mut Commit) -> Put {
     let mut group = entry.group.lock();
     group.is_queued = false;
     let stores = std::mem::take(&mut group.stores);
-    drop(group);
-    if let Some(latest) = stores.back() {
-        tables::group_rows::put(commit, entry.id.as_str(), rows::encode_classic(latest));
+    let put = Put { turn: group.turn, count: stores.len() };
+    let row = match &group.machine {
+        Machine::Classic(_) => {
+            drop(group);
+            stores.back().map(rows::encode_classic)
+        }
+        // It has been deleted meanwhile.
+        Machine::Consumer(consumer) if consumer.is_dead() => None,
+        Machine::Consumer(consumer) => {
+            let (changes, snapshot) = (consumer.changes(), consumer.snapshot());
+            group.saving.begin(changes);
+            drop(group);
+            Some(rows::encode_consumer(&snapshot))
+        }
+    };
+    if let Some(row) = row {
+        tables::group_rows::put(commit, entry.id.as_str(), row);
     }
-    stores.len()
+    put
 }

@@ -114,8 +114,13 @@ impl Inner {
             }
             return self.check_groups();
         };
-        let mut group = entry.group.lock();
-        group.machine.classic()?.check_commit(who, true)
+        match entry.group.lock().machine.check_commit(who, true) {
+            // What clients of transactions know, whichever protocol the members follow.
+            Err(GroupError::StaleEpoch { asked, current }) => {
+                Err(GroupError::IllegalGeneration { asked, current })
+            }
+            checked => checked,
+        }
     }
 
     fn take_in_pending(&self, producer_id: i64, id: &GroupId, added: Vec<(TopicPartition, Pending)>) {

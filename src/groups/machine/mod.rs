@@ -1,4 +1,5 @@
-//! The classic group protocol, as a machine without I/O: who is a member, who leads, which generation it is.
+//! The classic group protocol, as a machine without I/O: who is a member, who leads, which generation it is. The other
+//! protocol is in [`consumer`].
 //!
 //! [`Classic`] has four kinds of methods:
 //!
@@ -14,6 +15,7 @@
 //!
 //! Facts: apache/kafka `GroupMetadataManager` and `ClassicGroup` (4.x), KIP-62, 134, 345, 394, 559, 814.
 
+pub mod consumer;
 mod describe;
 mod join;
 mod leave;

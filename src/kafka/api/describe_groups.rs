@@ -21,9 +21,9 @@ use crate::kafka::wire::messages::describe_groups::{
 /// From here on a group that is not there is an error.
 const NOT_FOUND_FROM: i16 = 6;
 /// Bits of what may be done with a group: READ (3), DELETE (6), DESCRIBE (8), DESCRIBE_CONFIGS (10), ALTER_CONFIGS (11).
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 /// Nobody asked which operations are authorised.
-const NOT_ASKED: i32 = i32::MIN;
+pub(super) const NOT_ASKED: i32 = i32::MIN;
 
 pub(in crate::kafka) async fn handle(
     door: &Door,

@@ -27,7 +27,7 @@ use crate::kafka::wire::messages::offset_commit::{
 };
 use crate::model::{TopicId, TopicName};
 
-/// From here on a group that is not there is said to be.
+/// From here on a group that is not there, and a member's old epoch, are said to be.
 const NOT_FOUND_FROM: i16 = 9;
 /// From here on topics are named by their ids.
 const IDS_FROM: i16 = 10;
@@ -101,7 +101,7 @@ fn note(topics: &mut [OffsetCommitResponseTopic], results: &[Result<(), GroupErr
     for (place, result) in places.filter(|p| p.error_code == ErrorCode::None.code()).zip(results) {
         if let Err(error) = result {
             place.error_code = match error {
-                GroupError::NotFound { .. } if version < NOT_FOUND_FROM => {
+                GroupError::NotFound { .. } | GroupError::StaleEpoch { .. } if version < NOT_FOUND_FROM => {
                     ErrorCode::IllegalGeneration.code()
                 }
                 error => ErrorCode::from(error).code(),

@@ -216,6 +216,12 @@ fn what_groups_say() {
         GroupError::Unstable,
         GroupError::Deleting,
         GroupError::Closed,
+        GroupError::FencedEpoch { asked: 1, current: 2 },
+        GroupError::StaleEpoch { asked: 1, current: 2 },
+        GroupError::Epoch { asked: -3 },
+        GroupError::UnreleasedInstance { instance_id: "i".into() },
+        GroupError::Pattern { why: String::new() },
+        GroupError::NotConsumer { group: group() },
     ];
     let codes: Vec<_> = errors.iter().map(|e| ErrorCode::from(e).name()).collect();
     let expected = [
@@ -227,6 +233,12 @@ fn what_groups_say() {
         "UNSTABLE_OFFSET_COMMIT",
         "COORDINATOR_NOT_AVAILABLE",
         "COORDINATOR_NOT_AVAILABLE",
+        "FENCED_MEMBER_EPOCH",
+        "STALE_MEMBER_EPOCH",
+        "INVALID_REQUEST",
+        "UNRELEASED_INSTANCE_ID",
+        "INVALID_REGULAR_EXPRESSION",
+        "GROUP_ID_NOT_FOUND",
     ];
     assert_eq!(codes, expected);
 }

@@ -1,5 +1,6 @@
 //! The groups over a real storage, under a clock that the test moves.
 
+mod consumers;
 mod membership;
 mod offsets;
 mod removal;
