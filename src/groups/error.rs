@@ -48,7 +48,9 @@ pub enum GroupError {
         current: i32,
     },
     /// The member speaks of a target that it is not at, as far as the group knows: it owns nothing, and has to join again.
-    #[error("the member is at epoch {current} and not at {asked}; it has to give up its partitions and to join again")]
+    #[error(
+        "the member is at epoch {current} and not at {asked}; it has to give up its partitions and to join again"
+    )]
     FencedEpoch {
         /// as asked
         asked: i32,

@@ -15,8 +15,8 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use coordinator::{
-    CommitOffsets, Described, DescribedConsumers, FetchOffsets, FetchedOffset, FetchedTopic, GroupKind, Groups, Listed,
-    NewOffset, Options, PendingOffsets,
+    CommitOffsets, Described, DescribedConsumers, FetchOffsets, FetchedOffset, FetchedTopic, GroupKind,
+    Groups, Listed, NewOffset, Options, PendingOffsets,
 };
 pub use error::GroupError;
 pub use offsets::{Committed, TopicPartition};

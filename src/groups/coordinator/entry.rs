@@ -220,10 +220,13 @@ impl Group {
     /// The classic protocol's view, for somebody who joins: a group without members becomes one of that protocol.
     ///
     /// # Errors
-    /// `InconsistentProtocol`.
+    /// `InconsistentProtocol`, `Deleting`.
     pub(super) fn classic_to_join(&mut self, rules: Rules, now: Now) -> Result<&mut Classic, GroupError> {
-        if matches!(self.machine, Machine::Consumer(_)) && self.is_free() {
-            self.follow(Machine::new(rules, now));
+        if matches!(self.machine, Machine::Consumer(_)) {
+            self.check_alive()?;
+            if self.machine.is_deserted() {
+                self.follow(Machine::new(rules, now));
+            }
         }
         self.machine.classic()
     }
@@ -231,14 +234,15 @@ impl Group {
     /// The consumer protocol's view; for somebody who joins, a group without members becomes one of that protocol.
     ///
     /// # Errors
-    /// `NotConsumer`.
+    /// `NotConsumer`, `Deleting`.
     pub(super) fn consumer(
         &mut self,
         id: &GroupId,
         joins: bool,
         rules: Rules,
     ) -> Result<&mut Consumer, GroupError> {
-        if joins && matches!(self.machine, Machine::Classic(_)) && self.is_free() {
+        self.check_alive()?;
+        if joins && matches!(self.machine, Machine::Classic(_)) && self.machine.is_deserted() {
             self.follow(Machine::Consumer(Box::new(Consumer::new(rules))));
         }
         match &mut self.machine {
@@ -247,8 +251,8 @@ impl Group {
         }
     }
 
-    fn is_free(&self) -> bool {
-        self.machine.is_deserted() && !self.machine.is_dead()
+    fn check_alive(&self) -> Result<(), GroupError> {
+        if self.machine.is_dead() { Err(GroupError::Deleting) } else { Ok(()) }
     }
 
     fn follow(&mut self, machine: Machine) {
@@ -352,6 +356,7 @@ impl Inner {
         }
         group.offsets = Offsets::default();
         group.stores.clear();
+        group.saving.close();
         self.timers.set(&entry.id, None);
         self.bytes.fetch_sub(std::mem::take(&mut group.counted), Ordering::Relaxed);
     }

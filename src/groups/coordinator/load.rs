@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Inner;
 use super::entry::{Entry, Group, Machine};
+use crate::groups::GroupId;
 use crate::groups::machine::Classic;
 use crate::groups::machine::consumer::Consumer;
 use crate::groups::rows::{self, GroupRow};
-use crate::groups::GroupId;
 use crate::model::{Partition, TopicName};
 use crate::storage::{Commit, ReadError, tables};
 

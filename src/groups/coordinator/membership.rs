@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::Groups;
-use super::entry::{Waiter, fresh_member_id};
+use super::entry::{Machine, Waiter, fresh_member_id};
 use crate::groups::machine::{Join, JoinRefused, Joined, Leaving, MemberId, SyncRequest, Synced};
 use crate::groups::{GroupError, GroupId};
 use crate::model::limits::GROUP_BYTES_MAX;
@@ -81,22 +81,19 @@ impl Groups {
             return Err(GroupError::OutOfRoom { limit: GROUP_BYTES_MAX });
         }
         inner.check_room(bytes)?;
-        let unknown = || GroupError::UnknownMember { member_id: sync.member_id.clone() };
+        let member_id = sync.member_id.clone();
+        let unknown = || GroupError::UnknownMember { member_id: member_id.clone() };
         let entry = inner.find(group).ok_or_else(unknown)?;
         let (sender, answer) = oneshot::channel();
         inner.happen(&entry, |group, now| {
             inner.check_open()?;
-            let ticket = group.wait(Waiter::Sync(sender));
-            match group.machine.classic() {
-                Ok(classic) => {
-                    classic.handle_sync(ticket, sync, now);
-                    Ok(())
-                }
-                Err(error) => {
-                    group.waiters.remove(&ticket);
-                    Err(error)
-                }
+            // A group that follows the other protocol by now has no such member.
+            if group.machine.classic().is_err() {
+                return Err(unknown());
             }
+            let ticket = group.wait(Waiter::Sync(sender));
+            group.machine.classic()?.handle_sync(ticket, sync, now);
+            Ok(())
         })?;
         answer.await.unwrap_or(Err(GroupError::Closed))
     }
@@ -123,7 +120,10 @@ impl Groups {
         let now = inner.now();
         // Nothing follows from a heartbeat but a later deadline, which the timers find when they look.
         let mut group = entry.group.lock();
-        group.machine.classic()?.handle_heartbeat(member_id, instance_id, generation, now)
+        match &mut group.machine {
+            Machine::Classic(classic) => classic.handle_heartbeat(member_id, instance_id, generation, now),
+            Machine::Consumer(_) => Err(unknown()),
+        }
     }
 
     /// Members leave; one result for each, in their order.
@@ -142,7 +142,10 @@ impl Groups {
         inner.check_writable(group)?;
         let unknown = |who: &Leaving| Err(GroupError::UnknownMember { member_id: who.member_id.clone() });
         let Some(entry) = inner.find(group) else { return Ok(leaving.iter().map(unknown).collect()) };
-        inner.happen(&entry, |group, now| group.machine.classic()?.handle_leave(leaving, now))
+        inner.happen(&entry, |group, now| match &mut group.machine {
+            Machine::Classic(classic) => classic.handle_leave(leaving, now),
+            Machine::Consumer(_) => Ok(leaving.iter().map(unknown).collect()),
+        })
     }
 
     /// All members go, so that the group can be worked on from outside. They learn it by their next heartbeat.

@@ -201,12 +201,8 @@ mod tests {
             session_ends: 0,
             revocation_ends: None,
         };
-        let snapshot = Snapshot {
-            epoch: 4,
-            target_epoch: 3,
-            subscribed: [(topic, 6)].into(),
-            members: vec![member],
-        };
+        let snapshot =
+            Snapshot { epoch: 4, target_epoch: 3, subscribed: [(topic, 6)].into(), members: vec![member] };
         let id = [&[0; 14][..], &[1, 2]].concat();
         let number = |n: u8| [0, 0, 0, n];
         let long = |n: u8| [0, 0, 0, 0, 0, 0, 0, n];

@@ -104,7 +104,8 @@ fn check(version: i16, request: &ConsumerGroupHeartbeatRequest) -> Result<(), &'
             "who joins subscribes to topics by name or by a regular expression",
         ),
     ];
-    let broken = |rules: &[(bool, &'static str)]| rules.iter().find(|(is, _)| *is).map_or(Ok(()), |r| Err(r.1));
+    let broken =
+        |rules: &[(bool, &'static str)]| rules.iter().find(|(is, _)| *is).map_or(Ok(()), |r| Err(r.1));
     broken(&rules)?;
     match request.member_epoch {
         JOINS => broken(&joining),

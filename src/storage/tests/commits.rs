@@ -323,7 +323,7 @@ async fn os_durability_is_synced_within_a_second_or_so() {
 
 #[tokio::test]
 async fn a_full_disk_refuses_what_adds_and_takes_what_deletes() {
-    let free = Arc::new(std::sync::atomic::AtomicU64::new(1 << 40));
+    let free = Arc::new(AtomicU64::new(1 << 40));
     let probe = free.clone();
     let dir = tempfile::tempdir().unwrap();
     let (clock, moved) = Clock::manual(1_000_000);

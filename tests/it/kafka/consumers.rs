@@ -146,7 +146,8 @@ async fn tools_see_the_group_and_its_members() -> Result<()> {
     let server = server().await?;
     let mut client = Client::connect(&server).await?;
     client.ask(1, &join("a")).await?;
-    let listed = client.ask(5, &ListGroupsRequest::default().with_types_filter(vec![text("Consumer")])).await?;
+    let listed =
+        client.ask(5, &ListGroupsRequest::default().with_types_filter(vec![text("Consumer")])).await?;
     let line = |g: &kafka_protocol::messages::list_groups_response::ListedGroup| {
         format!("{} {} {} {}", g.group_id.0, g.protocol_type, g.group_state, g.group_type)
     };
@@ -155,7 +156,8 @@ async fn tools_see_the_group_and_its_members() -> Result<()> {
     let names = ["g", "none"].map(|name| GroupId(text(name))).to_vec();
     let described = client.ask(1, &ConsumerGroupDescribeRequest::default().with_group_ids(names)).await?;
     let group = &described.groups[0];
-    let shown = (group.group_state.as_str(), group.group_epoch, group.assignment_epoch, group.assignor_name.as_str());
+    let shown =
+        (group.group_state.as_str(), group.group_epoch, group.assignment_epoch, group.assignor_name.as_str());
     assert_eq!(shown, ("Stable", 1, 1, "uniform"));
     let member = &group.members[0];
     assert_eq!((member.member_id.as_str(), member.member_epoch, member.member_type), ("a", 1, 1));

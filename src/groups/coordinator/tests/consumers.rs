@@ -103,6 +103,9 @@ async fn an_empty_group_follows_the_protocol_of_who_joins() {
     let refused = node.join("g", consumer()).await.unwrap_err().error;
     assert_eq!(refused, GroupError::InconsistentProtocol);
     assert_eq!(node.groups.describe(&id("g")), Err(GroupError::InconsistentProtocol));
+    let unknown = GroupError::UnknownMember { member_id: "a".into() };
+    assert_eq!(node.heartbeat("g", "a", 1), Err(unknown.clone()), "a member of the protocol before");
+    assert_eq!(node.sync("g", "a", 1, &[]).await, Err(unknown));
 
     node.beat("g", &Heartbeat { epoch: LEAVES, ..joining("a") }).await.unwrap();
     node.alone("g", consumer()).await;
@@ -120,10 +123,7 @@ async fn a_group_with_members_is_kept_and_one_without_is_deleted() {
     let node = Node::new().await;
     node.beat("g", &joining("a")).await.unwrap();
     node.put("h", "orders", 0, 3).await;
-    assert_eq!(
-        node.groups.delete_groups(vec![id("g")]).await,
-        [Err(GroupError::NotEmpty { members: 1 })]
-    );
+    assert_eq!(node.groups.delete_groups(vec![id("g")]).await, [Err(GroupError::NotEmpty { members: 1 })]);
     let subscribed = GroupError::Subscribed { topic: topic_name("orders") };
     let partitions = vec![(topic_name("orders"), 0), (topic_name("clicks"), 0)];
     let deleted = node.groups.delete_offsets(id("g"), partitions).await;

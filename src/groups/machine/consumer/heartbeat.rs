@@ -100,7 +100,8 @@ impl Consumer {
         if self.epoch != self.target_epoch {
             self.make_target();
         }
-        let before = self.members.get(id).map(|m| m.assigned.clone());
+        let is_moving = |m: &&Member| !m.is_reconciled(self.target_epoch);
+        let before = self.members.get(id).filter(is_moving).map(|m| m.assigned.clone());
         self.reconcile(id, beat.owned.as_ref(), now);
         let Some(member) = self.members.get(id) else {
             return Err(GroupError::UnknownMember { member_id: id.clone() });
@@ -108,7 +109,8 @@ impl Consumer {
         let says_all = beat.rebalance_timeout_ms.is_some()
             && (beat.topics.is_some() || beat.pattern.is_some())
             && beat.owned.is_some();
-        let is_told = beat.epoch == JOINS || says_all || before.as_ref() != Some(&member.assigned);
+        let is_told =
+            beat.epoch == JOINS || says_all || before.is_some_and(|before| before != member.assigned);
         Ok(Beat {
             member_id: id.clone(),
             epoch: member.epoch,
@@ -138,7 +140,8 @@ fn begin_anew(member: Member) -> Member {
 /// A member may come with the epoch before if it does not own more than it has: the answer with the last one was lost.
 fn check_epoch(member: &Member, beat: &Heartbeat) -> Result<(), GroupError> {
     let owns_no_more = || beat.owned.as_ref().is_some_and(|owned| owned.is_subset(&member.assigned));
-    if beat.epoch == member.epoch || (beat.epoch == member.previous_epoch && !member.is_away() && owns_no_more())
+    if beat.epoch == member.epoch
+        || (beat.epoch == member.previous_epoch && !member.is_away() && owns_no_more())
     {
         return Ok(());
     }

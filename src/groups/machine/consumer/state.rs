@@ -124,7 +124,8 @@ impl Consumer {
     /// Do its members read this topic?
     pub fn is_subscribed(&self, topic: &str) -> bool {
         let reads = |m: &Member| {
-            m.topics.contains(topic) || self.patterns.topics(m.pattern.as_deref()).any(|t| t.as_str() == topic)
+            m.topics.contains(topic)
+                || self.patterns.topics(m.pattern.as_deref()).any(|t| t.as_str() == topic)
         };
         self.members.values().any(reads)
     }

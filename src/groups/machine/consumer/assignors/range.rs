@@ -8,10 +8,7 @@ use super::{Candidate, takers};
 use crate::groups::machine::consumer::Assignment;
 use crate::model::{Partition, TopicId};
 
-pub(super) fn assign(
-    candidates: &[Candidate<'_>],
-    topics: &BTreeMap<TopicId, Partition>,
-) -> Vec<Assignment> {
+pub(super) fn assign(candidates: &[Candidate<'_>], topics: &BTreeMap<TopicId, Partition>) -> Vec<Assignment> {
     let mut assigned = vec![Assignment::default(); candidates.len()];
     for (topic, partitions) in topics {
         let takers = takers(candidates, *topic);

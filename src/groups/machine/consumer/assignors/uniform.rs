@@ -20,10 +20,7 @@ struct Pool {
     topics: BTreeSet<TopicId>,
 }
 
-pub(super) fn assign(
-    candidates: &[Candidate<'_>],
-    topics: &BTreeMap<TopicId, Partition>,
-) -> Vec<Assignment> {
+pub(super) fn assign(candidates: &[Candidate<'_>], topics: &BTreeMap<TopicId, Partition>) -> Vec<Assignment> {
     let mut assigned = kept(candidates, topics);
     let mut loads: Vec<usize> = assigned.iter().map(Assignment::len).collect();
     let mut taken: BTreeSet<_> = assigned.iter().flat_map(Assignment::iter).collect();

@@ -28,8 +28,7 @@ struct Sim {
 
 impl Sim {
     fn new(topics: &[(&'static str, Partition)]) -> Self {
-        let mut sim =
-            Self { group: Consumer::new(RULES), topics: BTreeMap::new(), revision: 1, tick_ms: 0 };
+        let mut sim = Self { group: Consumer::new(RULES), topics: BTreeMap::new(), revision: 1, tick_ms: 0 };
         for (name, partitions) in topics {
             sim.create(name, *partitions);
         }

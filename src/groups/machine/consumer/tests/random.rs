@@ -7,19 +7,39 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Event {
     /// does what it was told, and says what it owns
-    Beat { client: usize },
+    Beat {
+        client: usize,
+    },
     /// says that it lives
-    Live { client: usize },
+    Live {
+        client: usize,
+    },
     /// the answer is lost
-    Lost { client: usize },
+    Lost {
+        client: usize,
+    },
     /// subscribes to something else
-    Subscribe { client: usize, what: u8 },
-    Leave { client: usize },
+    Subscribe {
+        client: usize,
+        what: u8,
+    },
+    Leave {
+        client: usize,
+    },
     /// a static member leaves for a while, and comes back as another
-    Away { client: usize },
-    Create { topic: usize, more: Partition },
-    Delete { topic: usize },
-    Advance { ms: i64 },
+    Away {
+        client: usize,
+    },
+    Create {
+        topic: usize,
+        more: Partition,
+    },
+    Delete {
+        topic: usize,
+    },
+    Advance {
+        ms: i64,
+    },
     Restart,
     Expel,
 }
@@ -78,7 +98,8 @@ impl World {
             }
             Event::Subscribe { client, what } => {
                 let beat = &mut clients[client].beat;
-                let names: &[&str] = [&["orders"][..], &["orders", "clicks"], &[], &["clicks"]][what as usize];
+                let names: &[&str] =
+                    [&["orders"][..], &["orders", "clicks"], &[], &["clicks"]][what as usize];
                 beat.topics = Some(names.iter().map(|name| Arc::from(*name)).collect());
                 beat.pattern = Some(if what == 2 { "ord.*" } else { "" }.into());
             }
