@@ -9,11 +9,11 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench crash fuzz build interop languages
+.PHONY: help demo test lint guests bench bench-kafka crash fuzz build interop languages
 
 help: ## this list
 	@echo "Millstream. Targets:"
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
 
 build: ## the binary, tests, benches and the demo
 	@$(SETUP); echo "building (about 15 minutes the first time on two cores, seconds later)"
@@ -40,6 +40,12 @@ bench: ## the figures of docs/BENCHMARKS.md (release build: about 10 minutes mor
 	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$(CARGO_TARGET_DIR=$(TARGET_DIR) benches/rocksdb-lib-dir.sh)"; \
 	cargo bench --benches
 
+bench-kafka: ## beside Apache Kafka 4.2, same clients (release build, then under 25 minutes; BENCH=--quick for a look)
+	@$(SETUP); cargo build --all-targets; \
+	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$(CARGO_TARGET_DIR=$(TARGET_DIR) benches/rocksdb-lib-dir.sh)"; \
+	cargo bench --benches --no-run; \
+	benches/kafka/run.py --server $(TARGET_DIR)/release/millstream --results $(TARGET_DIR)/bench-kafka $(BENCH)
+
 crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP and 50 of Kafka's transactions; the order of fsync and answers where strace is there
 	@$(SETUP); cargo build --all-targets --features torn-commit; \
 	cp $(TARGET_DIR)/debug/millstream $(TARGET_DIR)/debug/millstream-torn; cargo build --all-targets; \
@@ -51,11 +57,8 @@ crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP and 50 of Ka
 		$$crash --server $$server --sync fsync; $$crash --server $$server --sync os; \
 	else echo "strace is not installed: the order of fsync and answers is not checked"; fi
 
-fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; needs cargo-fuzz and a nightly compiler
-	cd tests/fuzz; cargo run --quiet --bin seeds --no-default-features; \
-	for target in request batch payload; do \
-		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -malloc_limit_mb=256; \
-	done
+fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; any compiler for Linux on x86-64 will do
+	tests/fuzz/run.sh
 
 interop: ## real Kafka clients and tools against the server (SUITE=matrix for one; docs/INTEROP.md)
 	@$(SETUP); cargo build --all-targets; \
