@@ -65,6 +65,8 @@ struct Inner {
     transactions: transactions::Transactions,
     /// batches that are checked beside the network's threads at the same time
     heavy: Arc<Semaphore>,
+    /// the same for those that are suspiciously large inside: up to 128 MiB, so one at a time
+    bombs: Arc<Semaphore>,
     /// partitions that may be watched for records at the same time
     watchers: Semaphore,
 }
@@ -95,6 +97,7 @@ impl Broker {
             producers,
             transactions,
             heavy: Arc::new(Semaphore::new(cores)),
+            bombs: Arc::new(Semaphore::new(1)),
             watchers: Semaphore::new(WATCHED_PARTITIONS_MAX),
             storage,
             groups,

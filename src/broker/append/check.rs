@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::super::admission::Permit;
 use super::super::{Broker, TopicHandle};
@@ -12,7 +13,7 @@ use super::error::{AppendError, RecordError};
 use super::of_admission;
 use crate::model::batch::validate::{self, Checked, Rules, Timestamps};
 use crate::model::batch::{Codec, HEADER_LEN, Payload, RecordBatch};
-use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB};
+use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB, MIB};
 use crate::model::topic::TimestampType;
 use crate::model::{Partition, TimestampMs};
 use crate::runtime::tasks;
@@ -23,6 +24,13 @@ use crate::storage::Log;
 const PLAIN_AT_ONCE: usize = 256 * KIB;
 /// The same for a compressed one: 2 KiB of zeros in zstd or gzip may be some MiB, which take a few ms to unpack (a guess).
 const PACKED_AT_ONCE: usize = 2 * KIB;
+
+/// Bytes of records to a byte sent that no bomb is suspected behind: logs and JSON in zstd are 5 to 12 times larger inside
+/// (seen; the rest is room).
+const EXPANDS_USUALLY: usize = 16;
+/// So much is allowed however small the batch is: the default of the largest batch of librdkafka, counted before it is
+/// compressed, is a fourth of this.
+const EXPANDS_ALWAYS: usize = 4 * MIB;
 
 /// A batch that may be stored, as far as it alone can tell.
 pub(super) struct Candidate {
@@ -55,16 +63,7 @@ impl Broker {
                 drop(batch);
                 checked
             }
-            None => {
-                let closed = |_| AppendError::Closed;
-                let permit = self.0.heavy.clone().acquire_owned().await.map_err(closed)?;
-                let work = tasks::spawn_blocking("check a batch", move || {
-                    let checked = check(batch, &rules, codec);
-                    drop(permit);
-                    checked
-                });
-                work.await.map_err(|e| AppendError::Unknown(format!("the check of a batch ended: {e}")))?
-            }
+            None => self.check_apart(batch, rules, codec).await?,
         };
         let Checked { batch, payload, .. } = checked.map_err(|refusal| of_refusal(refusal, topic))?;
         let append_time = batch.header().log_append_time.then_some(now_ms);
@@ -81,6 +80,41 @@ impl Broker {
         };
         Ok(Candidate { log: log.clone(), batch, payload, room, append_time })
     }
+
+    /// The check beside the network's threads. What becomes far larger than it was sent is begun anew, one such batch at a
+    /// time.
+    async fn check_apart(
+        &self,
+        batch: Bytes,
+        rules: Rules,
+        codec: Option<Codec>,
+    ) -> Result<Result<Checked, validate::Refusal>, AppendError> {
+        let usual = batch.len().saturating_mul(EXPANDS_USUALLY).max(EXPANDS_ALWAYS);
+        let bounded = Rules { uncompressed_max: usual.min(rules.uncompressed_max), ..rules };
+        let checked = on_blocking(&self.0.heavy, batch.clone(), bounded, codec).await?;
+        if matches!(checked, Err(validate::Refusal::Expands { .. }))
+            && bounded.uncompressed_max < rules.uncompressed_max
+        {
+            return on_blocking(&self.0.bombs, batch, rules, codec).await;
+        }
+        Ok(checked)
+    }
+}
+
+/// The check on a blocking thread, once `places` has one for it.
+async fn on_blocking(
+    places: &Arc<Semaphore>,
+    batch: Bytes,
+    rules: Rules,
+    codec: Option<Codec>,
+) -> Result<Result<Checked, validate::Refusal>, AppendError> {
+    let permit = places.clone().acquire_owned().await.map_err(|_| AppendError::Closed)?;
+    let work = tasks::spawn_blocking("check a batch", move || {
+        let checked = check(batch, &rules, codec);
+        drop(permit);
+        checked
+    });
+    work.await.map_err(|e| AppendError::Unknown(format!("the check of a batch ended: {e}")))
 }
 
 /// A batch that shares its bytes with others, as those of one request do, in bytes of its own: the writer, which all topics

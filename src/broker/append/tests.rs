@@ -7,7 +7,7 @@ use super::*;
 use crate::broker::Isolation;
 use crate::broker::tests::{START_MS, World, again, at, plain, sequenced};
 use crate::model::batch::{BatchBuilder, Codec};
-use crate::model::limits::PRODUCERS_PER_PARTITION_MAX;
+use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB, MIB, PRODUCERS_PER_PARTITION_MAX};
 use crate::model::producer::{Row, SequenceError, Stored, Window};
 
 const ANNA: Producer = Producer { id: 41, epoch: 0 };
@@ -80,6 +80,24 @@ async fn a_small_batch_that_is_large_inside_is_not_checked_at_once() {
         assert!(batch.len() < 1024);
         assert_eq!(check::quick(&batch, &rules, None).is_some(), at_once);
         world.append(&topic, batch).await.unwrap();
+    }
+    assert_eq!(topic.log(0).unwrap().tail(), 2);
+}
+
+#[tokio::test]
+async fn what_is_far_larger_inside_is_stored_up_to_the_bound() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    for (size, is_stored) in [(20 * MIB, true), (BATCH_UNCOMPRESSED_MAX, false), (20 * MIB, true)] {
+        let mut builder = BatchBuilder::new();
+        builder.push(START_MS, None, Some(&vec![0; size]), []);
+        let batch = builder.finish(Codec::Zstd).unwrap().bytes().clone();
+        assert!(batch.len() < 64 * KIB, "{} bytes", batch.len());
+        match world.append(&topic, batch).await {
+            Ok(_) => assert!(is_stored, "{size} bytes"),
+            Err(AppendError::Invalid { .. }) => assert!(!is_stored, "{size} bytes"),
+            Err(other) => panic!("{other}"),
+        }
     }
     assert_eq!(topic.log(0).unwrap().tail(), 2);
 }
