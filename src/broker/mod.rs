@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod append;
 pub mod catalog;
+pub mod consumer;
 pub mod dead_letter;
 pub mod error;
 pub mod fetch;
@@ -63,6 +64,7 @@ struct Inner {
     idempotency: idempotency::Idempotency,
     producers: producers::Producers,
     transactions: transactions::Transactions,
+    consumers: consumer::Consumers,
     /// batches that are checked beside the network's threads at the same time
     heavy: Arc<Semaphore>,
     /// the same for those that are suspiciously large inside: up to 128 MiB, so one at a time
@@ -96,6 +98,7 @@ impl Broker {
             idempotency,
             producers,
             transactions,
+            consumers: consumer::Consumers::default(),
             heavy: Arc::new(Semaphore::new(cores)),
             bombs: Arc::new(Semaphore::new(1)),
             watchers: Semaphore::new(WATCHED_PARTITIONS_MAX),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
-use super::{compile_module, consume, deploy, deployment, dev, module, produce, serve, state, status, topic};
+use super::{
+    compile_module, consume, deploy, deployment, dev, group, module, produce, serve, state, status, topic,
+};
 use crate::model::duration::parse_duration;
 
 /// Event streams with the code that works on them.
@@ -71,6 +73,8 @@ pub(super) enum Command {
     Consume(consume::Consume),
     /// The last records and those that come: consume --from -10 --follow
     Tail(consume::Tail),
+    /// Groups: list, describe, lag, reset, remove-member, delete
+    Group(group::Group),
     /// Modules: new, build, test, push, list, inspect, wit, delete
     Module(module::Module),
     /// Run the module of a folder and swap it whenever a file is saved

@@ -1,5 +1,7 @@
 //! `millstream consume` and `millstream tail`: pages of records until an end, or for ever.
 
+mod group;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -41,6 +43,9 @@ pub(super) struct Consume {
     /// Wait for more at the end
     #[arg(short, long)]
     follow: bool,
+    /// Read as a member of this group, and commit what was shown; --from counts where nothing is committed yet
+    #[arg(short, long)]
+    group: Option<String>,
     /// Only this partition [default: all, merged by timestamp]
     #[arg(short, long)]
     partition: Option<u32>,
@@ -139,6 +144,7 @@ impl From<Tail> for Consume {
             to: None,
             limit: None,
             follow: true,
+            group: None,
             partition: tail.partition,
             format: tail.format,
         }
@@ -201,6 +207,9 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
             return Err(Failure::Usage("records are no YAML; use ndjson or a format string".into()));
         }
     };
+    if let Some(group) = &args.group {
+        return group::run(session, &args, group, &shape).await;
+    }
     read(session, args, &shape).await
 }
 

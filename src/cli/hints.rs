@@ -21,6 +21,11 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         }
         "topic_exists" => "`millstream topic alter` changes a topic that is there",
         "topic_in_use" => "delete the deployments first, or say --force",
+        "group_not_found" => "`millstream group list` shows what is there",
+        "member_not_found" => "`millstream group describe NAME` lists the members",
+        "group_not_empty" => "stop its members first, or let --force remove them",
+        "group_is_read_only" => "`millstream deployment rewind NAME` moves a deployment's position",
+        "rebalanced" => "somebody came or went meanwhile; try again",
         "invalid_topic_config" => "`millstream topic describe NAME` shows the settings of a topic",
         "offset_expired" | "cursor_expired" => "read with --from earliest",
         "offset_out_of_range" => "read with --from latest, and with --follow to wait for the next record",

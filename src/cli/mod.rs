@@ -12,6 +12,7 @@ mod deployment;
 mod dev;
 mod failure;
 mod golden;
+mod group;
 mod hints;
 mod module;
 mod new_module;
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli, vars: Vars) -> Result<ExitCode, Failure> {
             Command::Produce(args) => produce::run(&session, args).await,
             Command::Consume(args) => consume::run(&session, args).await,
             Command::Tail(args) => consume::run(&session, args.into()).await,
+            Command::Group(args) => group::run(&session, args).await,
             Command::Module(args) => module::run(&session, args).await,
             Command::Dev(args) => dev::run(&session, args).await,
             Command::Deploy(args) => deploy::run(&session, args).await,

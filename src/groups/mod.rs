@@ -2,8 +2,9 @@
 //! topics in use: whoever commits offsets has made sure that their partitions exist.
 //!
 //! `machine` decides what becomes of members and does nothing else; `coordinator` owns the groups of this node, with the
-//! storage, the clock and those who wait.
+//! storage, the clock and those who wait; `client` is what a member does, for those that live in this server.
 
+pub mod client;
 mod coordinator;
 mod error;
 pub mod machine;

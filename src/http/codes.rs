@@ -93,6 +93,10 @@ codes! {
         "state is kept under the record's key; with after= and wait= the read waits for a record of yours";
     JobNotFound "job_not_found" NOT_FOUND final None, "Job not found",
         "jobs are kept for a while after they end, and not over a restart";
+    GroupNotFound "group_not_found" NOT_FOUND final Some(("GROUP_ID_NOT_FOUND", 69)), "Group not found",
+        "GET /v1/groups lists what is there; a group comes into being with its first member or committed offset";
+    MemberNotFound "member_not_found" NOT_FOUND final Some(("UNKNOWN_MEMBER_ID", 25)), "The group has no such member",
+        "GET /v1/groups/{group} lists its members";
     MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED final None, "The path does not take this method",
         "the Allow header lists the methods it takes";
     NotAcceptable "not_acceptable" NOT_ACCEPTABLE final None, "The answer cannot be given in the format asked for",
@@ -123,6 +127,16 @@ codes! {
         "delete deployments that are not used";
     IdempotencyInFlight "idempotency_in_flight" CONFLICT retry None, "A request with this Idempotency-Key is under way",
         "repeat the request after a moment";
+    GroupReadOnly "group_is_read_only" CONFLICT final Some(("GROUP_AUTHORIZATION_FAILED", 30)), "The group is the position of a deployment",
+        "it moves with the deployment alone: POST /v1/deployments/{deployment}/rewind";
+    GroupNotEmpty "group_not_empty" CONFLICT final Some(("NON_EMPTY_GROUP", 68)), "The group has members",
+        "stop its members first; a reset may be repeated with ?force=true, which removes them";
+    GroupProtocol "group_protocol_mismatch" CONFLICT final Some(("INCONSISTENT_GROUP_PROTOCOL", 23)), "The members of the group follow another protocol",
+        "join another group, or let all members follow the classic consumer protocol";
+    GroupLimit "group_limit" CONFLICT final Some(("GROUP_MAX_SIZE_REACHED", 81)), "The group, or the node, holds as many members or groups as it may",
+        "remove members or delete groups that are not used";
+    Rebalanced "rebalanced" CONFLICT retry Some(("REBALANCE_IN_PROGRESS", 27)), "The group has rebalanced: the partitions may belong to another member now",
+        "pull again without commit, and without member if the group has it no more; what was not committed comes again";
     OffsetExpired "offset_expired" GONE final OFFSET_OUT_OF_RANGE, "The records at this offset were deleted by retention",
         "continue at log_start_offset, or read with offset=earliest";
     CursorExpired "cursor_expired" GONE final OFFSET_OUT_OF_RANGE, "The cursor points to records that were deleted",

@@ -14,6 +14,7 @@ use super::App;
 use super::body::{Media, media_of, read_whole, unsupported_media};
 use super::codes::Code;
 use super::error::Problem;
+use super::listener::Peer;
 use super::query;
 use crate::model::limits::BODY_BYTES_MAX;
 
@@ -77,6 +78,15 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         query::parse(parts.uri.query()).map(Self).map_err(|detail| Problem::new(Code::InvalidQuery, detail))
+    }
+}
+
+impl FromRequestParts<App> for Peer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        // A connection that has ended already has no address any more.
+        Ok(parts.extensions.get().cloned().unwrap_or_else(|| Self("".into())))
     }
 }
 

@@ -30,6 +30,12 @@ curl '{url}/v1/topics/clicks/events?key_path=/user' -d '{\"user\": \"user-42\", 
 curl {url}/v1/topics/clicks/records
 curl -N '{url}/v1/topics/clicks/records?follow=true'
 
+# read as a member of a group, which shares the partitions and remembers; then say what has been worked through
+curl {url}/v1/groups/reco/pull -d '{\"topics\": [\"clicks\"], \"wait\": \"10s\"}'
+curl {url}/v1/groups/reco/pull -d '{\"topics\": [\"clicks\"], \"member\": \"{member}\", \"commit\": \"previous\"}'
+curl -N '{url}/v1/groups/reco/stream?topics=clicks&commit=on_deliver'
+curl {url}/v1/groups/reco
+
 # your code: upload a component, run it on every record that is produced
 curl -T my-transform.wasm {url}/v1/modules/my-transform
 curl -X PUT {url}/v1/deployments/clean-clicks \\

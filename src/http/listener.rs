@@ -60,13 +60,28 @@ pub(super) async fn run(
     }
 }
 
+/// Where a request came from, as an extension of it.
+#[derive(Debug, Clone)]
+pub(super) struct Peer(pub(super) Arc<str>);
+
+impl Peer {
+    /// As Kafka shows the hosts of members: `/127.0.0.1`.
+    fn of(address: std::net::SocketAddr) -> Self {
+        Self(format!("/{}", address.ip().to_canonical()).into())
+    }
+}
+
 /// Serves one connection to its end.
 async fn connection(stream: TcpStream, gate: Arc<Gate>, watcher: Watcher) {
     // Answers are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let opened = Arc::new(AtomicBool::new(false));
     let seen = opened.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let peer = stream.peer_addr().ok().map(Peer::of);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer.clone() {
+            request.extensions_mut().insert(peer);
+        }
         seen.store(true, Ordering::Relaxed);
         let gate = gate.clone();
         async move { Ok::<Response<Body>, Infallible>(gate.handle(request).await) }

@@ -205,7 +205,7 @@ impl Source for LogSource {
     const EVENT: &'static str = "log";
 
     async fn next(&mut self, app: &App) -> Result<Vec<Line>, Problem> {
-        let line = |json: Bytes| Line { json: json.into(), id: None };
+        let line = |json: Bytes| Line { json: json.into(), id: None, event: None };
         if !self.backlog.is_empty() {
             return Ok(std::mem::take(&mut self.backlog).into_iter().map(line).collect());
         }

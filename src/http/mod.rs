@@ -13,6 +13,7 @@ mod deployments;
 mod error;
 mod extract;
 mod gate;
+mod groups;
 mod health;
 mod home;
 pub(crate) mod json_text;

@@ -153,6 +153,25 @@ pub(super) fn start_schema() -> RefOr<Schema> {
     ] }))
 }
 
+/// Where a group's offsets go.
+pub(super) fn reset_to_schema() -> RefOr<Schema> {
+    let one = |name: &str, value: serde_json::Value| json!({ "type": "object", "required": [name], "additionalProperties": false, "properties": { name: value } });
+    schema(json!({ "oneOf": [
+        { "type": "string", "enum": ["earliest", "latest"] },
+        one("offset", json!({ "type": "integer", "format": "int64", "minimum": 0 })),
+        one("timestamp", json!({ "type": ["string", "integer"] })),
+        one("shift_by", json!({ "type": "integer", "format": "int64" })),
+    ] }))
+}
+
+/// What a member commits.
+pub(super) fn commit_schema() -> RefOr<Schema> {
+    schema(json!({ "oneOf": [
+        { "type": "string", "enum": ["previous"] },
+        { "$ref": "#/components/schemas/NextCommit" },
+    ] }))
+}
+
 /// Where a rewind goes.
 pub(super) fn rewind_to_schema() -> RefOr<Schema> {
     let one = |name: &str, value: serde_json::Value| json!({ "type": "object", "required": [name], "additionalProperties": false, "properties": { name: value } });

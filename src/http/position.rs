@@ -27,6 +27,10 @@ pub(super) enum Time {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Wait(pub(super) Duration);
 
+/// A duration of any length: milliseconds or `45s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
 /// `after=topic:partition:offset`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct After(pub(super) TopicName, pub(super) Partition, pub(super) Offset);
@@ -80,6 +84,12 @@ impl Wait {
     }
 }
 
+impl Span {
+    fn parse(text: &str) -> Result<Self, String> {
+        duration::parse_duration(text).map(Self)
+    }
+}
+
 impl After {
     fn parse(text: &str) -> Result<Self, String> {
         let wrong = || "expected topic:partition:offset".to_owned();
@@ -117,7 +127,7 @@ macro_rules! deserialize_from_text {
         })*
     };
 }
-deserialize_from_text!(OffsetText, Time, Wait, After);
+deserialize_from_text!(OffsetText, Time, Wait, Span, After);
 
 #[cfg(test)]
 mod tests {

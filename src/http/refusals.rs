@@ -6,7 +6,9 @@ use serde_json::json;
 use super::codes::Code;
 use super::error::{FieldError, Problem};
 use super::topics::config_error;
+use crate::broker::consumer::ConsumerError;
 use crate::broker::{ProduceError, ReadError, TopicError};
+use crate::groups::GroupError;
 use crate::model::TopicName;
 use crate::pipelines::{DeployError, StateError};
 use crate::registry::{DeleteError, LoadError, ResolveError, UploadError};
@@ -137,6 +139,62 @@ impl From<ReadError> for Problem {
                 problem.with("log_start_offset", start).with("high_watermark", tail)
             }
             ReadError::UnknownPartition { .. } | ReadError::Storage { .. } => problem,
+        }
+    }
+}
+
+impl From<GroupError> for Problem {
+    fn from(error: GroupError) -> Self {
+        let code = match &error {
+            GroupError::EmptyId => Code::InvalidPath,
+            GroupError::NotFound { .. } => Code::GroupNotFound,
+            GroupError::InconsistentProtocol => Code::GroupProtocol,
+            GroupError::UnknownMember { .. }
+            | GroupError::MemberIdRequired { .. }
+            | GroupError::FencedInstance { .. }
+            | GroupError::IllegalGeneration { .. }
+            | GroupError::Rebalancing
+            | GroupError::Deleting
+            | GroupError::Unstable => Code::Rebalanced,
+            GroupError::SessionTimeout { .. } | GroupError::MetadataTooLong { .. } => Code::InvalidBody,
+            GroupError::Full { .. } | GroupError::TooMany { .. } | GroupError::OutOfRoom { .. } => {
+                Code::GroupLimit
+            }
+            GroupError::NotEmpty { .. } | GroupError::Subscribed { .. } => Code::GroupNotEmpty,
+            GroupError::UnknownTopic { .. } => Code::TopicNotFound,
+            GroupError::ReadOnly { .. } => Code::GroupReadOnly,
+            GroupError::Storage(source) => commit_code(source),
+            GroupError::Closed => Code::Draining,
+        };
+        let problem = Self::caused(code, &error);
+        match error {
+            GroupError::ReadOnly { deployment, .. } => problem.with("deployment", deployment),
+            GroupError::NotEmpty { members } => problem.with("members", members),
+            GroupError::SessionTimeout { .. } => {
+                let detail = problem.detail().to_owned();
+                problem.at("/session_timeout", detail)
+            }
+            _ => problem,
+        }
+    }
+}
+
+impl From<ConsumerError> for Problem {
+    fn from(error: ConsumerError) -> Self {
+        let code = match error {
+            ConsumerError::Topic(error) => return error.into(),
+            ConsumerError::Read(error) => return error.into(),
+            ConsumerError::Group(error) => return error.into(),
+            ConsumerError::Fenced { .. } | ConsumerError::NotAssigned { .. } => Code::Rebalanced,
+            ConsumerError::Busy { .. } => Code::Overloaded,
+            ConsumerError::TooMany { .. } => Code::GroupLimit,
+        };
+        let problem = Self::caused(code, &error);
+        match error {
+            // The id to go on with, if there is one.
+            ConsumerError::Fenced { .. } => problem.with("member", serde_json::Value::Null),
+            ConsumerError::NotAssigned { member, .. } => problem.with("member", &*member),
+            _ => problem,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::error::Problem;
 use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
 use super::{
-    App, cluster, consume, deployments, health, home, logs, modules, openapi, produce, state, topics,
+    App, cluster, consume, deployments, groups, health, home, logs, modules, openapi, produce, state, topics,
 };
 
 /// The routes and what answers when none fits.
@@ -26,6 +26,14 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(consume::topic_records, produce::records))
         .routes(routes!(consume::partition_records, produce::partition_records))
         .routes(routes!(produce::events))
+        // groups
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::describe, groups::delete))
+        .routes(routes!(groups::reset))
+        .routes(routes!(groups::remove_member))
+        .routes(routes!(groups::pull))
+        .routes(routes!(groups::commit))
+        .routes(routes!(groups::stream))
         // modules
         .routes(routes!(modules::list))
         .routes(routes!(modules::validate))

@@ -166,6 +166,12 @@ pub const LOG_LINES_PER_SECOND: u32 = 100;
 /// Bytes of one log line; the rest is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 
+/// Members of groups that live in the server for clients over HTTP; one takes a kilobyte and 100 bytes a partition (a guess).
+pub const LOCAL_MEMBERS_MAX: usize = 10_000;
+/// Topics that one of them reads (a guess; more are better read by a client of its own).
+pub const LOCAL_MEMBER_TOPICS_MAX: usize = 100;
+/// Time without a request after which one is removed unless it asks otherwise: `session.timeout.ms` of Kafka's consumers.
+pub const SESSION_TIMEOUT_DEFAULT: Duration = Duration::from_secs(45);
 /// Groups on one node (a guess: an empty one takes a kilobyte).
 pub const GROUPS_MAX: usize = 10_000;
 /// Members of a group unless set, those included that have only asked for an id. Kafka sets no limit; a rebalance costs

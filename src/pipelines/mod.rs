@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod query;
 mod rewind;
+mod shown;
 mod status;
 mod step;
 mod supervisor;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::DeployError;
 use super::logs::Logs;
+use super::shown::Shown;
 use super::status::Status;
 use super::task::{Order, Task};
 use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
@@ -45,7 +46,7 @@ pub(super) struct Inner {
     pub(super) options: Options,
     /// one change of deployments at a time
     pub(super) changes: tokio::sync::Mutex<()>,
-    entries: RwLock<BTreeMap<DeploymentName, Entry>>,
+    pub(super) entries: RwLock<BTreeMap<DeploymentName, Entry>>,
 }
 
 /// What every task needs.
@@ -82,6 +83,8 @@ impl Pipelines {
         let shared = Arc::new(Shared { broker, registry });
         let inner = Inner { shared, logs, options, changes: Default::default(), entries: RwLock::default() };
         let pipelines = Self(Arc::new(inner));
+        let shown = Shown::of(&pipelines.0);
+        pipelines.broker().groups().show(Arc::new(shown));
         for deployment in stored {
             pipelines.start(Arc::new(deployment)).await;
         }

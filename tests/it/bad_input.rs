@@ -322,13 +322,67 @@ fn state() -> Vec<Case> {
     ]
 }
 
+fn groups() -> Vec<Case> {
+    let (pull, commit, reset) =
+        ("POST /v1/groups/g/pull", "POST /v1/groups/g/commit", "PATCH /v1/groups/g/offsets");
+    vec![
+        case("GET /v1/groups?limit=0", "", 400, "invalid_query"),
+        case("GET /v1/groups?page_token=%3F", "", 400, "invalid_cursor"),
+        case("GET /v1/groups/none", "", 404, "group_not_found"),
+        case("GET /v1/groups/%ff", "", 400, "invalid_path"),
+        case("DELETE /v1/groups/none", "", 404, "group_not_found"),
+        case("DELETE /v1/groups/none/members/m", "", 404, "group_not_found"),
+        case("DELETE /v1/groups/deployment.wc", "", 409, "group_is_read_only"),
+        case(reset, "{}", 422, "invalid_body"),
+        case(reset, r#"{"to":"middle","topic":"t"}"#, 422, "invalid_body"),
+        case(reset, r#"{"to":{"offset":-1},"topic":"t"}"#, 422, "invalid_body"),
+        case(reset, r#"{"to":{"days":1},"topic":"t"}"#, 422, "invalid_body"),
+        case(reset, r#"{"to":{"timestamp":"yesterday"},"topic":"t"}"#, 422, "invalid_body"),
+        case(reset, r#"{"to":"earliest","partitions":[0]}"#, 422, "invalid_body"),
+        case(reset, r#"{"to":{"shift_by":1},"topic":"t"}"#, 422, "invalid_body"),
+        case(reset, r#"{"to":"earliest"}"#, 404, "group_not_found"),
+        case(reset, r#"{"to":"earliest","topic":"none"}"#, 404, "topic_not_found"),
+        case(reset, r#"{"to":"earliest","topic":"t","partitions":[9]}"#, 404, "partition_not_found"),
+        case(reset, r#"{"to":{"offset":99},"topic":"t"}"#, 416, "offset_out_of_range"),
+        case("PATCH /v1/groups/g/offsets?dry_run=x", r#"{"to":"earliest"}"#, 400, "invalid_query"),
+        case("PATCH /v1/groups/deployment.wc/offsets", r#"{"to":"earliest"}"#, 409, "group_is_read_only"),
+        case(pull, "{}", 422, "invalid_body"),
+        case(pull, r#"{"topics":[]}"#, 422, "invalid_body"),
+        case(pull, r#"{"topics":["none"]}"#, 404, "topic_not_found"),
+        case(pull, r#"{"topics":["t"],"limit":0}"#, 422, "invalid_body"),
+        case(pull, r#"{"topics":["t"],"wait":"2m"}"#, 422, "invalid_body"),
+        case(pull, r#"{"topics":["t"],"session_timeout":"1s"}"#, 422, "invalid_body"),
+        case(pull, r#"{"topics":["t"],"commit":"all"}"#, 422, "invalid_body"),
+        case(pull, r#"{"topics":["t"],"start":"middle"}"#, 422, "invalid_body"),
+        case(pull, r#"{"topics":["t"],"member":"m","commit":"previous"}"#, 409, "rebalanced"),
+        case("POST /v1/groups/deployment.wc/pull", r#"{"topics":["t"]}"#, 409, "group_is_read_only"),
+        case(commit, "{}", 422, "invalid_body"),
+        case(commit, r#"{"offsets":[{"topic":"none","partition":0,"offset":1}]}"#, 404, "topic_not_found"),
+        case(commit, r#"{"offsets":[{"topic":"t","partition":9,"offset":1}]}"#, 404, "partition_not_found"),
+        case(commit, r#"{"offsets":[{"topic":"t","partition":0,"offset":-1}]}"#, 422, "invalid_body"),
+        case(commit, r#"{"member":"m","offsets":[]}"#, 409, "rebalanced"),
+        case("GET /v1/groups/g/stream", "", 400, "invalid_query"),
+        case("GET /v1/groups/g/stream?topics=none", "", 404, "topic_not_found"),
+        case("GET /v1/groups/g/stream?topics=t&commit=later", "", 400, "invalid_query"),
+    ]
+}
+
 #[tokio::test]
 async fn every_bad_request_gets_its_own_code() -> Result<()> {
     let server = Server::start().await?;
     prepare(&server).await?;
-    let groups =
-        [paths_and_methods(), queries(), headers(), topics(), records(), modules(), deployments(), state()];
-    let cases: Vec<_> = groups.into_iter().flatten().collect();
+    let kinds = [
+        paths_and_methods(),
+        queries(),
+        headers(),
+        topics(),
+        records(),
+        modules(),
+        deployments(),
+        state(),
+        groups(),
+    ];
+    let cases: Vec<_> = kinds.into_iter().flatten().collect();
     assert!(cases.len() >= 60, "{} cases", cases.len());
 
     let mut wrong = Vec::new();

@@ -7,6 +7,7 @@ mod connections;
 mod consumers;
 mod fetching;
 mod groups;
+mod http_groups;
 mod producing;
 mod topics;
 mod transactions;

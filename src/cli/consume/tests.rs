@@ -11,6 +11,7 @@ fn args(partition: Option<u32>) -> Consume {
         to: None,
         limit: None,
         follow: false,
+        group: None,
         partition,
         format: Encoding::Json,
     }

@@ -39,6 +39,8 @@ pub(in crate::http) enum Wire {
 pub(in crate::http) struct Line {
     pub(in crate::http) json: Vec<u8>,
     pub(in crate::http) id: Option<String>,
+    /// its name, if it is not the source's
+    pub(in crate::http) event: Option<&'static str>,
 }
 
 /// Where a live stream's events come from.
@@ -140,7 +142,7 @@ fn write(lines: &[Line], event: &str, wire: Wire) -> Bytes {
                     out.push(b'\n');
                 }
                 out.extend_from_slice(b"event: ");
-                out.extend_from_slice(event.as_bytes());
+                out.extend_from_slice(line.event.unwrap_or(event).as_bytes());
                 out.extend_from_slice(b"\ndata: ");
                 out.extend_from_slice(&line.json);
                 out.extend_from_slice(b"\n\n");
@@ -185,7 +187,7 @@ impl Source for PartitionSource {
         let line = |(offset, record): &(Offset, crate::model::Record)| {
             let mut json = Vec::with_capacity(record.size() + 96);
             render::record(&mut json, self.partition, *offset, record, self.shape);
-            Line { json, id: Some((offset + 1).to_string()) }
+            Line { json, id: Some((offset + 1).to_string()), event: None }
         };
         Ok(page.records.iter().map(line).collect())
     }
@@ -238,7 +240,7 @@ impl Source for TopicSource {
             render::record(&mut json, *partition, *offset, record, self.shape);
             let id = (each || index == last)
                 .then(|| cursor::encode(id, if index == last { &self.at } else { &behind }));
-            Line { json, id }
+            Line { json, id, event: None }
         });
         Ok(lines.collect())
     }

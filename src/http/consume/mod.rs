@@ -30,11 +30,12 @@ use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::model::{Offset, Partition, Record, TimestampMs};
 
 pub(super) use self::follow::{Line, Source, Wire, stream};
+pub(super) use self::shapes::RecordBody;
 
 /// Records of a page unless asked otherwise.
-const LIMIT_DEFAULT: usize = 500;
+pub(super) const LIMIT_DEFAULT: usize = 500;
 /// Bytes of a page unless asked otherwise.
-const BYTES_DEFAULT: usize = MIB;
+pub(super) const BYTES_DEFAULT: usize = MIB;
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 

@@ -12,13 +12,19 @@ use crate::model::{Header, Offset, Partition, Record};
 
 /// How records are shown.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) format: Format,
-    pub(super) headers: bool,
+pub(in crate::http) struct Shape {
+    pub(in crate::http) format: Format,
+    pub(in crate::http) headers: bool,
 }
 
 /// Appends a record as one JSON object without newlines.
-pub(super) fn record(out: &mut Vec<u8>, partition: Partition, offset: Offset, record: &Record, shape: Shape) {
+pub(in crate::http) fn record(
+    out: &mut Vec<u8>,
+    partition: Partition,
+    offset: Offset,
+    record: &Record,
+    shape: Shape,
+) {
     // Writing to memory does not fail.
     let _ = write!(out, "{{\"partition\":{partition},\"offset\":{offset},\"timestamp\":{}", record.timestamp);
     match record.key.as_deref() {

@@ -191,6 +191,10 @@ CLIENTS = [
 ]
 
 
+# Members of groups over HTTP, beside Kafka's clients; it can do nothing else, and talks to another door.
+HTTP_MEMBER = Client("http", "this server's", lambda: [sys.executable, SOURCES / "python" / "http_member.py"])
+
+
 def chosen(only):
     """All clients, or those whose names are given; each made ready."""
     clients = [c for c in CLIENTS if not only or c.name.split()[0] in only]

@@ -22,6 +22,7 @@ class Millstream:
     def __init__(self, binary, folder, **settings):
         self.binary, self.folder, self.port = binary, folder, free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.http = None
         # What clients' suites expect of a broker: four partitions, and topics that come into being by themselves.
         self.settings = {"kafka.num_partitions": 4, "kafka.auto_create_topics": "true", "log.format": "text", **settings}
         self.process = None
@@ -41,6 +42,7 @@ class Millstream:
             if self.process.ended() or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start:\n{self.process.text()[-2000:]}")
             time.sleep(0.05)
+        self.http = ready.read_text().splitlines()[0]
 
     def kill(self):
         """SIGKILL: no handler, no flush, no farewell."""

@@ -20,7 +20,8 @@ PATIENCE = 90
 class Member:
     def __init__(self, bench, client, topic, group, *more):
         self.client, self.log = client, bench.folder / f"{group}-{client.name.split()[0]}-{time.monotonic_ns()}.log"
-        self.process = client.start(bench.bootstrap, "member", topic, group, *more, log=self.log)
+        address = bench.broker.http if client is clients.HTTP_MEMBER else bench.bootstrap
+        self.process = client.start(address, "member", topic, group, *more, log=self.log)
 
     def lines(self):
         text = self.process.text()
@@ -101,6 +102,8 @@ def run(bench, report: Report):
     chosen = [client for client in chosen if client.keeps_reading]
     # A name per run, for brokers that keep groups.
     mixed(bench, report, chosen, f"mixed-{os.getpid()}")
+    if bench.broker.is_ours:
+        with_http(bench, report, chosen, f"http-{os.getpid()}")
     java = [c for c in chosen if c.name == "java"]
     for client in java:
         server_side(bench, report, client, f"consumer-{os.getpid()}")
@@ -159,6 +162,35 @@ def mixed(bench, report, chosen, name):
                 break
     finally:
         group.close()
+
+
+def with_http(bench, report, chosen, name):
+    """Members over HTTP in one group with each of Kafka's clients."""
+    for client in chosen:
+        group = Group(bench, f"{name}-{client.name.split()[0]}")
+        try:
+            def act():
+                for member in (clients.HTTP_MEMBER, client, clients.HTTP_MEMBER):
+                    group.join(member)
+                    group.settle()
+                group.produce()
+                twice = group.read_all()
+                expect(twice == 0, f"{twice} records were read twice though nobody came or went")
+                leaving = group.members.pop(0)
+                leaving.leave()
+                group.gone.append(leaving)
+                group.settle()
+                group.produce()
+                twice = group.read_all()
+                for member in group.members:
+                    member.leave()
+                lag, committed = position(bench, group.name)
+                expect((lag, committed) == (0, group.sent), f"lag {lag}, committed {committed} of {group.sent}")
+                return f"each partition had one owner; {twice} of {group.sent} read twice over a member's leaving"
+
+            report.check(f"{client.name} and two members over HTTP in one group", act)
+        finally:
+            group.close()
 
 
 def server_side(bench, report, client, name):

@@ -42,7 +42,7 @@ async fn server() -> Result<Server> {
     Ok(server)
 }
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
@@ -50,7 +50,7 @@ fn group(name: &str) -> GroupId {
     GroupId(text(name))
 }
 
-fn join(name: &str, member: &StrBytes) -> JoinGroupRequest {
+pub(super) fn join(name: &str, member: &StrBytes) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol::default()
         .with_name(text("range"))
         .with_metadata(Bytes::from_static(METADATA));
@@ -64,7 +64,7 @@ fn join(name: &str, member: &StrBytes) -> JoinGroupRequest {
 }
 
 /// Joins alone and takes everything.
-async fn alone(client: &mut Client, name: &str) -> Result<JoinGroupResponse> {
+pub(super) async fn alone(client: &mut Client, name: &str) -> Result<JoinGroupResponse> {
     let required = client.ask(9, &join(name, &text(""))).await?;
     ensure!(required.error_code == MEMBER_ID_REQUIRED, "error {}", required.error_code);
     let joined = client.ask(9, &join(name, &required.member_id)).await?;
@@ -84,14 +84,14 @@ async fn alone(client: &mut Client, name: &str) -> Result<JoinGroupResponse> {
     Ok(joined)
 }
 
-fn heartbeat(name: &str, joined: &JoinGroupResponse) -> HeartbeatRequest {
+pub(super) fn heartbeat(name: &str, joined: &JoinGroupResponse) -> HeartbeatRequest {
     HeartbeatRequest::default()
         .with_group_id(group(name))
         .with_generation_id(joined.generation_id)
         .with_member_id(joined.member_id.clone())
 }
 
-fn commit(name: &str, topic: &str, partition: i32, offset: i64) -> OffsetCommitRequest {
+pub(super) fn commit(name: &str, topic: &str, partition: i32, offset: i64) -> OffsetCommitRequest {
     let partition = OffsetCommitRequestPartition::default()
         .with_partition_index(partition)
         .with_committed_offset(offset)
@@ -106,7 +106,11 @@ fn commit(name: &str, topic: &str, partition: i32, offset: i64) -> OffsetCommitR
         .with_topics(vec![topic])
 }
 
-async fn committed(client: &mut Client, version: i16, request: &OffsetCommitRequest) -> Result<i16> {
+pub(super) async fn committed(
+    client: &mut Client,
+    version: i16,
+    request: &OffsetCommitRequest,
+) -> Result<i16> {
     let mut request = request.clone();
     if version < 6 {
         request.topics[0].partitions[0].committed_leader_epoch = -1;
@@ -116,7 +120,7 @@ async fn committed(client: &mut Client, version: i16, request: &OffsetCommitRequ
 }
 
 /// Offset, epoch and metadata of a partition of `orders`.
-async fn fetched(
+pub(super) async fn fetched(
     client: &mut Client,
     version: i16,
     name: &str,
@@ -146,6 +150,52 @@ async fn fetched(
     ensure!(found.error_code == 0 && response.error_code == 0);
     let metadata = found.metadata.clone().context("metadata")?;
     Ok((found.committed_offset, found.committed_leader_epoch, metadata.to_string()))
+}
+
+/// The committed offset of any topic's partition.
+pub(super) async fn offsets_of(client: &mut Client, name: &str, topic: &str, partition: i32) -> Result<i64> {
+    let topic = OffsetFetchRequestTopics::default()
+        .with_name(topic_name(topic))
+        .with_partition_indexes(vec![partition]);
+    let group = OffsetFetchRequestGroup::default().with_group_id(group(name)).with_topics(Some(vec![topic]));
+    let response = client.ask(8, &OffsetFetchRequest::default().with_groups(vec![group])).await?;
+    let found = &response.groups[0];
+    ensure!(found.error_code == 0, "error {}", found.error_code);
+    Ok(found.topics[0].partitions[0].committed_offset)
+}
+
+/// Joins as a follower that says this of itself, and takes what it is assigned.
+pub(super) async fn enter(
+    client: &mut Client,
+    name: &str,
+    metadata: &'static [u8],
+) -> Result<(JoinGroupResponse, Bytes)> {
+    let with = |member: &StrBytes| {
+        let mut request = join(name, member);
+        request.protocols[0].metadata = Bytes::from_static(metadata);
+        request
+    };
+    let required = client.ask(7, &with(&text(""))).await?;
+    ensure!(required.error_code == MEMBER_ID_REQUIRED, "error {}", required.error_code);
+    let joined = client.ask(7, &with(&required.member_id)).await?;
+    ensure!(joined.error_code == 0 && joined.leader != joined.member_id, "{joined:?}");
+    let sync = SyncGroupRequest::default()
+        .with_group_id(group(name))
+        .with_generation_id(joined.generation_id)
+        .with_member_id(joined.member_id.clone());
+    let synced = client.ask(4, &sync).await?;
+    ensure!(synced.error_code == 0, "error {}", synced.error_code);
+    Ok((joined, synced.assignment))
+}
+
+/// Id, protocol type, state and kind of each group.
+pub(super) async fn list(client: &mut Client, states: &[&str]) -> Result<Vec<String>> {
+    let states = states.iter().map(|state| text(state)).collect();
+    let listed = client.ask(5, &ListGroupsRequest::default().with_states_filter(states)).await?;
+    let line = |g: &kafka_protocol::messages::list_groups_response::ListedGroup| {
+        format!("{} {} {} {}", g.group_id.0, g.protocol_type, g.group_state, g.group_type)
+    };
+    Ok(listed.groups.iter().map(line).collect())
 }
 
 #[tokio::test]
@@ -308,16 +358,8 @@ async fn tools_list_describe_and_delete_groups() -> Result<()> {
     let mut client = Client::connect(&server).await?;
     alone(&mut client, "busy").await?;
     assert_eq!(committed(&mut client, 8, &commit("idle", "orders", 0, 1)).await?, 0);
-    let mut list = async |states: &[&str]| {
-        let states = states.iter().map(|state| text(state)).collect();
-        let listed = client.ask(5, &ListGroupsRequest::default().with_states_filter(states)).await?;
-        let line = |g: &kafka_protocol::messages::list_groups_response::ListedGroup| {
-            format!("{} {} {} {}", g.group_id.0, g.protocol_type, g.group_state, g.group_type)
-        };
-        anyhow::Ok(listed.groups.iter().map(line).collect::<Vec<_>>())
-    };
-    assert_eq!(list(&[]).await?, ["busy consumer Stable classic", "idle  Empty classic"]);
-    assert_eq!(list(&["stable"]).await?, ["busy consumer Stable classic"]);
+    assert_eq!(list(&mut client, &[]).await?, ["busy consumer Stable classic", "idle  Empty classic"]);
+    assert_eq!(list(&mut client, &["stable"]).await?, ["busy consumer Stable classic"]);
 
     let missing = DescribeGroupsRequest::default().with_groups(vec![group("none")]);
     let described = client.ask(5, &missing).await?;
