@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use self::check::Candidate;
+pub(super) use self::check::rules_of;
 use super::admission::{Permit, RECORD_OVERHEAD};
 use super::lane::Tickets;
 use super::producers::{Begin, First, Refusal, Slot};

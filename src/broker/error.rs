@@ -3,7 +3,7 @@
 use crate::model::batch::BatchError;
 use crate::model::names::NameError;
 use crate::model::topic::ConfigError;
-use crate::model::{DeploymentName, Offset, Partition, TopicName};
+use crate::model::{DeploymentName, Offset, Partition, TimestampMs, TopicName};
 use crate::storage;
 use crate::wasm::Fault;
 
@@ -129,6 +129,23 @@ pub enum ProduceError {
         found: usize,
         /// the bound
         limit: usize,
+    },
+    /// A producer's time that its topic does not take.
+    #[error(
+        "record {index} has timestamp {timestamp}, topic `{topic}` takes {from} to {to} \
+         (message.timestamp.before.max.ms, message.timestamp.after.max.ms)"
+    )]
+    Timestamp {
+        /// the topic
+        topic: TopicName,
+        /// index of the record in the request
+        index: usize,
+        /// milliseconds since the epoch
+        timestamp: TimestampMs,
+        /// the earliest
+        from: TimestampMs,
+        /// the latest
+        to: TimestampMs,
     },
     /// Compaction works by key: a record without one would go with the next round.
     #[error("record {index} has no key, and topic `{topic}` is compacted (cleanup.policy)")]

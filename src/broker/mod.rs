@@ -40,7 +40,7 @@ pub use catalog::TopicHandle;
 pub use error::{ProduceError, ReadError, TopicError};
 pub use fetch::{Isolation, OffsetFound, OffsetQuery, WaitPoint};
 pub use produce::{
-    IdempotencyKey, NewRecord, ProduceReply, ProduceRequest, Produced, RecordFate, Records, Tally,
+    IdempotencyKey, NewRecord, ProduceReply, ProduceRequest, Produced, RecordFate, Records, Stamped, Tally,
 };
 pub use producers::ProducerView;
 pub use read::{Cursor, OffsetSpec, Page, ReadLimits};

@@ -8,6 +8,7 @@ use super::produce::RECORD_FRAMING_MAX;
 use super::{Broker, TopicHandle};
 use crate::model::batch::{BatchBuilder, HEADER_LEN, ProducerStamp};
 use crate::model::partitioner::partition_of;
+use crate::model::topic::TimestampType;
 use crate::model::{Partition, RecordView, TopicId, TopicName};
 use crate::storage::Commit;
 
@@ -110,6 +111,9 @@ impl Outbox {
             Some(open) if open.size() + size <= limit => open.push_view(record),
             _ => {
                 let mut open = BatchBuilder::with_capacity(size);
+                if bound.topic.topic.config.timestamp_type() == TimestampType::LogAppendTime {
+                    open.log_append_time(broker.clock().now_ms());
+                }
                 if let Some(stamp) = self.stamp {
                     open.producer(stamp);
                 }

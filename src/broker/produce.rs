@@ -2,6 +2,7 @@
 
 mod plan;
 mod records;
+mod stamped;
 mod transformed;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::model::{DeploymentName, Offset, Partition, TimestampMs};
 use crate::storage::{Commit, CommitError, Log, Placed};
 
 pub use records::{NewHeader, NewRecord, Records};
+pub use stamped::Stamped;
 
 /// Bytes of a record beside key, value and headers, at most: lengths, deltas, header counts.
 pub(super) const RECORD_FRAMING_MAX: usize = 40;

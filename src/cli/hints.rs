@@ -21,6 +21,7 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         }
         "topic_exists" => "`millstream topic alter` changes a topic that is there",
         "topic_in_use" => "delete the deployments first, or say --force",
+        "producer_fenced" => "a new producer id begins anew",
         "group_not_found" => "`millstream group list` shows what is there",
         "member_not_found" => "`millstream group describe NAME` lists the members",
         "group_not_empty" => "stop its members first, or let --force remove them",

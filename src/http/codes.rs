@@ -137,6 +137,10 @@ codes! {
         "remove members or delete groups that are not used";
     Rebalanced "rebalanced" CONFLICT retry Some(("REBALANCE_IN_PROGRESS", 27)), "The group has rebalanced: the partitions may belong to another member now",
         "pull again without commit, and without member if the group has it no more; what was not committed comes again";
+    OutOfOrder "out_of_order_sequence" CONFLICT final Some(("OUT_OF_ORDER_SEQUENCE_NUMBER", 45)), "Producer-Seq is not the producer's next number in the partition",
+        "send the records that are missing first; the detail names the number that is expected";
+    ProducerFenced "producer_fenced" CONFLICT final Some(("INVALID_PRODUCER_EPOCH", 47)), "Another instance of the producer, or its transaction, is in force",
+        "make a new producer id: POST /v1/producers";
     OffsetExpired "offset_expired" GONE final OFFSET_OUT_OF_RANGE, "The records at this offset were deleted by retention",
         "continue at log_start_offset, or read with offset=earliest";
     CursorExpired "cursor_expired" GONE final OFFSET_OUT_OF_RANGE, "The cursor points to records that were deleted",

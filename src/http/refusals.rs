@@ -7,9 +7,10 @@ use super::codes::Code;
 use super::error::{FieldError, Problem};
 use super::topics::config_error;
 use crate::broker::consumer::ConsumerError;
-use crate::broker::{ProduceError, ReadError, TopicError};
+use crate::broker::{AppendError, ProduceError, ReadError, TopicError, TransactionError};
 use crate::groups::GroupError;
 use crate::model::TopicName;
+use crate::model::producer::SequenceError;
 use crate::pipelines::{DeployError, StateError};
 use crate::registry::{DeleteError, LoadError, ResolveError, UploadError};
 use crate::storage::{self, CommitError};
@@ -57,7 +58,9 @@ impl From<TopicError> for Problem {
 impl From<ProduceError> for Problem {
     fn from(error: ProduceError) -> Self {
         let code = match &error {
-            ProduceError::UnknownPartition { .. } | ProduceError::KeyMissing { .. } => Code::InvalidRecord,
+            ProduceError::UnknownPartition { .. }
+            | ProduceError::KeyMissing { .. }
+            | ProduceError::Timestamp { .. } => Code::InvalidRecord,
             ProduceError::RecordTooLarge { .. } => Code::RecordTooLarge,
             ProduceError::Overloaded { .. } => Code::Overloaded,
             ProduceError::RequestTooLarge { .. } => Code::BodyTooLarge,
@@ -97,7 +100,8 @@ impl From<ProduceError> for Problem {
                 .with("actual_offset", actual),
             ProduceError::UnknownPartition { index, .. }
             | ProduceError::RecordTooLarge { index, .. }
-            | ProduceError::KeyMissing { index, .. } => {
+            | ProduceError::KeyMissing { index, .. }
+            | ProduceError::Timestamp { index, .. } => {
                 let detail = problem.detail().to_owned();
                 problem.at(format!("/records/{index}"), detail)
             }
@@ -122,6 +126,61 @@ fn with_fault(problem: Problem, fault: &Fault) -> Problem {
             problem.with("backtrace", backtrace.clone())
         }
         _ => problem,
+    }
+}
+
+impl From<AppendError> for Problem {
+    fn from(error: AppendError) -> Self {
+        let code = match &error {
+            AppendError::UnknownPartition { .. } => Code::PartitionNotFound,
+            AppendError::TopicGone(_) => Code::TopicNotFound,
+            AppendError::TooLarge { .. } => Code::RecordTooLarge,
+            AppendError::Invalid { .. } | AppendError::Timestamp { .. } => Code::InvalidRecord,
+            AppendError::Sequence(SequenceError::OutOfOrder { .. }) => Code::OutOfOrder,
+            AppendError::Sequence(SequenceError::Fenced { .. }) | AppendError::Transaction(_) => {
+                Code::ProducerFenced
+            }
+            AppendError::ProducersFull { .. } | AppendError::Overloaded { .. } => Code::Overloaded,
+            AppendError::Rejected { .. } => Code::RecordRejected,
+            AppendError::TransformFailed { .. } => Code::TransformFailed,
+            AppendError::RequestTooLarge { .. } => Code::BodyTooLarge,
+            AppendError::DiskFull { .. } => Code::DiskFull,
+            AppendError::Closed => Code::Draining,
+            AppendError::Unknown(_) => Code::OutcomeUnknown,
+            // The server made the batch.
+            AppendError::Corrupt(_) | AppendError::Codec(_) | AppendError::NoTransactionalId => {
+                Code::Internal
+            }
+        };
+        let problem = Self::caused(code, &error);
+        let place =
+            |index: usize, detail: String| FieldError { pointer: format!("/records/{index}"), detail };
+        match error {
+            AppendError::Invalid { records, .. } | AppendError::Timestamp { records } => {
+                problem.errors(records.into_iter().take(100).map(|r| place(r.index as usize, r.message)))
+            }
+            AppendError::Rejected { deployment, records } => problem
+                .with("deployment", deployment.as_str())
+                .errors(records.into_iter().take(100).map(|r| place(r.index, r.reason))),
+            AppendError::TransformFailed { deployment, source, .. } => {
+                with_fault(problem.with("deployment", deployment.as_str()), &source)
+            }
+            AppendError::Sequence(SequenceError::OutOfOrder { expected, .. }) => {
+                problem.with("expected_seq", expected)
+            }
+            AppendError::Unknown(_) => problem.effects_unknown(),
+            _ => problem,
+        }
+    }
+}
+
+impl From<TransactionError> for Problem {
+    fn from(error: TransactionError) -> Self {
+        let code = match &error {
+            TransactionError::Storage(source) => commit_code(source),
+            _ => Code::ProducerFenced,
+        };
+        Self::caused(code, &error)
     }
 }
 

@@ -26,6 +26,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(consume::topic_records, produce::records))
         .routes(routes!(consume::partition_records, produce::partition_records))
         .routes(routes!(produce::events))
+        .routes(routes!(produce::new_producer))
         // groups
         .routes(routes!(groups::list))
         .routes(routes!(groups::describe, groups::delete))

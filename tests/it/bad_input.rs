@@ -103,6 +103,31 @@ fn headers() -> Vec<Case> {
             &[("content-type", "application/x-ndjson"), ("idempotency-key", "k")],
             case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
         ),
+        with(
+            &[("producer-id", "1")],
+            case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
+        ),
+        with(
+            &[("producer-id", "1"), ("producer-seq", "-1")],
+            case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
+        ),
+        with(
+            &[("producer-id", "1"), ("producer-seq", "0"), ("idempotency-key", "k")],
+            case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
+        ),
+        with(
+            &[("content-type", "application/x-ndjson"), ("producer-id", "1"), ("producer-seq", "0")],
+            case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
+        ),
+        with(
+            &[("producer-id", "1"), ("producer-seq", "0")],
+            case(
+                "POST /v1/topics/t/records",
+                r#"{"records":[{"value":1,"partition":0},{"value":1,"partition":1}]}"#,
+                422,
+                "invalid_record",
+            ),
+        ),
         with(XML, case("POST /v1/topics/t/records", "<a/>", 415, "unsupported_media_type")),
         with(XML, case("POST /v1/topics/t/events", "<a/>", 415, "unsupported_media_type")),
         with(TEXT, case("POST /v1/topics", "{}", 415, "unsupported_media_type")),

@@ -200,3 +200,84 @@ async fn bodies_may_be_compressed_and_large_answers_are() -> Result<()> {
     assert_eq!(answer.body[..4], [0x28, 0xb5, 0x2f, 0xfd]);
     Ok(())
 }
+
+/// A request of a producer that numbers its records.
+fn numbered(
+    server: &Server,
+    path: &str,
+    id: &Value,
+    epoch: i16,
+    seq: i64,
+    body: &Value,
+) -> reqwest::RequestBuilder {
+    let request = server.request(Method::POST, path).header("producer-id", id.to_string());
+    request.header("producer-epoch", epoch).header("producer-seq", seq).json(body)
+}
+
+#[tokio::test]
+async fn numbered_records_are_stored_once_and_in_order_also_over_a_restart() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 2).await?;
+    let made = server.send(server.request(Method::POST, "/v1/producers")).await?.expect(201)?.json()?;
+    let (id, epoch) = (&made["producer_id"], 0);
+    assert_eq!(made["producer_epoch"], 0);
+    let path = "/v1/topics/t/partitions/1/records";
+    let two = json!({ "records": [{ "value": 1 }, { "value": 2 }] });
+    let first = server.send(numbered(&server, path, id, epoch, 0, &two)).await?.expect(200)?.json()?;
+    let stored = |offset: u64, count: u32, duplicate: bool, next_seq: u32| json!({ "partition": 1, "offset": offset, "count": count, "duplicate": duplicate, "next_seq": next_seq });
+    assert_eq!(first, stored(0, 2, false, 2));
+    let gap = server.send(numbered(&server, path, id, epoch, 3, &two)).await?.expect(409)?.json()?;
+    assert_eq!((&gap["code"], &gap["expected_seq"]), (&json!("out_of_order_sequence"), &json!(2)));
+
+    let server = server.restart().await?;
+    let again = server.send(numbered(&server, path, id, epoch, 0, &two)).await?.expect(200)?.json()?;
+    assert_eq!(again, stored(0, 2, true, 2));
+    let one = json!({ "value": 3 });
+    let next = server.send(numbered(&server, path, id, epoch, 2, &one)).await?.expect(200)?.json()?;
+    assert_eq!(next, stored(2, 1, false, 3));
+    // Another partition has numbers of its own, and bare values have them too.
+    let other = server.send(numbered(&server, "/v1/topics/t/events?partition=0", id, epoch, 0, &one)).await?;
+    assert_eq!(other.expect(200)?.json()?["offset"], 0);
+
+    let newer = server.send(numbered(&server, path, id, 1, 0, &one)).await?.expect(200)?.json()?;
+    assert_eq!(newer, stored(3, 1, false, 1));
+    let fenced = server.send(numbered(&server, path, id, 0, 3, &one)).await?.expect(409)?.json()?;
+    assert_eq!(fenced["code"], "producer_fenced");
+    let page = server.get(path).await?.expect(200)?.json()?;
+    let values: Vec<_> =
+        page["records"].as_array().context("records")?.iter().map(|r| r["value"].clone()).collect();
+    assert_eq!(values, [1, 2, 3, 3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_topic_says_whose_time_counts_and_which_times_it_takes() -> Result<()> {
+    let server = Server::start().await?;
+    let config = json!({ "partitions": 1, "config": { "message.timestamp.type": "LogAppendTime" } });
+    server.put("/v1/topics/ours", &config).await?.expect(201)?;
+    let old = json!({ "value": 1, "timestamp": 5 });
+    let stored = server.post("/v1/topics/ours/records", &old).await?.expect(200)?.json()?;
+    let at = stored["results"][0]["timestamp"].as_i64().context("a time")?;
+    assert!(at > 1_700_000_000_000, "{at}");
+    let line = server
+        .request(Method::POST, "/v1/topics/ours/records")
+        .header("content-type", "application/x-ndjson");
+    server.send(line.body(old.to_string())).await?.expect(200)?;
+    let page = server.get("/v1/topics/ours/records").await?.expect(200)?.json()?;
+    for record in page["records"].as_array().context("records")? {
+        assert!(record["timestamp"].as_i64().is_some_and(|time| time >= at), "{record}");
+    }
+
+    let bounds = json!({ "partitions": 1, "config": { "message.timestamp.before.max.ms": "3600000" } });
+    server.put("/v1/topics/recent", &bounds).await?.expect(201)?;
+    for timestamp in [5, 32_503_680_000_000_i64] {
+        let record = json!({ "records": [{ "value": 0 }, { "value": 1, "timestamp": timestamp }] });
+        let refused = server.post("/v1/topics/recent/records", &record).await?.expect(422)?.json()?;
+        assert_eq!(
+            (&refused["code"], &refused["errors"][0]["pointer"]),
+            (&json!("invalid_record"), &json!("/records/1"))
+        );
+    }
+    server.post("/v1/topics/recent/records", &json!({ "value": 1 })).await?.expect(200)?;
+    Ok(())
+}

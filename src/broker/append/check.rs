@@ -128,7 +128,7 @@ fn own(batch: RecordBatch) -> RecordBatch {
 }
 
 /// What a topic asks of its clients' batches now.
-pub(super) fn rules_of(topic: &TopicHandle, now_ms: TimestampMs) -> Rules {
+pub(in crate::broker) fn rules_of(topic: &TopicHandle, now_ms: TimestampMs) -> Rules {
     let config = &topic.topic.config;
     let bounds = config.timestamp_bounds();
     Rules {

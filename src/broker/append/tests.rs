@@ -72,7 +72,7 @@ async fn sequences_are_known_after_a_stop_and_after_a_kill() {
 async fn a_small_batch_that_is_large_inside_is_not_checked_at_once() {
     let world = World::new();
     let topic = world.topic("t", &[]).await;
-    let rules = check::rules_of(&topic, START_MS);
+    let rules = rules_of(&topic, START_MS);
     for (size, at_once) in [(PACKED_LARGE / 8, true), (PACKED_LARGE, false)] {
         let mut builder = BatchBuilder::new();
         builder.push(START_MS, None, Some(&vec![0; size]), []);

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::plan::{Judged, Part, Place};
-use super::records::{Encoded, Sent};
+use super::records::{Encoded, Sent, stamp_time};
 use super::{RECORD_FRAMING_MAX, RecordFate, log_of};
+use crate::broker::append::rules_of;
 use crate::broker::error::unreadable;
 use crate::broker::inline::{Arrived, Chain, ChainResult, Changed, Fate, OnReject, StoredRecord};
 use crate::broker::outbox::{Outbox, OutboxError};
 use crate::broker::{Broker, ProduceError, TopicHandle};
+use crate::model::TimestampMs;
+use crate::model::batch::validate::Timestamps;
 use crate::model::batch::{BatchBuilder, BatchError, HEADER_LEN, RecordBatch};
 use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
 use crate::storage::{Commit, Log};
@@ -33,6 +36,7 @@ impl Broker {
             let mut rebuilding = Rebuilding {
                 topic,
                 log,
+                now_ms: self.0.clock.now_ms(),
                 as_it_came: results.iter().all(|result| matches!(result, ChainResult::Whole)),
                 part: Part::new(partition, sent.clone()),
             };
@@ -78,6 +82,7 @@ fn arrived(encoded: &[Encoded]) -> Result<Vec<Arrived>, BatchError> {
 struct Rebuilding<'a> {
     topic: &'a TopicHandle,
     log: &'a Arc<Log>,
+    now_ms: TimestampMs,
     /// every record of the partition is kept: no verdict needs to be noted
     as_it_came: bool,
     part: Part,
@@ -102,24 +107,35 @@ impl Rebuilding<'_> {
     /// New batches of what the chain made of one; `sent` are the records that it was made of.
     fn changed(&mut self, changed: Changed, sent: &[Sent], commit: &mut Commit) -> Result<(), ProduceError> {
         let limit = self.topic.topic.config.message_bytes_max();
-        let key_required = self.topic.topic.config.cleanup().compact;
+        let rules = rules_of(self.topic, self.now_ms);
+        let opened = || {
+            let mut builder = BatchBuilder::new();
+            stamp_time(&mut builder, rules.timestamps);
+            builder
+        };
         let mut firsts: Vec<Option<Place>> = vec![None; sent.len()];
-        let mut builder = BatchBuilder::new();
+        let mut builder = opened();
         // Origins whose first record lies in the open batch, whose index is not known yet.
         let mut open: Vec<(u32, u32)> = Vec::new();
         let mut last = None;
         for StoredRecord { origin, record } in &changed.records {
             let size = record.size() + RECORD_FRAMING_MAX;
             let index = || sent.get(*origin as usize).map_or(0, |sent| sent.index as usize);
-            if key_required && record.key.is_none() {
+            if rules.key_required && record.key.is_none() {
                 return Err(ProduceError::KeyMissing { topic: self.topic.name().clone(), index: index() });
+            }
+            if let Timestamps::Create { from, to } = rules.timestamps
+                && !(from..=to).contains(&record.timestamp)
+            {
+                let (topic, timestamp) = (self.topic.name().clone(), record.timestamp);
+                return Err(ProduceError::Timestamp { topic, index: index(), timestamp, from, to });
             }
             if size + HEADER_LEN > limit {
                 let (topic, found, index) = (self.topic.name().clone(), record.size(), index());
                 return Err(ProduceError::RecordTooLarge { topic, index, found, limit });
             }
             if builder.count() > 0 && builder.size() + size > limit {
-                self.close(std::mem::take(&mut builder), &mut open, &mut firsts, commit);
+                self.close(std::mem::replace(&mut builder, opened()), &mut open, &mut firsts, commit);
             }
             if last != Some(*origin) {
                 open.push((*origin, builder.count()));

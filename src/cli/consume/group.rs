@@ -33,9 +33,15 @@ struct Reader<'a> {
     commit: Option<Value>,
 }
 
-pub(super) async fn run(session: &Session, args: &Consume, group: &str, shape: &Shape) -> Result<(), Failure> {
+pub(super) async fn run(
+    session: &Session,
+    args: &Consume,
+    group: &str,
+    shape: &Shape,
+) -> Result<(), Failure> {
     if args.partition.is_some() || args.to.is_some() {
-        let what = "--partition and --to are for reading without a group, which assigns and remembers by itself";
+        let what =
+            "--partition and --to are for reading without a group, which assigns and remembers by itself";
         return Err(Failure::Usage(what.into()));
     }
     let mut reader = Reader { session, args, group, member: None, commit: None };

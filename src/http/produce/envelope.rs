@@ -73,8 +73,6 @@ pub(super) struct Batch<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) format: Format,
-    /// stamped on records without a timestamp
-    pub(super) now_ms: TimestampMs,
     /// of the path
     pub(super) partition: Option<Partition>,
     /// of the topic
@@ -131,8 +129,8 @@ impl<'a> Entry<'a> {
             (None, Some(Some(value))) => Some(decode("/value_base64", &value)?),
             (Some(value), None) => value_bytes(value, rules.format)?,
         };
-        let timestamp = self.timestamp.unwrap_or(rules.now_ms);
-        if !(0..=TIMESTAMP_MAX).contains(&timestamp) {
+        let timestamp = self.timestamp;
+        if let Some(timestamp) = timestamp.filter(|timestamp| !(0..=TIMESTAMP_MAX).contains(timestamp)) {
             return Err(wrong(
                 "/timestamp",
                 format!("{timestamp}, expected milliseconds since 1970, 0 to {TIMESTAMP_MAX}"),

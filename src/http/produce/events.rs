@@ -1,7 +1,5 @@
 //! `/events`: the body is the value itself. Made for webhooks, shells and browsers.
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -11,6 +9,7 @@ use std::borrow::Cow;
 use utoipa::IntoParams;
 
 use super::envelope::{Format, Rules, check_size, wrong};
+use super::producer::{self, ProducerHeaders};
 use super::stream::BadLine;
 use super::{
     IdempotencyHeader, TopicPath, idempotency_key, invalid, refuse_key, reply, rules, store, stream, writable,
@@ -58,7 +57,7 @@ struct Shape {
 /// `X-Record-Header-…` become record headers.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/events", tag = "produce",
-    params(TopicPath, EventsQuery, IdempotencyHeader),
+    params(TopicPath, EventsQuery, IdempotencyHeader, ProducerHeaders),
     request_body(content(
         (serde_json::Value = "application/json"), (String = "application/x-ndjson"),
         (String = "text/plain"), (Vec<u8> = "application/octet-stream"),
@@ -74,7 +73,7 @@ pub(in crate::http) async fn events(
     let topic = writable(&app, &path.topic)?;
     let (parts, body) = request.into_parts();
     let media = media_of(&parts.headers);
-    let shape = shape(&app, &topic, query, &parts.headers)?;
+    let shape = shape(&topic, query, &parts.headers)?;
     if shape.key_path.is_some() && !matches!(media, Media::Json | Media::Missing | Media::Ndjson) {
         return Err(Problem::new(
             Code::InvalidQuery,
@@ -83,6 +82,7 @@ pub(in crate::http) async fn events(
     }
     if media == Media::Ndjson {
         refuse_key(&parts.headers)?;
+        producer::refuse(&parts.headers)?;
         let line = move |line: &[u8], records: &mut Records| value_line(line, &shape, records);
         return Box::pin(stream::run(&app, topic, Pieces::new(body), line)).await;
     }
@@ -92,6 +92,7 @@ pub(in crate::http) async fn events(
     }
     let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
     let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
+    let numbered = producer::numbered(&parts.headers)?;
     let record = match media {
         Media::Json | Media::Missing => {
             let json: &RawValue = serde_json::from_slice(&bytes)
@@ -105,20 +106,18 @@ pub(in crate::http) async fn events(
         _ => shape.record(shape.key(), Some(Cow::Borrowed(&bytes))),
     };
     let record = record.map_err(|error| invalid(vec![error]))?;
-    let mut records = Records::new(topic, bytes.len());
+    let mut records = producer::records(numbered.as_ref(), topic, bytes.len(), app.now_ms());
     records.push(&record)?;
     drop(record);
     drop((bytes, share));
+    if let Some(stamp) = numbered {
+        return producer::store(&app, records, stamp).await;
+    }
     let reply = store(&app, records, Vec::new(), idempotency).await?;
     Ok(reply::response(&reply))
 }
 
-fn shape(
-    app: &App,
-    topic: &Arc<TopicHandle>,
-    query: EventsQuery,
-    headers: &HeaderMap,
-) -> Result<Shape, Problem> {
+fn shape(topic: &TopicHandle, query: EventsQuery, headers: &HeaderMap) -> Result<Shape, Problem> {
     let bad_query = |detail: String| Err(Problem::new(Code::InvalidQuery, detail));
     if query.key.is_some() && query.key_path.is_some() {
         return bad_query("query parameters `key` and `key_path` exclude each other".into());
@@ -138,7 +137,7 @@ fn shape(
             format!("topic `{}` has partitions 0 to {}, not {partition}", topic.name(), partitions - 1);
         return Err(Problem::new(Code::PartitionNotFound, detail));
     }
-    let rules = rules(app, topic, Format::Json, query.partition);
+    let rules = rules(topic, Format::Json, query.partition);
     Ok(Shape { rules, key: query.key, key_path, headers: record_headers(headers)? })
 }
 
@@ -206,7 +205,7 @@ impl Shape {
             (Cow::Borrowed(name), Some(Cow::Borrowed(value)))
         };
         let headers = self.headers.iter().map(header).collect();
-        let (partition, timestamp) = (self.rules.partition, self.rules.now_ms);
+        let (partition, timestamp) = (self.rules.partition, None);
         let record = NewRecord { partition, timestamp, key, value, headers };
         check_size(&record, &self.rules)?;
         Ok(record)

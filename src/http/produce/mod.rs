@@ -6,6 +6,7 @@
 mod envelope;
 mod events;
 mod lines;
+mod producer;
 mod reply;
 mod stream;
 
@@ -34,6 +35,7 @@ use crate::model::{Offset, Partition};
 
 pub(super) use self::envelope::Format;
 pub(super) use self::events::{__path_events, events};
+pub(super) use self::producer::{__path_new_producer, new_producer};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -158,7 +160,7 @@ pub(super) enum ProduceBody {
 /// (`application/x-ndjson`) has one record a line, stored in chunks as they arrive; the answer is one summary.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/records", tag = "produce",
-    params(TopicPath, RecordsQuery, IdempotencyHeader),
+    params(TopicPath, RecordsQuery, IdempotencyHeader, producer::ProducerHeaders),
     request_body(content((ProduceBody = "application/json"), (String = "application/x-ndjson"))),
     responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Precondition, Unprocessable),
 )]
@@ -175,7 +177,7 @@ pub(super) async fn records(
 /// Produce records to one partition
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "produce",
-    params(PartitionPath, PartitionRecordsQuery, IdempotencyHeader),
+    params(PartitionPath, PartitionRecordsQuery, IdempotencyHeader, producer::ProducerHeaders),
     request_body(content((ProduceBody = "application/json"), (String = "application/x-ndjson"))),
     responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Precondition, Unprocessable),
 )]
@@ -207,12 +209,13 @@ async fn produce(
     partition: Option<Partition>,
     expected_offset: Option<Offset>,
 ) -> Result<Response, Problem> {
-    let rules = rules(app, &topic, format, partition);
+    let rules = rules(&topic, format, partition);
     let (parts, body) = request.into_parts();
     match media_of(&parts.headers) {
         Media::Json | Media::Missing => {}
         Media::Ndjson => {
             refuse_key(&parts.headers)?;
+            producer::refuse(&parts.headers)?;
             if expected_offset.is_some() {
                 let detail = "expected_offset is for JSON bodies; an NDJSON body is many commits";
                 return Err(Problem::new(Code::InvalidQuery, detail));
@@ -225,12 +228,21 @@ async fn produce(
     }
     let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
     let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
-    let (records, mut expected_offsets) = parse(&bytes, &rules, topic)?;
+    let numbered = producer::numbered(&parts.headers)?;
+    let into = producer::records(numbered.as_ref(), topic, bytes.len(), app.now_ms());
+    let (records, mut expected_offsets) = parse(&bytes, &rules, into)?;
     if let (Some(offset), Some(partition)) = (expected_offset, partition) {
         expected_offsets.push((partition, offset));
     }
     // The records have been copied into their batches, whose bytes admission counts.
     drop((bytes, share));
+    if let Some(stamp) = numbered {
+        if !expected_offsets.is_empty() {
+            let detail = "Producer-Seq says what is expected; expected_offset is for requests without it";
+            return Err(Problem::new(Code::InvalidHeader, detail));
+        }
+        return producer::store(app, records, stamp).await;
+    }
     let reply = store(app, records, expected_offsets, idempotency).await?;
     Ok(reply::response(&reply))
 }
@@ -246,10 +258,9 @@ async fn store(
     app.broker.produce(request).await.map_err(Problem::from)
 }
 
-fn rules(app: &App, topic: &TopicHandle, format: Format, partition: Option<Partition>) -> Rules {
+fn rules(topic: &TopicHandle, format: Format, partition: Option<Partition>) -> Rules {
     Rules {
         format,
-        now_ms: app.broker.clock().now_ms(),
         partition,
         partitions: topic.topic.partitions,
         record_bytes_max: topic.topic.config.message_bytes_max(),
@@ -271,7 +282,7 @@ fn writable(app: &App, name: &str) -> Result<Arc<TopicHandle>, Problem> {
 type Parsed = (Records, Vec<(Partition, Offset)>);
 
 /// Reads a JSON body; every wrong place is named.
-fn parse(body: &[u8], rules: &Rules, topic: Arc<TopicHandle>) -> Result<Parsed, Problem> {
+fn parse(body: &[u8], rules: &Rules, mut records: Records) -> Result<Parsed, Problem> {
     let batch = envelope::is_batch(body);
     let parsed = if batch {
         serde_json::from_slice::<Batch<'_>>(body).map(|b| (b.records, b.expected_offsets))
@@ -287,7 +298,6 @@ fn parse(body: &[u8], rules: &Rules, topic: Arc<TopicHandle>) -> Result<Parsed, 
         let detail = format!("partition {partition}, must be < {}", rules.partitions);
         return Err(invalid(vec![envelope::wrong("/expected_offsets", detail)]));
     }
-    let mut records = Records::new(topic, body.len());
     let mut errors = Vec::new();
     for (index, entry) in entries.into_iter().enumerate() {
         match entry.into_record(rules) {

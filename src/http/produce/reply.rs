@@ -43,6 +43,8 @@ pub(super) struct RecordAnswer {
 pub(super) enum ProduceAnswer {
     /// of a JSON body
     Whole(WholeAnswer),
+    /// of a JSON body with Producer-Seq
+    Numbered(super::producer::StampedAnswer),
     /// of an NDJSON body
     Lines(super::stream::Summary),
 }

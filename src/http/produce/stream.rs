@@ -120,7 +120,7 @@ pub(super) async fn run(
     let expected = pieces.expected_bytes();
     let is_small = expected.is_some_and(|bytes| bytes <= WHOLE_BYTES);
     let room_for = expected.unwrap_or(0).clamp(CHUNK_STEP as u64, CHUNK_BYTES as u64) as usize;
-    let mut chunk = Chunk::new(&topic, room_for);
+    let mut chunk = Chunk::new(app, &topic, room_for);
     let mut storing: Option<Storing> = None;
     let mut lines = Some(Lines::default());
     let mut room = Room { bytes: CHUNK_STEP, shares: Vec::new() };
@@ -143,7 +143,7 @@ pub(super) async fn run(
             }
             let more_comes = is_small && has_room && lines.is_some();
             if !chunk.records.is_empty() && !more_comes {
-                let full = std::mem::replace(&mut chunk, Chunk::new(&topic, room_for));
+                let full = std::mem::replace(&mut chunk, Chunk::new(app, &topic, room_for));
                 storing = Some(store(app.broker.clone(), full).boxed());
                 continue;
             }
@@ -224,6 +224,7 @@ fn index_of(error: &ProduceError) -> Option<usize> {
     match error {
         ProduceError::UnknownPartition { index, .. }
         | ProduceError::RecordTooLarge { index, .. }
+        | ProduceError::Timestamp { index, .. }
         | ProduceError::KeyMissing { index, .. } => Some(*index),
         ProduceError::TransformFailed { record, .. } => *record,
         ProduceError::Rejected { records, .. } => records.first().map(|r| r.index),
@@ -243,8 +244,8 @@ fn index_of(error: &ProduceError) -> Option<usize> {
 // === impl Chunk ===
 
 impl Chunk {
-    fn new(topic: &Arc<TopicHandle>, bytes: usize) -> Self {
-        Self { records: Records::new(topic.clone(), bytes), numbers: Vec::new() }
+    fn new(app: &App, topic: &Arc<TopicHandle>, bytes: usize) -> Self {
+        Self { records: Records::new(topic.clone(), bytes, app.now_ms()), numbers: Vec::new() }
     }
 }
 

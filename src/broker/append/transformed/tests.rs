@@ -277,10 +277,10 @@ async fn a_transform_does_not_bring_records_without_keys_into_a_compacted_topic(
     world.transform(UNKEY, "", &json!({}));
     assert_eq!(blamed(world.append(&topic, sequenced(ANNA, 1, &["b", "c"])).await), [0]);
 
-    let mut records = Records::new(topic.clone(), 0);
+    let mut records = Records::new(topic.clone(), 0, START_MS);
     let record = NewRecord {
         partition: Some(0),
-        timestamp: START_MS,
+        timestamp: Some(START_MS),
         key: Some(b"k"[..].into()),
         value: Some(b"d"[..].into()),
         headers: Vec::new(),
