@@ -207,15 +207,21 @@ impl From<GroupError> for Problem {
         let code = match &error {
             GroupError::EmptyId => Code::InvalidPath,
             GroupError::NotFound { .. } => Code::GroupNotFound,
-            GroupError::InconsistentProtocol => Code::GroupProtocol,
+            GroupError::InconsistentProtocol | GroupError::NotConsumer { .. } => Code::GroupProtocol,
             GroupError::UnknownMember { .. }
             | GroupError::MemberIdRequired { .. }
             | GroupError::FencedInstance { .. }
             | GroupError::IllegalGeneration { .. }
+            | GroupError::FencedEpoch { .. }
+            | GroupError::StaleEpoch { .. }
+            | GroupError::UnreleasedInstance { .. }
             | GroupError::Rebalancing
             | GroupError::Deleting
             | GroupError::Unstable => Code::Rebalanced,
-            GroupError::SessionTimeout { .. } | GroupError::MetadataTooLong { .. } => Code::InvalidBody,
+            GroupError::SessionTimeout { .. }
+            | GroupError::MetadataTooLong { .. }
+            | GroupError::Epoch { .. }
+            | GroupError::Pattern { .. } => Code::InvalidBody,
             GroupError::Full { .. } | GroupError::TooMany { .. } | GroupError::OutOfRoom { .. } => {
                 Code::GroupLimit
             }

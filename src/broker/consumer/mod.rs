@@ -223,8 +223,8 @@ impl Broker {
         offsets: Vec<CommittedOffset>,
     ) -> Result<(), ConsumerError> {
         let Some(id) = member else {
-            let members = match self.0.groups.describe(group) {
-                Ok(described) => described.description.members.len(),
+            let members = match self.0.groups.members(group) {
+                Ok(members) => members,
                 Err(GroupError::NotFound { .. }) => 0,
                 Err(error) => return Err(error.into()),
             };

@@ -130,6 +130,16 @@ impl Groups {
         Ok(Described { id: id.clone(), description, deployment: None })
     }
 
+    /// How many members a group has, whatever their protocol.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn members(&self, id: &GroupId) -> Result<usize, GroupError> {
+        let entry = self.inner().find(id).ok_or_else(|| GroupError::NotFound { group: id.clone() })?;
+        let members = entry.group.lock().machine.members();
+        Ok(members)
+    }
+
     /// A group of the consumer protocol with its members.
     ///
     /// # Errors

@@ -22,9 +22,11 @@ use super::error::Problem;
 use super::extract::{NoQuery, Path, Query};
 use super::openapi::{Conflict, Missing};
 use super::page::{self, Page};
-use crate::groups::client::{Partitions, decode_assignment};
-use crate::groups::machine::{Description, Leaving, MemberDescription};
-use crate::groups::{Committed, FetchOffsets, GroupError, GroupId, GroupKind, Listed};
+use crate::groups::client::{CONSUMER, Partitions, decode_assignment};
+use crate::groups::machine::{Description, Leaving, MemberDescription, consumer};
+use crate::groups::{
+    Committed, Described, DescribedConsumers, FetchOffsets, GroupError, GroupId, GroupKind, Listed,
+};
 use crate::model::{Partition, TopicName};
 
 pub(super) use self::pull::{__path_commit, __path_pull, commit, pull};
@@ -62,21 +64,18 @@ pub(super) async fn describe(
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<axum::Json<GroupDetail>, Problem> {
     let id = GroupId::new(path.group);
-    let described = app.broker.groups().describe(&id)?;
-    let Description { state, generation, protocol_type, protocol, members } = described.description;
-    let members: Vec<_> = members.into_iter().map(member).collect();
+    let (detail, members) = match app.broker.groups().describe(&id) {
+        Err(GroupError::InconsistentProtocol) => {
+            consumers(&app, &id, app.broker.groups().describe_consumers(&id)?)
+        }
+        described => classic(described?),
+    };
     let offsets = offsets(&app, &id, &members)?;
     Ok(axum::Json(GroupDetail {
-        id: id.to_string(),
-        kind: GroupKind::Classic.name(),
-        state: state.name(),
-        protocol_type: protocol_type.to_string(),
-        protocol: protocol.to_string(),
-        generation,
         members: members.into_iter().map(|(detail, _)| detail).collect(),
         total_lag: offsets.iter().filter_map(|at| at.lag).sum(),
         offsets,
-        deployment: described.deployment,
+        ..detail
     }))
 }
 
@@ -135,6 +134,54 @@ fn summary(app: &App, group: Listed) -> GroupSummary {
         members: group.members,
         deployment: group.deployment,
     }
+}
+
+type Members = Vec<(MemberDetail, Partitions)>;
+
+/// A group of the classic protocol, without its offsets, and its members.
+fn classic(described: Described) -> (GroupDetail, Members) {
+    let Description { state, generation, protocol_type, protocol, members } = described.description;
+    let detail = GroupDetail {
+        id: described.id.to_string(),
+        kind: GroupKind::Classic.name(),
+        state: state.name(),
+        protocol_type: protocol_type.to_string(),
+        protocol: protocol.to_string(),
+        generation,
+        deployment: described.deployment,
+        ..GroupDetail::default()
+    };
+    (detail, members.into_iter().map(member).collect())
+}
+
+/// A group of the consumer protocol, without its offsets, and its members.
+fn consumers(app: &App, id: &GroupId, described: DescribedConsumers) -> (GroupDetail, Members) {
+    let DescribedConsumers { state, assignor, group } = described;
+    let detail = GroupDetail {
+        id: id.to_string(),
+        kind: GroupKind::Consumer.name(),
+        state: state.name(),
+        protocol_type: CONSUMER.to_owned(),
+        protocol: assignor.name().to_owned(),
+        generation: group.epoch,
+        ..GroupDetail::default()
+    };
+    let member = |member: consumer::Member| {
+        let topics = member.assigned.topics().filter_map(|(topic, partitions)| {
+            let name = app.broker.topic_by_id(topic)?.name().as_str().into();
+            Some((name, partitions.clone()))
+        });
+        let assigned: Partitions = topics.collect();
+        let detail = MemberDetail {
+            id: member.id.to_string(),
+            instance_id: member.instance_id.map(|id| id.to_string()),
+            client_id: member.client_id.to_string(),
+            client_host: member.client_host.to_string(),
+            assignment: by_topic(&assigned),
+        };
+        (detail, assigned)
+    };
+    (detail, group.members.into_iter().map(member).collect())
 }
 
 /// A member, and what it is assigned. Members that are no consumers may be assigned anything, which is not shown.

@@ -43,12 +43,15 @@ pub(in crate::http) async fn reset(
     }
     let group = GroupId::new(path.group);
     let groups = app.broker.groups();
-    match groups.describe(&group) {
-        Ok(described) => {
-            if let Some(deployment) = described.deployment {
-                return Err(GroupError::ReadOnly { group, deployment }.into());
-            }
-            let members = described.description.members.len();
+    let deployment = match groups.describe(&group) {
+        Ok(described) => described.deployment,
+        Err(_) => None,
+    };
+    if let Some(deployment) = deployment {
+        return Err(GroupError::ReadOnly { group, deployment }.into());
+    }
+    match groups.members(&group) {
+        Ok(members) => {
             if members > 0 && !query.force {
                 return Err(GroupError::NotEmpty { members }.into());
             }

@@ -68,7 +68,7 @@ pub(in crate::http) struct GroupSummary {
 }
 
 /// A group with its members and offsets.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(in crate::http) struct GroupDetail {
     pub(super) id: String,
     /// `classic`: its members assign; `consumer`: the server does
