@@ -1,5 +1,5 @@
-//! The table of what is served: API → handler. `ApiVersions` answers exactly this table; an API that is not in it is not
-//! there for clients, whatever the codec can read.
+//! The table of what is served: API → handler. `ApiVersions` answers exactly this table; every API that the codec can read
+//! stands in it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -114,7 +114,6 @@ macro_rules! table {
                         call.end(reply).await
                     }))
                 })*
-                api => Ok(closing(format!("{} is not served", api.name()))),
             }
         }
     };
@@ -172,9 +171,6 @@ pub(super) fn begin(door: &Door, peer: &Arc<Peer>, incoming: Incoming) -> Work {
     let started = monotonic();
     let Incoming { bytes, share } = incoming;
     let (header, body) = match RequestHeader::read(bytes.clone()) {
-        Ok((header, _)) if !SERVED.contains(&header.api) => {
-            return closing(format!("{} is not served", header.api.name()));
-        }
         Ok(read) => read,
         Err(DecodeError::Version { api: ApiKey::ApiVersions, .. }) => return other_version(&bytes),
         Err(error) => return closing(error.to_string()),

@@ -46,7 +46,7 @@ fn component(messages: &[u8], package: &str) -> Option<PathBuf> {
     let target = package.replace('-', "_");
     let messages =
         messages.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    let files = messages
+    let mut files = messages
         .filter(|message| {
             message.pointer("/target/name").is_some_and(|name| name == target.as_str() || name == package)
         })
@@ -54,7 +54,7 @@ fn component(messages: &[u8], package: &str) -> Option<PathBuf> {
             let files = message.get("filenames")?.as_array()?.iter().filter_map(Value::as_str);
             files.filter(|file| file.ends_with(".wasm")).map(PathBuf::from).next()
         });
-    files.last()
+    files.next_back()
 }
 
 #[cfg(test)]
