@@ -85,7 +85,7 @@ async fn write(
         open.write(EVENTS, partition, &pairs).await?;
         batch.iter_mut().for_each(|event| event.2 = true);
     }
-    let value = (n % TOMBSTONE_EVERY != 0).then(|| n.to_string());
+    let value = (!n.is_multiple_of(TOMBSTONE_EVERY)).then(|| n.to_string());
     let latest = (format!("{name} {}", n % KEYS), value);
     written.latest = Some(latest.clone());
     open.write(LATEST, 0, &[(Some(latest.0), latest.1)]).await
