@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::watch::Watch;
 use super::client::Call;
@@ -43,16 +44,30 @@ pub(super) struct Dev {
 
 pub(super) async fn run(session: &Session, args: Dev) -> Result<(), Failure> {
     let project = Project::open(&args.folder)?;
-    let server = server::use_or_start(session, &project, &args.kafka_addr).await?;
+    let mut server = None;
     let ended = tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Ok(()),
-        ended = work(session, &project, args.once) => ended,
+        ended = interrupted() => ended.map_err(|e| Failure::local("cannot wait for signals", e)),
+        ended = async {
+            server = server::use_or_start(session, &project, &args.kafka_addr).await?;
+            work(session, &project, args.once).await
+        } => ended,
     };
     if let Some(server) = server {
         server.stop(session).await;
     }
     ended
+}
+
+/// Ctrl-C, a request to end, or the end of the terminal: none of them may leave the server behind.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended,
+        _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
+    }
 }
 
 /// Deploys, then watches and shows, until something ends it from outside.

@@ -4,7 +4,7 @@
     tests/languages/run.py --server target/debug/millstream [--only rust,js,python] [--records 20000]
 
 Needs the languages' own tools (cargo with wasm32-unknown-unknown, npm, python3) and their registries. What is measured
-is printed as a table; docs/LANGUAGES.md has the figures of a quiet machine.
+is printed as a table: for judging a change it has to be a quiet machine's.
 """
 
 import argparse
