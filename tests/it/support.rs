@@ -11,6 +11,10 @@ use tempfile::TempDir;
 
 /// The clone whose tests run. Cargo says it when they start; what it said when they were compiled may be another clone
 /// with the same target directory, as CI's is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is no setting of the server, and only known when the tests start"
+)]
 pub(crate) fn repository() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
 }
