@@ -76,7 +76,7 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
         crew.go_on(server.kafka());
     }
     crew.hold().await?;
-    judge::would_notice(&server, &ledger).await?;
+    judge::would_notice(&server, &ledger, rounds >= 2 * LONG_ROUND_EVERY).await?;
     crew.stop().await;
     server.kill()
 }

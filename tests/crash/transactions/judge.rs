@@ -187,8 +187,8 @@ async fn latest(
 }
 
 /// The judge is worth something: it sees what is wrong with the view of a reader who asks for everything, there were
-/// aborted records to be seen, and the compaction has removed more than it has left.
-pub(super) async fn would_notice(server: &Server, ledger: &Ledger) -> Result<()> {
+/// aborted records to be seen, and the compaction, if there was time for it, has removed more than it has left.
+pub(super) async fn would_notice(server: &Server, ledger: &Ledger, compacts: bool) -> Result<()> {
     let found = all(server, ledger).await?;
     let transactions = ledger.open().clone();
     let mut client = Client::connect(&server.kafka()).await?;
@@ -199,7 +199,7 @@ pub(super) async fn would_notice(server: &Server, ledger: &Ledger) -> Result<()>
     println!("for who asks for everything the check finds: {wrong}");
     ensure!(found.aborted > 0, "no record was ever aborted");
     ensure!(
-        found.latest * 2 < found.transactions,
+        !compacts || found.latest * 2 < found.transactions,
         "{} records are left in the compacted topic",
         found.latest
     );
