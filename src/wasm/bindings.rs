@@ -4,7 +4,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::entries::Entry;
+use super::entries::{EntriesOut, Entry};
 
 // === into the guest ===
 
@@ -121,7 +121,6 @@ pub(super) enum ErrorOut {
 }
 
 /// `transform-packed.action`
-#[cfg_attr(not(test), expect(dead_code, reason = "lifting makes the cases from their number"))]
 #[derive(ComponentType, Lift, Debug, Clone, Copy, PartialEq, Eq)]
 #[component(enum)]
 #[repr(u8)]
@@ -154,7 +153,7 @@ pub(super) struct EntryOut {
 #[derive(ComponentType, Lift, Debug)]
 #[component(record)]
 pub(super) struct PackedOut {
-    pub(super) entries: Vec<EntryOut>,
+    pub(super) entries: EntriesOut,
     pub(super) data: Vec<u8>,
 }
 

@@ -91,7 +91,7 @@ pub(super) fn unpack(
     let mut outcomes: Vec<_> = std::iter::repeat_with(|| Outcome::Drop).take(batch.len()).collect();
     let mut data = Data { bytes: out.data.into(), at: 0 };
     let mut last: Option<&EntryOut> = None;
-    for (index, entry) in out.entries.iter().enumerate() {
+    for (index, entry) in out.entries.0.iter().enumerate() {
         let bad = |what: String| Fault::Protocol(format!("entry {index} of the packed answer: {what}"));
         let source = source_of(batch, entry.source)?;
         match last {

@@ -11,7 +11,7 @@ use crate::broker::ProduceError;
 use crate::broker::dead_letter::{self, Reason};
 use crate::broker::error::{RejectedRecord, unreadable};
 use crate::broker::output::fill;
-use crate::model::batch::{BatchError, Payload};
+use crate::model::batch::{BatchError, Payload, Records};
 use crate::model::deployment::{self, OnFault};
 use crate::model::limits::BATCH_BYTES_MAX;
 use crate::model::{Partition, Record, RecordView, TopicName};
@@ -50,7 +50,23 @@ struct Done {
     outside: Vec<Outside>,
 }
 
-type Views<'a> = Box<dyn Iterator<Item = Result<RecordView<'a>, BatchError>> + Send + 'a>;
+/// Views of the records, one after the other.
+enum Views<'a> {
+    AsTheyCame(Records<'a>),
+    Made(std::slice::Iter<'a, StoredRecord>),
+}
+
+impl<'a> Iterator for Views<'a> {
+    type Item = Result<RecordView<'a>, BatchError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::AsTheyCame(records) => records.next(),
+            Self::Made(records) => records.next().map(|stored| Ok(stored.record.view(0))),
+        }
+    }
+}
 
 impl<'t> Passage<'t> {
     pub(super) fn new(topic: &'t TopicName, batch: Arrived, on_reject: OnReject, now_ms: i64) -> Self {
@@ -243,8 +259,8 @@ impl Place<'_> {
 impl Current {
     fn views(&self) -> Views<'_> {
         match self {
-            Self::AsTheyCame(payload) => Box::new(payload.records()),
-            Self::Made(records) => Box::new(records.iter().map(|stored| Ok(stored.record.view(0)))),
+            Self::AsTheyCame(payload) => Views::AsTheyCame(payload.records()),
+            Self::Made(records) => Views::Made(records.iter()),
         }
     }
 

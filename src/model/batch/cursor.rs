@@ -40,6 +40,10 @@ impl<'a> Cursor<'a> {
                 self.bytes = rest;
                 Ok(unzigzag(u64::from(*first)))
             }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.bytes = rest;
+                Ok(unzigzag(u64::from(*first & 0x7f) | u64::from(*second) << 7))
+            }
             _ => self.long_varlong(),
         }
     }

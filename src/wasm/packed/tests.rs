@@ -6,6 +6,7 @@ use super::*;
 use crate::model::deployment::GuestLimits;
 use crate::model::limits::RECORD_HEADERS_MAX;
 use crate::model::{Record, batch};
+use crate::wasm::entries::EntriesOut;
 
 /// Three records: a key, value and header; nulls; an empty value and a null header.
 fn payload() -> batch::Payload {
@@ -36,7 +37,7 @@ fn entry(source: u32, action: Action, lens: [i32; 3]) -> EntryOut {
 fn run(entries: Vec<EntryOut>, data: &[u8]) -> Result<Vec<Outcome>, String> {
     let payload = payload();
     let mut budget = Budget::of(&GuestLimits::default());
-    unpack(PackedOut { entries, data: data.to_vec() }, &inputs(&payload), 2, &mut budget)
+    unpack(PackedOut { entries: EntriesOut(entries), data: data.to_vec() }, &inputs(&payload), 2, &mut budget)
         .map_err(|f| f.to_string())
 }
 

@@ -100,3 +100,45 @@ async fn entries_arrive_in_the_canonical_layout() {
     }
     assert_eq!(outputs[0].value, Content::Bytes(expected.into()));
 }
+
+#[tokio::test]
+async fn answers_are_read_in_the_canonical_layout() {
+    let timestamp = |at: u32, tag: u8, value: i64| {
+        format!(
+            "(i32.store8 (i32.const {}) (i32.const {tag})) (i64.store (i32.const {}) (i64.const {value}))",
+            at + 16,
+            at + 24
+        )
+    };
+    let answer = async |list: &str, timestamp: &str| {
+        let body = format!(
+            "(i32.store8 (i32.const 1028) (i32.const 1)) (i32.store (i32.const 1064) (i32.const -2)) {list} {timestamp}"
+        );
+        let mut transformer = guest(&body, "").transformer().await.unwrap();
+        transformer.process(&Records::of(&["a"]).inputs()).await
+    };
+    let list = |at: i32, count: i32| {
+        format!(
+            "(i32.store (i32.const 260) (i32.const {at})) (i32.store (i32.const 264) (i32.const {count}))"
+        )
+    };
+    let outcomes = answer(&list(1024, 1), &timestamp(1024, 1, 5_000_000_000)).await.unwrap();
+    let Outcome::Emit(outputs) = &outcomes[0] else { panic!("{outcomes:?}") };
+    assert_eq!(outputs[0].timestamp, Some(5_000_000_000));
+
+    let lies = [
+        (list(1024, 1), timestamp(1024, 2, 0), "an option that is neither none nor some"),
+        (
+            list(1024, 1),
+            "(i32.store8 (i32.const 1028) (i32.const 3))".to_owned(),
+            "an action that does not exist",
+        ),
+        (list(1028, 1), String::new(), "a list of answers that is not aligned"),
+        (list(-48, 2), String::new(), "a list of answers beyond the memory"),
+    ];
+    for (list, rest, words) in lies {
+        let told = answer(&list, &rest).await.unwrap_err().to_string();
+        assert!(told.contains(words), "{told}");
+    }
+    assert!(answer(&list(1024, i32::MAX), "").await.is_err());
+}
