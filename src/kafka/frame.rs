@@ -160,6 +160,11 @@ impl FrameReader {
         }
     }
 
+    /// Has a whole frame come already?
+    pub(super) fn has_whole(&self) -> bool {
+        matches!(self.expected(), Ok(Some(length)) if self.buffer.len() >= PREFIX + length)
+    }
+
     /// Ends when the client has closed its side; reads a little ahead for that, and then waits for ever. Cancel safe.
     pub(super) async fn closed(&mut self, stream: &TcpStream) {
         while self.buffer.len() < SMALL {
