@@ -94,13 +94,8 @@ impl Pipelines {
                 TaskId { deployment: deployment.id, generation: deployment.generation, task: p.partition };
             positions::put(&mut commit, id, p.id, p.partition, p.to);
         }
-        let view = match self.replace_with(deployment, commit).await {
-            Ok(view) => view,
-            Err(error) => {
-                self.start(entry.deployment.clone()).await;
-                return Err(error);
-            }
-        };
+        // A refused commit starts the deployment again as it was.
+        let view = self.replace_with(deployment, commit).await?;
         Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: Some(view) })
     }
 
