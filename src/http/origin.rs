@@ -8,6 +8,9 @@ use axum::http::{HeaderMap, Uri, header};
 use super::codes::Code;
 use super::error::Problem;
 
+/// Among the configured hosts: every name is answered.
+const ANY_HOST: &str = "*";
+
 /// Checks `Host` (or `:authority`) and `Origin`.
 ///
 /// # Errors
@@ -72,7 +75,7 @@ fn host_allowed(host: &str, allowed_hosts: &[String]) -> bool {
             && host
                 .get(host.len() - ".localhost".len()..)
                 .is_some_and(|end| end.eq_ignore_ascii_case(".localhost"))
-        || allowed_hosts.iter().any(|allowed| name(allowed))
+        || allowed_hosts.iter().any(|allowed| allowed == ANY_HOST || name(allowed))
 }
 
 #[cfg(test)]
@@ -110,6 +113,16 @@ mod tests {
             headers.insert(header::HOST, host.clone());
             assert!(check(&Uri::from_static("/"), &headers, &[]).is_err(), "{host:?}");
         }
+    }
+
+    #[test]
+    fn a_star_among_the_configured_hosts_answers_every_name_and_still_no_other_origin() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("any.example"));
+        let any = [ANY_HOST.to_owned()];
+        assert!(check(&Uri::from_static("/"), &headers, &any).is_ok());
+        headers.insert(header::ORIGIN, HeaderValue::from_static("http://evil.example"));
+        assert_eq!(check(&Uri::from_static("/"), &headers, &any).unwrap_err().code(), Code::OriginNotAllowed);
     }
 
     #[test]
