@@ -1,17 +1,20 @@
 //! The JSON envelope of records: parsed in one pass that borrows from the body, so that keys and values are copied once,
 //! into their batch. When that fails, a second pass, whose speed does not matter, finds every place that is wrong.
 
+mod bounded;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use self::bounded::Members;
 use crate::broker::produce::{NewHeader, NewRecord};
 use crate::http::error::FieldError;
 use crate::http::json_text;
@@ -62,7 +65,8 @@ pub(super) struct Entry<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Batch<'a> {
-    #[serde(borrow)]
+    /// of too many, one more than there may be
+    #[serde(borrow, deserialize_with = "bounded::records")]
     pub(super) records: Vec<Entry<'a>>,
     /// partition → the offset at which it has to continue
     #[serde(default)]
@@ -88,7 +92,7 @@ pub(super) struct Text<'a>(Cow<'a, str>);
 #[derive(Default)]
 struct Given<'a>(Option<&'a RawValue>);
 
-/// Headers in their order.
+/// Headers in their order; of too many, some more than there may be.
 #[derive(Default)]
 struct Headers<'a>(Vec<(Text<'a>, HeaderValue<'a>)>);
 
@@ -197,7 +201,7 @@ pub(super) fn wrong(pointer: &str, detail: impl Into<String>) -> FieldError {
 pub(super) fn diagnose(body: &[u8], batch: bool) -> Vec<FieldError> {
     #[derive(Deserialize)]
     struct Loose<'a> {
-        #[serde(borrow)]
+        #[serde(borrow, deserialize_with = "bounded::records")]
         records: Vec<&'a RawValue>,
     }
     if !batch {
@@ -222,7 +226,7 @@ pub(super) fn diagnose(body: &[u8], batch: bool) -> Vec<FieldError> {
 /// Tries every member of a record alone: what fails alone is what is wrong.
 fn diagnose_entry(at: &str, entry: &[u8]) -> Vec<FieldError> {
     let Err(whole) = serde_json::from_slice::<Entry<'_>>(entry) else { return Vec::new() };
-    let members: Result<BTreeMap<String, &RawValue>, _> = serde_json::from_slice(entry);
+    let members = serde_json::from_slice::<Members<'_>>(entry).map(|members| members.0);
     let mut errors = Vec::new();
     for (name, value) in members.unwrap_or_default() {
         let quoted = serde_json::to_string(&name).unwrap_or_default();
@@ -289,7 +293,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
 impl<'a> Headers<'a> {
     fn into_headers(self) -> Result<Vec<NewHeader<'a>>, FieldError> {
         if self.0.len() > RECORD_HEADERS_MAX {
-            return Err(wrong("/headers", format!("{} headers, at most {RECORD_HEADERS_MAX}", self.0.len())));
+            return Err(wrong("/headers", format!("more than {RECORD_HEADERS_MAX} headers")));
         }
         let header = |(name, value): (Text<'a>, HeaderValue<'a>)| {
             let value = match value {
@@ -317,6 +321,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers<'de>, A::Error> {
                 let mut headers = Vec::new();
                 while let Some((name, values)) = map.next_entry::<Text<'de>, HeaderValues<'de>>()? {
+                    if headers.len() > RECORD_HEADERS_MAX {
+                        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                        break;
+                    }
                     let mut values = values.0.into_iter();
                     if let Some(first) = values.next() {
                         let again = name.0.clone();
@@ -326,12 +334,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Headers<'a> {
                 }
                 Ok(Headers(headers))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Headers<'de>, A::Error> {
-                let mut headers = Vec::new();
-                while let Some(pair) = seq.next_element::<(Text<'de>, HeaderValue<'de>)>()? {
-                    headers.push(pair);
-                }
-                Ok(Headers(headers))
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Headers<'de>, A::Error> {
+                bounded::first(seq, RECORD_HEADERS_MAX + 1).map(Headers)
             }
         }
         deserializer.deserialize_any(HeadersVisitor)
@@ -375,12 +379,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for HeaderValues<'a> {
                     _ => Err(de::Error::custom(format!("expected {HEADER_VALUE}"))),
                 }
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<HeaderValues<'de>, A::Error> {
-                let mut values = Vec::new();
-                while let Some(value) = seq.next_element::<HeaderValue<'de>>()? {
-                    values.push(value);
-                }
-                Ok(HeaderValues(values))
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<HeaderValues<'de>, A::Error> {
+                bounded::first(seq, RECORD_HEADERS_MAX + 1).map(HeaderValues)
             }
         }
         deserializer.deserialize_any(ValueVisitor)

@@ -1,6 +1,7 @@
 //! What envelopes mean, and every way in which they are refused.
 
 use super::*;
+use crate::model::limits::REQUEST_RECORDS_MAX;
 
 const RULES: Rules = Rules { format: Format::Json, partition: None, partitions: 4, record_bytes_max: 2000 };
 
@@ -96,4 +97,27 @@ fn every_wrong_place_of_a_batch_is_named() {
     let body = br#"{"records":[{"value":1},{"value":1,"partition":"x"},{"vale":1,"timestamp":"now"},7]}"#;
     let places: Vec<_> = diagnose(body, true).into_iter().map(|e| e.pointer).collect();
     assert_eq!(places, ["/records/1/partition", "/records/2/timestamp", "/records/2/vale", "/records/3"]);
+}
+
+#[test]
+fn no_more_of_a_body_is_held_than_a_request_may_have() {
+    let batch = format!(r#"{{"records":[{}]}}"#, vec!["{}"; 3 * REQUEST_RECORDS_MAX].join(","));
+    let batch: Batch<'_> = serde_json::from_str(&batch).unwrap();
+    assert_eq!(batch.records.len(), REQUEST_RECORDS_MAX + 1);
+
+    let pairs = vec![r#"["a",null]"#; 3 * RECORD_HEADERS_MAX].join(",");
+    let values = vec!["null"; 3 * RECORD_HEADERS_MAX].join(",");
+    for headers in [format!("[{pairs}]"), format!(r#"{{"a":[{values}],"b":null}}"#)] {
+        let body = format!(r#"{{"value":1,"headers":{headers}}}"#);
+        let entry: Entry<'_> = serde_json::from_str(&body).unwrap();
+        assert!(entry.headers.0.len() <= 2 * (RECORD_HEADERS_MAX + 1), "{headers:.40}");
+        assert_eq!(entry.into_record(&RULES).unwrap_err().detail, "more than 100 headers");
+    }
+}
+
+#[test]
+fn as_many_wrong_members_are_named_as_an_answer_may_hold() {
+    let members: Vec<_> = (0..3 * ERRORS_MAX).map(|n| format!(r#""m{n}":1"#)).collect();
+    let body = format!("{{{}}}", members.join(","));
+    assert_eq!(diagnose(body.as_bytes(), false).len(), ERRORS_MAX);
 }
