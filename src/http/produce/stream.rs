@@ -32,6 +32,8 @@ const CHUNK_STEP: usize = 64 << 10;
 const WHOLE_BYTES: u64 = 512 << 10;
 /// Failed lines named in the summary.
 const FAILURES_MAX: usize = 100;
+/// Bytes of what is said about one: it may quote the line, which has up to 2 MiB, and is held as long as the stream lasts.
+const DETAIL_BYTES_MAX: usize = 1 << 10;
 
 /// Why a line failed.
 #[derive(Debug, Clone)]
@@ -290,7 +292,10 @@ impl Counts {
     fn bad(&mut self, line: u64, bad: BadLine) {
         self.summary.failed += 1;
         if self.summary.errors.len() < FAILURES_MAX {
-            self.summary.errors.push(LineError { line, code: bad.code.entry().name, detail: bad.detail });
+            let BadLine { code, mut detail } = bad;
+            detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+            detail.shrink_to_fit();
+            self.summary.errors.push(LineError { line, code: code.entry().name, detail });
         }
     }
 
@@ -323,5 +328,18 @@ impl Counts {
         let changed = summary.stored + summary.dead_lettered > 0;
         let problem = problem.with("summary", serde_json::to_value(summary).unwrap_or_default());
         if changed { problem.effects_unknown() } else { problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_failed_line_does_not_quote_all_of_it() {
+        let mut counts = Counts::default();
+        counts.bad(1, BadLine { code: Code::InvalidRecord, detail: "é".repeat(DETAIL_BYTES_MAX) });
+        let errors = counts.finish().errors;
+        assert_eq!((errors.len(), errors[0].detail.len()), (1, DETAIL_BYTES_MAX));
     }
 }
