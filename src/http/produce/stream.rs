@@ -132,10 +132,8 @@ pub(super) async fn run(
         while lines.is_some() && room.is_there(&chunk, &app.budget) {
             match pieces.next().now_or_never() {
                 None => break,
-                Some(piece) => {
-                    let piece = piece.map_err(|problem| counts.failed_with(problem))?;
-                    take(piece, &mut lines, &mut chunk, &mut counts, &parse);
-                }
+                Some(Ok(piece)) => take(piece, &mut lines, &mut chunk, &mut counts, &parse),
+                Some(Err(problem)) => return Err(broken(problem, storing, counts).await),
             }
         }
         let has_room = chunk.records.bytes() < room.bytes;
@@ -162,10 +160,10 @@ pub(super) async fn run(
                     Err(error) => return Err(counts.failed_with(with_line(error, &numbers))),
                 }
             }
-            piece = pieces.next(), if lines.is_some() && has_room => {
-                let piece = piece.map_err(|problem| counts.failed_with(problem))?;
-                take(piece, &mut lines, &mut chunk, &mut counts, &parse);
-            }
+            piece = pieces.next(), if lines.is_some() && has_room => match piece {
+                Ok(piece) => take(piece, &mut lines, &mut chunk, &mut counts, &parse),
+                Err(problem) => return Err(broken(problem, storing, counts).await),
+            },
         }
     }
     Ok(axum::Json(counts.finish()).into_response())
@@ -209,6 +207,18 @@ fn take(
 
 async fn store(broker: Broker, chunk: Chunk) -> (Vec<u64>, Result<Tally, ProduceError>) {
     (chunk.numbers, broker.produce_each(chunk.records).await)
+}
+
+/// The end of a stream whose body broke. What is being stored is waited for: it may not be taken back, and the summary
+/// would not have it.
+async fn broken(problem: Problem, storing: Option<Storing>, mut counts: Counts) -> Problem {
+    if let Some(storing) = storing {
+        match storing.await {
+            (numbers, Ok(tally)) => counts.stored(&numbers, tally),
+            (numbers, Err(error)) => return counts.failed_with(with_line(error, &numbers)),
+        }
+    }
+    counts.failed_with(problem)
 }
 
 /// The problem, with the line that it is about where the error names a record.
