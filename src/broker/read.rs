@@ -7,9 +7,13 @@ use std::time::Duration;
 use super::fetch::{Isolation, Visible, WaitPoint};
 use super::{Broker, ReadError, TopicHandle};
 use crate::model::batch::{BatchError, RecordBatch};
-use crate::model::limits::BATCH_UNCOMPRESSED_MAX;
+use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB};
 use crate::model::{Offset, Partition, Record, TimestampMs};
 use crate::storage::{self, Log};
+
+/// The least that a partition is asked for when all are read: smaller pieces would unpack its batches again and again.
+const SHARE_RECORDS_MIN: usize = 500;
+const SHARE_BYTES_MIN: usize = 64 * KIB;
 
 /// Bounds of one read.
 #[derive(Debug, Clone, Copy)]
@@ -121,14 +125,46 @@ impl Broker {
             let points = topic.logs().iter().zip(&cursor.0).map(|(log, at)| WaitPoint::of(log, *at));
             self.wait_for_any(&points.collect::<Vec<_>>(), limits.isolation, limits.wait).await;
         }
-        let once = ReadLimits { wait: Duration::ZERO, ..limits };
+        let share = share_of(limits, topic.logs().len());
         let mut pages = Vec::with_capacity(topic.logs().len());
-        for (index, log) in topic.logs().iter().enumerate() {
-            let page = self.read(topic, log.partition(), cursor.0[index], once).await?;
-            cursor.0[index] = cursor.0[index].max(if page.records.is_empty() { page.next_offset } else { 0 });
-            pages.push((log.partition(), page.records.into_iter().peekable()));
+        for (log, at) in topic.logs().iter().zip(&mut cursor.0) {
+            pages.push(self.ahead(topic, log.partition(), at, share).await?);
         }
-        Ok(merge(pages, cursor, once))
+        let mut merged = Vec::new();
+        let mut bytes = 0;
+        while merged.len() < limits.records && (bytes < limits.bytes || merged.is_empty()) {
+            let earliest = pages
+                .iter_mut()
+                .enumerate()
+                .filter_map(|(index, page)| page.peek().map(|(_, record)| (record.timestamp, index)))
+                .min();
+            let Some((_, index)) = earliest else { break };
+            let (page, log, at) = (&mut pages[index], &topic.logs()[index], &mut cursor.0[index]);
+            let Some((offset, record)) = page.next() else { break };
+            *at = offset + 1;
+            bytes += record.size();
+            merged.push((log.partition(), offset, record));
+            // Whose record is the next one shows only as long as every partition that has more shows its own.
+            if page.peek().is_none() && bytes < limits.bytes {
+                *page = self.ahead(topic, log.partition(), at, share).await?;
+            }
+        }
+        Ok(merged)
+    }
+
+    /// The next records of a partition, without waiting. Moves the position past what no reader may see.
+    async fn ahead(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        at: &mut Offset,
+        share: ReadLimits,
+    ) -> Result<Ahead, ReadError> {
+        let page = self.read(topic, partition, *at, share).await?;
+        if page.records.is_empty() {
+            *at = (*at).max(page.next_offset);
+        }
+        Ok(page.records.into_iter().peekable())
     }
 
     /// The offset that a position means now.
@@ -242,26 +278,79 @@ fn take(
     Ok(false)
 }
 
-type Pages = Vec<(Partition, std::iter::Peekable<std::vec::IntoIter<(Offset, Record)>>)>;
+/// Records of one partition that are read and not merged yet.
+type Ahead = std::iter::Peekable<std::vec::IntoIter<(Offset, Record)>>;
 
-/// Takes the earliest record of any page until a limit is reached.
-fn merge(mut pages: Pages, cursor: &mut Cursor, limits: ReadLimits) -> Vec<(Partition, Offset, Record)> {
-    let mut merged = Vec::new();
-    let mut bytes = 0;
-    while merged.len() < limits.records && (bytes < limits.bytes || merged.is_empty()) {
-        let earliest = pages
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(index, (_, page))| page.peek().map(|(_, record)| (record.timestamp, index)))
-            .min();
-        let Some((_, index)) = earliest else { break };
-        let Some((partition, page)) = pages.get_mut(index) else { break };
-        let Some((offset, record)) = page.next() else { break };
-        bytes += record.size();
-        if let Some(at) = cursor.0.get_mut(*partition as usize) {
-            *at = offset + 1;
+/// What each partition is asked for at a time when all of them are read. An answer takes what all of them give together:
+/// were each asked for all of it, a thousand partitions would hold a thousand times as much.
+fn share_of(limits: ReadLimits, partitions: usize) -> ReadLimits {
+    let share = |whole: usize, least: usize| (whole / partitions.max(1)).max(least).min(whole);
+    let (records, bytes) =
+        (share(limits.records, SHARE_RECORDS_MIN), share(limits.bytes, SHARE_BYTES_MIN));
+    ReadLimits { records, bytes, wait: Duration::ZERO, ..limits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::tests::{START_MS, World};
+    use crate::broker::{AppendEntry, AppendRequest};
+    use crate::model::batch::{BatchBuilder, Codec};
+
+    const RECORDS: i64 = 300;
+
+    #[tokio::test]
+    async fn pages_of_all_partitions_are_in_the_order_of_time_however_small_the_shares() {
+        let world = World::new();
+        let topic = world.topic("t", &[]).await;
+        let value = [0; 2048];
+        for partition in 0..3 {
+            let mut builder = BatchBuilder::new();
+            for n in 0..RECORDS {
+                builder.push(START_MS + 3 * n + i64::from(partition), None, Some(&value), []);
+            }
+            let batch = builder.finish(Codec::None).unwrap().bytes().clone();
+            let entries = vec![AppendEntry { topic: topic.clone(), partition, batch }];
+            let request = AppendRequest { entries, transaction: None, permit: None };
+            world.broker.append(request).await.results.remove(0).unwrap();
         }
-        merged.push((*partition, offset, record));
+
+        let limits = ReadLimits {
+            records: 1_000,
+            bytes: 8 * SHARE_BYTES_MIN,
+            wait: Duration::ZERO,
+            isolation: Isolation::Committed,
+        };
+        let (mut cursor, mut times) = (Cursor::default(), Vec::new());
+        loop {
+            let page = world.broker.read_all(&topic, &mut cursor, limits).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            let bytes: usize = page.iter().map(|(_, _, record)| record.size()).sum();
+            assert!(bytes <= limits.bytes + value.len(), "{bytes}");
+            times.extend(page.into_iter().map(|(_, _, record)| record.timestamp));
+        }
+        let expected: Vec<_> = (0..3 * RECORDS).map(|n| START_MS + n).collect();
+        assert_eq!(times, expected);
     }
-    merged
+
+    #[test]
+    fn partitions_share_what_an_answer_may_hold() {
+        let limits = ReadLimits {
+            records: 10_000,
+            bytes: 16 << 20,
+            wait: Duration::from_secs(1),
+            isolation: Isolation::Committed,
+        };
+        let share = |partitions| {
+            let share = share_of(limits, partitions);
+            (share.records, share.bytes, share.wait)
+        };
+        assert_eq!(share(1), (10_000, 16 << 20, Duration::ZERO));
+        assert_eq!(share(4), (2_500, 4 << 20, Duration::ZERO));
+        assert_eq!(share(1_000), (SHARE_RECORDS_MIN, SHARE_BYTES_MIN, Duration::ZERO));
+        let none = share_of(ReadLimits { records: 0, bytes: 0, ..limits }, 3);
+        assert_eq!((none.records, none.bytes), (0, 0));
+    }
 }
