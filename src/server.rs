@@ -37,6 +37,8 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 const TIME_OUT_EVERY: Duration = Duration::from_secs(1);
 /// What the end of the runtime waits for tasks that did not stop by themselves.
 const RUNTIME_STOP: Duration = Duration::from_secs(2);
+/// What requests get that waited for a storage that failed, to be told that their outcome is not known.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// After a second signal, as a shell reports a death by SIGINT.
 const INTERRUPTED: i32 = 130;
 
@@ -128,6 +130,9 @@ async fn serve(
     if let Some(cause) = cause {
         // Nothing more can be stored; a restart recovers what was acknowledged.
         tracing::error!(cause, "the server cannot go on; restart it");
+        if !doors.is_finished() {
+            let _ = tokio::time::timeout(LAST_ANSWERS, doors).await;
+        }
         return Ok(ExitCode::FAILURE);
     }
 
