@@ -23,7 +23,6 @@ use crate::runtime::listener::Listener;
 use crate::runtime::shutdown::{self, Shutdown};
 use crate::runtime::tasks::{self, GuestThreads};
 use crate::storage::{self, Storage};
-use crate::telemetry::metric_names;
 use crate::telemetry::metrics::Metrics;
 use crate::wasm;
 
@@ -79,7 +78,6 @@ async fn serve(
     let addresses = listeners.addresses(&config);
 
     let metrics = Metrics::install().unwrap_or_else(Metrics::detached);
-    metric_names::describe();
     let clock = Clock::system();
     let storage = open_storage(&config, &clock).await?;
     let engine = wasm::Engine::new().context("cannot set up the Wasm engine")?;

@@ -16,7 +16,7 @@ use crate::wasm::fault::{Fault, LimitKind};
 /// Handles to stores that one instance may hold open: some languages open one per call and leave it to their collector.
 const HANDLES_MAX: usize = 1_000;
 /// Entries asked of the state layer at a time when a guest scans, so that large values do not pile up. This many of the
-/// largest stay below the 64 MiB at which the state layer cuts a page: a short page is the last one.
+/// largest stay below the bytes at which the state layer cuts a page, so a short page is the last one.
 const SCAN_STEP: usize = 64;
 
 /// The host's side of the WIT resource `store`; never made, only named.
