@@ -94,7 +94,7 @@ impl Pipelines {
         self.check_instances(&spec, tasks)?;
         let mut commit = Commit::new();
         let deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
-        let view = self.replace_with(deployment, commit).await?;
+        let view = self.replace(deployment, commit).await?;
         Ok(Applied { view: Some(view), created, changed, diff })
     }
 
@@ -251,13 +251,9 @@ impl Pipelines {
         Ok(positions)
     }
 
-    /// Stops what ran, stores the new form, starts it. A refused commit starts the old form again.
-    pub(super) async fn replace(&self, deployment: Deployment) -> Result<DeploymentView, DeployError> {
-        self.replace_with(deployment, Commit::new()).await
-    }
-
-    /// As [`Pipelines::replace`], with more in the same commit.
-    pub(super) async fn replace_with(
+    /// Stops what ran, stores the new form with what else is in the commit, starts it. A refused commit starts the old form
+    /// again.
+    pub(super) async fn replace(
         &self,
         deployment: Deployment,
         mut commit: Commit,
@@ -321,7 +317,12 @@ impl Pipelines {
             return Ok(entry.view());
         }
         let deployment = self.revised(&entry, |d| d.desired = desired);
-        self.replace(deployment).await
+        let mut commit = Commit::new();
+        if desired == Desired::Paused {
+            // What fills a disk has to be stopped also when it is full.
+            commit.past_reserve();
+        }
+        self.replace(deployment, commit).await
     }
 
     /// A copy of the deployment with its next revision.
@@ -379,6 +380,8 @@ impl Pipelines {
         let mut commit = Commit::new();
         let retired = self.revised(&entry, |d| d.desired = Desired::Retired);
         if keep {
+            // A delete, like every other on a full disk.
+            commit.past_reserve();
             tables::deployments::put(&mut commit, &retired);
         } else {
             tables::deployments::delete(&mut commit, entry.deployment.id);

@@ -95,7 +95,7 @@ impl Pipelines {
             positions::put(&mut commit, id, p.id, p.partition, p.to);
         }
         // A refused commit starts the deployment again as it was.
-        let view = self.replace_with(deployment, commit).await?;
+        let view = self.replace(deployment, commit).await?;
         Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: Some(view) })
     }
 
