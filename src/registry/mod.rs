@@ -25,7 +25,7 @@ use crate::model::module::{Digest, ModuleRef, ModuleVersion, Version};
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use crate::storage::tables::{module_bytes, modules};
-use crate::storage::{Commit, Storage};
+use crate::storage::{Commit, CommitError, Storage};
 use crate::wasm::{self, Component};
 
 pub use error::{DeleteError, LoadError, OpenError, ResolveError, UploadError};
@@ -135,6 +135,15 @@ impl Registry {
         name: &ModuleName,
         version: Option<Version>,
     ) -> Result<Vec<Arc<ModuleVersion>>, DeleteError> {
+        let (registry, name) = (self.clone(), name.clone());
+        to_its_end("delete a module", async move { registry.delete_whole(&name, version).await }).await
+    }
+
+    async fn delete_whole(
+        &self,
+        name: &ModuleName,
+        version: Option<Version>,
+    ) -> Result<Vec<Arc<ModuleVersion>>, DeleteError> {
         let _changing = self.0.changing.lock().await;
         let gone = self.0.catalog.read().matching(name, version.as_ref())?;
 
@@ -156,6 +165,20 @@ impl Registry {
         }
         Ok(gone)
     }
+}
+
+/// Runs a change to its end, also when whoever asked for it has gone: half a change would leave the catalog and the
+/// storage of two minds.
+async fn to_its_end<T, E>(
+    name: &'static str,
+    change: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<CommitError> + Send + 'static,
+{
+    // Only a panic or the end of the runtime breaks the task off.
+    tasks::spawn(name, change).await.unwrap_or_else(|_| Err(CommitError::Closed.into()))
 }
 
 /// Inspects on a blocking thread. A panic of a parser on hostile bytes is a refusal, not ours.

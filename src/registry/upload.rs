@@ -1,4 +1,4 @@
-//! An upload: validate, compile, store, publish. It can be given up at any point; what is left of it is not listed.
+//! An upload: validate, compile, store, publish. It can be given up until it is stored; from there on it goes to its end.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::catalog::Place;
 use super::error::UploadError;
-use super::{Registry, inspect};
+use super::{Registry, inspect, to_its_end};
 use crate::model::ModuleName;
 use crate::model::limits::MODULE_BYTES_MAX;
 use crate::model::module::{Digest, ModuleVersion, Version};
@@ -51,7 +51,11 @@ impl Registry {
         }
         let inspected = inspect(bytes.clone()).await?;
         let component = self.compile(digest, &inspected).await?;
-        self.publish(name, version, &bytes, digest, inspected, &component).await
+        let (registry, name) = (self.clone(), name.clone());
+        to_its_end("publish a module", async move {
+            registry.publish(&name, version, &bytes, digest, inspected, &component).await
+        })
+        .await
     }
 
     /// Looks at a module without compiling or storing it. Function bodies are validated only by an upload.
