@@ -181,6 +181,8 @@ pub(super) async fn wit(
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<String, Problem> {
     let version = find(&app, &path.name, &path.version)?;
+    // The text is made from the whole module, each time.
+    let _share = app.budget.take(usize::try_from(version.size).unwrap_or(usize::MAX))?;
     Ok(app.registry.wit(version.digest).await?)
 }
 
