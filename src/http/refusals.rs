@@ -340,6 +340,7 @@ impl From<&UploadError> for Problem {
             UploadError::Invalid(_) => Code::InvalidModule,
             UploadError::TooLarge { .. } => Code::BodyTooLarge,
             UploadError::VersionExists { .. } => Code::ModuleExists,
+            UploadError::TooMany { .. } => Code::ModuleLimit,
             UploadError::CompileTimeout { .. } | UploadError::CompileFailed { .. } | UploadError::Load(_) => {
                 Code::CompileFailed
             }

@@ -106,6 +106,8 @@ pub const KAFKA_FETCH_SESSION_PARTITIONS_MAX: usize = 200_000;
 
 /// An uploaded component: Python's are 18 MB, 38 MB unstripped (measured).
 pub const MODULE_BYTES_MAX: usize = 64 * MIB;
+/// Module versions on one node. What is listed of them is held in memory, some kilobytes each (a guess).
+pub const MODULE_VERSIONS_MAX: usize = 10_000;
 /// Stored module bytes are cut into pieces so that an upload never holds up the writer.
 pub const MODULE_PIECE_BYTES: usize = MIB;
 /// Compilation of one component: CPU time of all its threads. Python's 18 MB take 15 s (measured).

@@ -37,6 +37,11 @@ impl Catalog {
         self.modules.values().flat_map(BTreeMap::values).cloned().collect()
     }
 
+    /// Versions of all modules.
+    pub(super) fn len(&self) -> usize {
+        self.modules.values().map(BTreeMap::len).sum()
+    }
+
     /// Some version with these bytes, of any name.
     pub(super) fn by_digest(&self, digest: &Digest) -> Option<Arc<ModuleVersion>> {
         self.modules.values().flat_map(BTreeMap::values).find(|version| version.digest == *digest).cloned()

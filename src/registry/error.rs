@@ -48,6 +48,12 @@ pub enum UploadError {
         /// what it holds
         digest: Digest,
     },
+    /// the node holds as many as it may
+    #[error("{limit} versions of modules exist, which is the most that one node holds")]
+    TooMany {
+        /// the bound
+        limit: usize,
+    },
     /// the compiler took too long
     #[error("compilation took more than {seconds} s")]
     CompileTimeout {

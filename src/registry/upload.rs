@@ -8,7 +8,7 @@ use super::catalog::Place;
 use super::error::UploadError;
 use super::{Registry, inspect, to_its_end};
 use crate::model::ModuleName;
-use crate::model::limits::MODULE_BYTES_MAX;
+use crate::model::limits::{MODULE_BYTES_MAX, MODULE_VERSIONS_MAX};
 use crate::model::module::{Digest, ModuleVersion, Version};
 use crate::runtime::tasks;
 use crate::storage::Commit;
@@ -49,6 +49,7 @@ impl Registry {
         if let Some(done) = placed(self.place(name, version.as_ref(), &digest))? {
             return Ok(done);
         }
+        self.check_room()?;
         let inspected = inspect(bytes.clone()).await?;
         let component = self.compile(digest, &inspected).await?;
         let (registry, name) = (self.clone(), name.clone());
@@ -67,6 +68,13 @@ impl Registry {
 
     fn place(&self, name: &ModuleName, version: Option<&Version>, digest: &Digest) -> Place {
         self.0.catalog.read().place(name, version, digest)
+    }
+
+    fn check_room(&self) -> Result<(), UploadError> {
+        if self.0.catalog.read().len() < MODULE_VERSIONS_MAX {
+            return Ok(());
+        }
+        Err(UploadError::TooMany { limit: MODULE_VERSIONS_MAX })
     }
 
     /// Loads the compiled form, making it first when there is none that can be used.
@@ -102,6 +110,7 @@ impl Registry {
         let Place::New(version) = place else {
             return placed(place)?.ok_or(UploadError::Busy);
         };
+        self.check_room()?;
         let stored = self.0.catalog.read().uses(&digest);
         if !stored {
             for (index, piece) in module_bytes::pieces(bytes) {

@@ -36,6 +36,10 @@ pub struct Inspected {
     pub wit: String,
 }
 
+/// Imports and exports that are told of a component, and bytes of a name: a component may have a million exports beside
+/// ours, and what is told of it is stored in one row and listed.
+const NAMES_MAX: usize = 256;
+const NAME_BYTES_MAX: usize = 256;
 /// Interfaces of ours that a component may import; the linker offers exactly these.
 const OFFERED: [&str; 4] = ["types", "log", "config", "state"];
 /// WASI 0.2 packages that are linked, over an empty context.
@@ -80,7 +84,10 @@ pub fn inspect(bytes: &Bytes) -> Result<Inspected, Invalid> {
         Err(e) => return Err(Invalid::Malformed(format!("{e:#}"))),
     };
 
-    let names = |items: Vec<Item<'_>>| items.into_iter().map(|item| item.name).collect::<Vec<_>>();
+    let fits = |name: &String| name.len() <= NAME_BYTES_MAX;
+    let names = |items: Vec<Item<'_>>| {
+        items.into_iter().map(|item| item.name).filter(fits).take(NAMES_MAX).collect::<Vec<_>>()
+    };
     check_imports(&resolve, world)?;
     let kind = kind(&resolve, world)?;
     Ok(Inspected {

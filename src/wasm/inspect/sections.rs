@@ -5,8 +5,9 @@
 
 /// How deep components nest modules: wit-component's two levels, with room.
 const DEPTH_MAX: usize = 8;
-/// Tools that are listed.
+/// Tools that are listed, and bytes of a name or version; a longer one is none.
 const PRODUCERS_MAX: usize = 32;
+const WORD_BYTES_MAX: usize = 128;
 
 const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
@@ -43,8 +44,12 @@ fn fields(reader: &mut Reader<'_>, found: &mut Vec<String>) -> Option<()> {
     for _ in 0..reader.number()? {
         reader.name()?;
         for _ in 0..reader.number()? {
-            let tool = format!("{} {}", reader.name()?, reader.name()?).trim_end().to_owned();
-            if found.len() < PRODUCERS_MAX && !found.contains(&tool) {
+            let (name, version) = (reader.name()?, reader.name()?);
+            if found.len() >= PRODUCERS_MAX || name.len().max(version.len()) > WORD_BYTES_MAX {
+                continue;
+            }
+            let tool = format!("{name} {version}").trim_end().to_owned();
+            if !found.contains(&tool) {
                 found.push(tool);
             }
         }
