@@ -16,7 +16,7 @@ use super::codes::Code;
 use super::error::Problem;
 use super::listener::Peer;
 use super::query;
-use crate::model::limits::BODY_BYTES_MAX;
+use crate::model::limits::DOCUMENT_BYTES_MAX;
 
 /// Path parameters.
 pub(super) struct Path<T>(pub(super) T);
@@ -98,7 +98,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         if !matches!(media_of(&parts.headers), Media::Json | Media::Missing) {
             return Err(unsupported_media(&parts.headers, "application/json"));
         }
-        let whole = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
+        let whole = read_whole(body, DOCUMENT_BYTES_MAX, &app.budget).await?;
         serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e))
     }
 }

@@ -25,8 +25,11 @@ pub const CONFIG_VALUE_MAX: usize = 32_767;
 /// Records of one batch, uncompressed.
 pub const BATCH_UNCOMPRESSED_MAX: usize = 128 * MIB;
 
-/// Body of a JSON produce request, of a spec and of every other bounded body except an upload.
+/// Body of a produce request that is no stream.
 pub const BODY_BYTES_MAX: usize = 16 * MIB;
+/// Body of a spec and of everything else that is neither records nor a module. It is read into a tree, which takes up to
+/// sixteen times its text and is copied for comparisons (a guess with room: specs have kilobytes).
+pub const DOCUMENT_BYTES_MAX: usize = MIB;
 /// Records of one JSON produce request.
 pub const REQUEST_RECORDS_MAX: usize = 10_000;
 /// A line of an NDJSON body.

@@ -303,6 +303,7 @@ fn deployments() -> Vec<Case> {
         case(put, "{", 400, "malformed_json"),
         case(put, "[]", 422, "invalid_body"),
         case(put, "{}", 422, "invalid_deployment"),
+        case(put, vec![b' '; (1 << 20) + 1], 413, "body_too_large"),
         case(put, spec(json!({ "kind": "sink" })), 422, "invalid_deployment"),
         case(put, spec(json!({ "name": "other" })), 422, "invalid_deployment"),
         case(put, spec(json!({ "outputs": {} })), 422, "invalid_deployment"),
