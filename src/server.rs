@@ -100,8 +100,8 @@ async fn serve(
         storage: storage.clone(),
         identity: identity(&config, &addresses),
         metrics_render: Box::new(move || {
-            deployments.record_metrics();
             let mut text = metrics.render();
+            text.push_str(&deployments.render_metrics());
             text.push_str(&kafka::render_metrics(&topics));
             text
         }),

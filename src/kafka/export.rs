@@ -7,6 +7,7 @@ use std::fmt::{Display, Write as _};
 
 use crate::broker::Broker;
 use crate::groups::{FetchOffsets, GroupId};
+use crate::telemetry::exposition::Family;
 
 /// Lines about groups in one answer (a guess: a few MiB of text). What does not fit is left out, and said so.
 const GROUP_LINES_MAX: usize = 50_000;
@@ -22,15 +23,15 @@ pub fn render_metrics(broker: &Broker) -> String {
 fn topics(text: &mut String, broker: &Broker) {
     let topics = broker.topics();
     let logs = || topics.iter().flat_map(|t| t.logs().iter().map(move |log| (t.name(), log)));
-    let mut brokers = Family::new("kafka_brokers", "Brokers of the cluster");
+    let mut brokers = Family::gauge("kafka_brokers", "Brokers of the cluster");
     let _ = writeln!(brokers.lines, "kafka_brokers 1");
-    let mut partitions = Family::new("kafka_topic_partitions", "Partitions of a topic");
+    let mut partitions = Family::gauge("kafka_topic_partitions", "Partitions of a topic");
     for topic in &topics {
         partitions.line(&[("topic", topic.name())], topic.topic.partitions);
     }
     let mut ends =
-        Family::new("kafka_topic_partition_current_offset", "First offset that is not written yet");
-    let mut starts = Family::new("kafka_topic_partition_oldest_offset", "First offset that is kept");
+        Family::gauge("kafka_topic_partition_current_offset", "First offset that is not written yet");
+    let mut starts = Family::gauge("kafka_topic_partition_oldest_offset", "First offset that is kept");
     for (topic, log) in logs() {
         let labels: [(&str, &dyn Display); 2] = [("partition", &log.partition()), ("topic", topic)];
         ends.line(&labels, log.tail());
@@ -42,11 +43,11 @@ fn topics(text: &mut String, broker: &Broker) {
 }
 
 fn groups(text: &mut String, broker: &Broker) {
-    let mut members = Family::new("kafka_consumergroup_members", "Members of a group");
+    let mut members = Family::gauge("kafka_consumergroup_members", "Members of a group");
     let mut offsets =
-        Family::new("kafka_consumergroup_current_offset", "Offset that a group reads next, as committed");
-    let mut lags = Family::new("kafka_consumergroup_lag", "Records between it and the end of the partition");
-    let mut sums = Family::new("kafka_consumergroup_lag_sum", "The same for all partitions of a topic");
+        Family::gauge("kafka_consumergroup_current_offset", "Offset that a group reads next, as committed");
+    let mut lags = Family::gauge("kafka_consumergroup_lag", "Records between it and the end of the partition");
+    let mut sums = Family::gauge("kafka_consumergroup_lag_sum", "The same for all partitions of a topic");
     let mut left = GROUP_LINES_MAX;
     for group in broker.groups().list() {
         members.line(&[("consumergroup", &group.id)], group.members);
@@ -92,52 +93,4 @@ fn committed(broker: &Broker, group: &GroupId) -> Vec<(String, Vec<Committed>)> 
         found.push((topic.topic.to_string(), partitions.collect()));
     }
     found
-}
-
-/// Lines of one metric.
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    lines: String,
-}
-
-impl Family {
-    fn new(name: &'static str, help: &'static str) -> Self {
-        Self { name, help, lines: String::new() }
-    }
-
-    fn line(&mut self, labels: &[(&str, &dyn Display)], value: impl Display) {
-        self.lines.push_str(self.name);
-        for (i, (label, value)) in labels.iter().enumerate() {
-            let before = if i == 0 { '{' } else { ',' };
-            let _ = write!(self.lines, "{before}{label}=\"{}\"", escaped(&value.to_string()));
-        }
-        let _ = writeln!(self.lines, "}} {value}");
-    }
-
-    fn end(self, text: &mut String) {
-        let Self { name, help, lines } = self;
-        let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} gauge\n{lines}");
-    }
-}
-
-/// Names of groups may hold anything.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_family_is_help_type_and_lines_with_escaped_labels() {
-        let mut family = Family::new("lag", "How far behind");
-        family.line(&[("group", &"a\"b\\\n"), ("partition", &3)], 7);
-        let mut text = String::new();
-        family.end(&mut text);
-        let expected =
-            "# HELP lag How far behind\n# TYPE lag gauge\nlag{group=\"a\\\"b\\\\\\n\",partition=\"3\"} 7\n";
-        assert_eq!(text, expected);
-    }
 }

@@ -63,7 +63,7 @@ pub struct DeploymentView {
     pub updated_ms: i64,
 }
 
-/// Counts since the server started.
+/// Counts since its tasks were started last: by the server, or by a change, a pause, a restart or a rewind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Totals {
     /// records read and committed (inline: handed to the code)

@@ -82,16 +82,6 @@ pub fn describe() {
     describe_gauge!(KAFKA_CONNECTIONS, Unit::Count, "Open connections of Kafka clients");
     describe_counter!(KAFKA_RECEIVED_BYTES_TOTAL, Unit::Bytes, "Bytes of requests of Kafka clients");
     describe_counter!(KAFKA_SENT_BYTES_TOTAL, Unit::Bytes, "Bytes of answers to Kafka clients");
-    describe_gauge!(DEPLOYMENT_STATE, Unit::Count, "1 for the state that a deployment is in");
-    describe_counter!(DEPLOYMENT_RECORDS_IN_TOTAL, Unit::Count, "Records taken in by a deployment");
-    describe_counter!(DEPLOYMENT_RECORDS_OUT_TOTAL, Unit::Count, "Records given out by a deployment");
-    describe_counter!(DEPLOYMENT_RECORDS_REJECTED_TOTAL, Unit::Count, "Records rejected by a deployment");
-    describe_counter!(DEPLOYMENT_RECORDS_SKIPPED_TOTAL, Unit::Count, "Records skipped by a deployment");
-    describe_counter!(DEPLOYMENT_DEAD_LETTERS_TOTAL, Unit::Count, "Dead letters of a deployment");
-    describe_counter!(DEPLOYMENT_ERRORS_TOTAL, Unit::Count, "Failed calls of a deployment");
-    describe_counter!(DEPLOYMENT_RESTARTS_TOTAL, Unit::Count, "Instances made anew after a failure");
-    describe_gauge!(DEPLOYMENT_LAG_RECORDS, Unit::Count, "Records not read yet");
-    describe_gauge!(WASM_MEMORY_BYTES, Unit::Bytes, "Linear memory of a deployment's instances");
     describe_histogram!(WASM_COMPILE_SECONDS, Unit::Seconds, "CPU time of compiling a module");
     describe_histogram!(
         WAL_SYNC_DURATION_SECONDS,

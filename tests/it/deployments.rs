@@ -84,6 +84,11 @@ async fn a_paused_processor_keeps_its_place_and_can_be_rewound() -> Result<()> {
     server.post("/v1/deployments/totals/resume", &json!({})).await?.expect(202)?;
     server.until("/v1/deployments/totals", |d| d["tasks"][0]["positions"][0]["offset"] == 20).await?;
     assert_eq!(total(&server, "k0").await?, (4, 5 + 10 + 15), "from the beginning, with an empty state");
+
+    let delete = server.request(reqwest::Method::DELETE, "/v1/deployments/totals");
+    server.send(delete).await?.expect(204)?;
+    let metrics = server.get("/metrics").await?.expect(200)?.text();
+    assert!(!metrics.contains("deployment=\"totals\""), "what is deleted is told no more: {metrics}");
     Ok(())
 }
 
