@@ -41,6 +41,9 @@ send -T "$guests/word-count.wasm" "$url/v1/modules/word-count"
 send -T "$guests/validate-json.wasm" "$url/v1/modules/validate-json"
 send -X PUT "$url/v1/deployments/words" -d '{"kind": "processor", "module": "word-count", "input": {"topics": ["clicks"]},
     "output": {"default": "counts", "create_topics": {"partitions": 1}}}'
+send -X PUT "$url/v1/topics/checked" -d '{"partitions": 1}'
+send -X PUT "$url/v1/deployments/check" -d '{"kind": "inline", "module": "validate-json", "input": {"topics": ["checked"]},
+    "params": {"required": "user"}}'
 
 "$venv/bin/schemathesis" --config-file "$root/tests/schemathesis/schemathesis.toml" run "$url/openapi.json" \
     --checks not_a_server_error,status_code_conformance,response_schema_conformance,content_type_conformance \

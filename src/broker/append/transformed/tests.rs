@@ -47,31 +47,35 @@ impl LogSink for Silent {
     fn write(&self, _: LogLevel, _: String) {}
 }
 
+/// A transform of topic `t`.
+fn stage(body: &str, data: &str, more: &Value) -> Arc<Stage> {
+    let mut spec = json!({ "name": "f", "kind": "inline", "module": "m", "input": { "topics": ["t"] } });
+    for (key, value) in more.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    let deployment = Deployment {
+        id: 1,
+        spec: serde_json::from_value(spec).unwrap(),
+        version: Version::parse("1.0.0").unwrap(),
+        digest: Digest::of(b"m"),
+        revision: 1,
+        generation: 1,
+        desired: Desired::Running,
+        tasks: 0,
+        start: Vec::new(),
+        created_ms: 0,
+        updated_ms: 0,
+    };
+    let rest = format!("(data (i32.const 1024) \"{data}\")");
+    let component = Guest { body, rest: &rest, ..Guest::default() }.component();
+    Arc::new(Stage::new(deployment, Ok(component), Box::new(|_| Arc::new(Silent))))
+}
+
 impl World {
     /// Puts a transform in force for topic `t`.
     fn transform(&self, body: &str, data: &str, more: &Value) {
-        let mut spec = json!({ "name": "f", "kind": "inline", "module": "m", "input": { "topics": ["t"] } });
-        for (key, value) in more.as_object().unwrap() {
-            spec[key] = value.clone();
-        }
-        let deployment = Deployment {
-            id: 1,
-            spec: serde_json::from_value(spec).unwrap(),
-            version: Version::parse("1.0.0").unwrap(),
-            digest: Digest::of(b"m"),
-            revision: 1,
-            generation: 1,
-            desired: Desired::Running,
-            tasks: 0,
-            start: Vec::new(),
-            created_ms: 0,
-            updated_ms: 0,
-        };
-        let rest = format!("(data (i32.const 1024) \"{data}\")");
-        let component = Guest { body, rest: &rest, ..Guest::default() }.component();
-        let stage = Stage::new(deployment, Ok(component), Box::new(|_| Arc::new(Silent)));
         let name = TopicName::parse("t").unwrap();
-        self.broker.set_chain(&name, Chain::new(vec![Arc::new(stage)]));
+        self.broker.set_chain(&name, Chain::new(vec![stage(body, data, more)]));
     }
 }
 
@@ -336,4 +340,41 @@ async fn a_record_that_is_routed_away_counts_for_its_producers_sequence() {
     let tails: Vec<_> = other.logs().iter().map(|log| log.tail()).collect();
     assert_eq!(tails.iter().sum::<u64>(), 1, "{tails:?}: it was routed once");
     assert_ne!(other.id().0, Uuid::nil());
+}
+
+#[tokio::test]
+async fn a_fault_fails_the_batch_unless_the_deployment_says_open() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.transform("unreachable", "", &json!({}));
+    match world.append(&topic, plain(&["a"])).await.unwrap_err() {
+        AppendError::TransformFailed { deployment, source, .. } => {
+            assert_eq!((deployment.as_str(), source.code()), ("f", "trap"));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(topic.log(0).unwrap().tail(), 0, "nothing goes past a transform that fails");
+
+    world.transform("unreachable", "", &json!({ "on_fault": "open" }));
+    assert_eq!(world.append(&topic, plain(&["a"])).await.unwrap(), at(0));
+    assert_eq!(stored(&world, &topic).await[0].1, named(&[(0, "a")]));
+}
+
+#[tokio::test]
+async fn transforms_run_in_their_order_each_on_what_the_one_before_left() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    for (drop, reject, rejected) in [(1, 2, 2), (2, 1, 1)] {
+        let stages = vec![
+            stage(DROP, "", &json!({ "name": "drop", "order": drop })),
+            stage(REJECT, "bad", &json!({ "name": "reject", "order": reject })),
+        ];
+        world.broker.set_chain(topic.name(), Chain::new(stages));
+        match world.append(&topic, plain(&["a", "b", "c"])).await.unwrap_err() {
+            AppendError::Rejected { records, .. } => {
+                assert_eq!(records[0].index, rejected, "drop {drop}, reject {reject}");
+            }
+            other => panic!("{other}"),
+        }
+    }
 }
