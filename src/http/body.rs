@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::codes::Code;
 use super::error::Problem;
-use crate::model::limits::{BODY_IDLE_TIMEOUT, MIB};
+use crate::model::limits::{BODY_IDLE_TIMEOUT, BODY_TIME_MAX, MIB};
 
 /// What is read of a refused body beyond its limit, and for how long.
 const LINGER_BYTES: usize = 16 * MIB;
@@ -71,6 +71,15 @@ impl Budget {
 /// # Errors
 /// `BodyTooLarge`, `RequestTimeout`, `MalformedBody`, `Overloaded`.
 pub(super) async fn read_whole(body: Body, limit: usize, budget: &Budget) -> Result<Whole, Problem> {
+    let most = BODY_TIME_MAX + Duration::from_secs((limit / MIB) as u64);
+    let Ok(read) = tokio::time::timeout(most, read_to_end(body, limit, budget)).await else {
+        let detail = format!("the body did not come within {} seconds", most.as_secs());
+        return Err(Problem::new(Code::RequestTimeout, detail));
+    };
+    read
+}
+
+async fn read_to_end(body: Body, limit: usize, budget: &Budget) -> Result<Whole, Problem> {
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut pieces = Pieces(body);
     if declared > limit {

@@ -45,6 +45,9 @@ pub const REQUEST_HEADER_BYTES_MAX: usize = 64 * KIB;
 pub const REQUEST_HEADER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time between two pieces of a request body.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a body that is read whole, and one second more for each MiB that it may have: its share of the budget is taken
+/// when it begins, and a client that drips its bytes would keep it (a guess: 64 MiB at 4 Mbit/s).
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 /// Longest long poll and longest wait for a state position.
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Records of one read.
