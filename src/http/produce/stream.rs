@@ -125,7 +125,7 @@ pub(super) async fn run(
     let mut chunk = Chunk::new(app, &topic, room_for);
     let mut storing: Option<Storing> = None;
     let mut lines = Some(Lines::default());
-    let mut room = Room { bytes: CHUNK_STEP, shares: Vec::new() };
+    let mut room = Room::default();
 
     loop {
         // Whatever has arrived already is parsed at once.
@@ -144,6 +144,8 @@ pub(super) async fn run(
             let more_comes = is_small && has_room && lines.is_some();
             if !chunk.records.is_empty() && !more_comes {
                 let full = std::mem::replace(&mut chunk, Chunk::new(app, &topic, room_for));
+                // From here on admission counts its bytes.
+                room = Room::default();
                 storing = Some(store(app.broker.clone(), full).boxed());
                 continue;
             }
@@ -262,6 +264,12 @@ impl Chunk {
 }
 
 // === impl Room ===
+
+impl Default for Room {
+    fn default() -> Self {
+        Self { bytes: CHUNK_STEP, shares: Vec::new() }
+    }
+}
 
 impl Room {
     fn is_there(&mut self, chunk: &Chunk, budget: &Budget) -> bool {
