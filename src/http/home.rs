@@ -15,7 +15,7 @@ pub(super) struct ProblemPath {
     code: String,
 }
 
-/// Commands that work as they stand, on the address that was asked.
+/// Commands to copy, for the address that was asked; what stands in braces in them, and the transform, is the reader's.
 const COMMANDS: &str = "\
 # a topic with four partitions
 curl -X PUT {url}/v1/topics/clicks -d '{\"partitions\": 4}'

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::plan::{self, Change};
-use super::supervisor::{Entry, Pipelines};
-use super::task::Order;
+use super::supervisor::{Entry, Pipelines, wanted};
 use super::view::{DeploymentState, DeploymentView};
 use super::{DeployError, status::Status};
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
@@ -349,7 +348,7 @@ impl Pipelines {
         let entry = self.entry(name)?;
         if only_failed && entry.stage.is_none() {
             let failed = |status: &Status| status.state() == DeploymentState::Failed;
-            Self::order(&entry, Order::Run, failed);
+            Self::order(&entry, wanted(&entry.deployment), failed);
             return Ok(entry.view());
         }
         self.halt(&entry.deployment.spec.name).await;

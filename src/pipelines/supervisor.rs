@@ -147,8 +147,7 @@ impl Pipelines {
     }
 
     fn start_task(&self, deployment: &Arc<Deployment>, task: Partition) -> Arc<Running> {
-        let order = if deployment.desired == Desired::Paused { Order::Pause } else { Order::Run };
-        let (orders, receiver) = watch::channel(order);
+        let (orders, receiver) = watch::channel(wanted(deployment));
         let status = Arc::new(Status::new(task));
         let log = self.0.logs.deployment(&deployment.spec.name);
         let task = Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, receiver);
@@ -172,8 +171,8 @@ impl Pipelines {
     }
 
     /// Tells the tasks of a deployment what to do.
-    pub(super) fn order(entry: &Entry, order: Order, wanted: impl Fn(&Status) -> bool) {
-        for task in entry.tasks.iter().filter(|t| wanted(&t.status)) {
+    pub(super) fn order(entry: &Entry, order: Order, whom: impl Fn(&Status) -> bool) {
+        for task in entry.tasks.iter().filter(|t| whom(&t.status)) {
             let _ = task.orders.send(order);
         }
     }
@@ -235,6 +234,11 @@ impl Pipelines {
     pub(super) fn instances(&self) -> usize {
         self.entries().iter().map(|e| e.tasks.len()).sum()
     }
+}
+
+/// What a deployment's tasks are to do.
+pub(super) fn wanted(deployment: &Deployment) -> Order {
+    if deployment.desired == Desired::Paused { Order::Pause } else { Order::Run }
 }
 
 async fn stop_tasks(tasks: &[Arc<Running>]) {
