@@ -348,7 +348,10 @@ impl From<&UploadError> for Problem {
             UploadError::Cache(_) => Code::Internal,
             UploadError::Storage(source) => commit_code(source),
         };
-        Self::caused(code, error)
+        match error {
+            UploadError::Invalid(invalid) => Self::new(code, format!("{invalid}; {}", invalid.hint())),
+            error => Self::caused(code, error),
+        }
     }
 }
 

@@ -96,7 +96,8 @@ async fn a_component_of_another_world_is_refused_in_the_users_words() -> Result<
     assert_eq!(refused["code"], "invalid_module");
     let detail = refused["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("elsewhere:other/greeter"), "what was found: {refused:#}");
-    assert!(refused.to_string().contains("transform-packed"), "what is needed: {refused:#}");
+    assert!(detail.contains("transform-packed"), "what is needed: {refused:#}");
+    assert!(detail.contains("choose a world of millstream:functions@"), "what to do: {refused:#}");
     Ok(())
 }
 

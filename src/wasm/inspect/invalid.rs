@@ -2,6 +2,9 @@
 
 use super::super::{PACKAGE, PACKAGE_VERSION};
 
+/// Names in a sentence; a component may have a million.
+const LISTED_MAX: usize = 20;
+
 /// A refused upload. `Display` says what is wrong, [`Invalid::hint`] what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
@@ -26,7 +29,7 @@ pub enum Invalid {
     /// nothing that the server calls
     #[error(
         "it exports {}, and none of transform, transform-packed and processor of {PACKAGE}@{PACKAGE_VERSION}",
-        listed(found)
+        listed(found.iter().map(String::as_str))
     )]
     NoKind {
         /// everything it exports
@@ -44,7 +47,7 @@ pub enum Invalid {
         expected: &'static str,
     },
     /// imports that nobody fulfils
-    #[error("it imports what the server does not offer: {}", .0.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", "))]
+    #[error("it imports what the server does not offer: {}", listed(.0.iter().map(|i| i.name.as_str())))]
     Imports(Vec<UnknownImport>),
     /// the right name with another type
     #[error("function `{function}` of {interface} differs from the released interface: {what}")]
@@ -108,7 +111,8 @@ impl Invalid {
                 format!("build with the SDK or WIT of version {expected}, or update the server")
             }
             Self::Imports(unknown) => {
-                unknown.iter().map(|i| format!("{}: {}", i.name, i.hint)).collect::<Vec<_>>().join("; ")
+                let told = unknown.iter().take(LISTED_MAX).map(|i| format!("{}: {}", i.name, i.hint));
+                told.collect::<Vec<_>>().join("; ")
             }
             Self::Function { .. } => {
                 format!("build with an unchanged copy of {PACKAGE}@{PACKAGE_VERSION}, which `millstream module wit` prints")
@@ -117,6 +121,12 @@ impl Invalid {
     }
 }
 
-fn listed(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+fn listed<'n>(names: impl ExactSizeIterator<Item = &'n str>) -> String {
+    let more = names.len().saturating_sub(LISTED_MAX);
+    let shown = names.take(LISTED_MAX).collect::<Vec<_>>().join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => "nothing".to_owned(),
+        (false, 0) => shown,
+        (false, more) => format!("{shown} and {more} more"),
+    }
 }
