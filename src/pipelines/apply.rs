@@ -10,7 +10,7 @@ use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
 use crate::model::deployment::{
     Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition, StateFate,
 };
-use crate::model::limits::DEPLOYMENTS_MAX;
+use crate::model::limits::{DEPLOYMENTS_MAX, KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{ModuleRef, ModuleVersion};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
@@ -18,6 +18,9 @@ use crate::runtime::tasks;
 use crate::state;
 use crate::storage::tables::counters::{self, Counter};
 use crate::storage::{Commit, Storage, tables};
+
+/// What the headers of a dead letter may take: the words of a panic are the largest of them.
+const DEAD_LETTER_ROOM: usize = 256 * KIB;
 
 /// Conditions of an apply.
 #[derive(Debug, Clone, Copy, Default)]
@@ -145,11 +148,14 @@ impl Pipelines {
             )));
         }
         for name in spec.outputs() {
-            let create = spec.output.create_topics.as_ref().map(|c| c.partitions);
+            let create = spec.output.create_topics.as_ref();
+            let create = create.map(|c| NewTopic::new(name.clone(), c.partitions, TopicConfig::default()));
             self.check_output(name, create, dry_run).await?;
         }
         if spec.wants_dead_letters() {
-            self.check_output(&spec.dead_letter_topic(), Some(partitions), dry_run).await?;
+            let name = spec.dead_letter_topic();
+            let create = NewTopic::new(name.clone(), partitions, dead_letter_config(&inputs)?);
+            self.check_output(&name, Some(create), dry_run).await?;
         }
         Ok(if spec.kind == DeploymentKind::Inline { 0 } else { partitions })
     }
@@ -157,20 +163,17 @@ impl Pipelines {
     async fn check_output(
         &self,
         name: &TopicName,
-        create: Option<u32>,
+        create: Option<NewTopic>,
         dry_run: bool,
     ) -> Result<(), DeployError> {
         match (self.broker().topic(name.as_str()), create) {
             (Ok(_), _) => Ok(()),
             (Err(missing), None) => Err(missing.into()),
             (Err(_), Some(_)) if dry_run => Ok(()),
-            (Err(_), Some(partitions)) => {
-                let new = NewTopic::new(name.clone(), partitions, TopicConfig::default());
-                match self.broker().create_topic(new).await {
-                    Ok(_) | Err(TopicError::Exists { .. }) => Ok(()),
-                    Err(error) => Err(error.into()),
-                }
-            }
+            (Err(_), Some(new)) => match self.broker().create_topic(new).await {
+                Ok(_) | Err(TopicError::Exists { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 
@@ -396,6 +399,16 @@ impl Pipelines {
         }
         Ok(())
     }
+}
+
+/// A dead letter is a record of an input and what was wrong with it: its topic takes larger ones than the inputs do, or the
+/// largest records would be the ones that cannot be given up.
+fn dead_letter_config(inputs: &[Arc<TopicHandle>]) -> Result<TopicConfig, TopicError> {
+    let largest = inputs.iter().map(|topic| topic.topic.config.message_bytes_max()).max();
+    let bytes = largest.unwrap_or(MESSAGE_BYTES_DEFAULT).saturating_add(DEAD_LETTER_ROOM);
+    let mut config = TopicConfig::default();
+    config.set("max.message.bytes", &bytes.clamp(MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX).to_string())?;
+    Ok(config)
 }
 
 /// Only processors stand still and go back.
