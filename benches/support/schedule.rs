@@ -39,7 +39,7 @@ impl Schedule {
     }
 }
 
-/// The server closes a connection that says nothing for ten seconds.
+/// The server closes a connection that says nothing for a minute; one that was just used is the likelier to be there.
 const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// Connections that wait for use, since when.
