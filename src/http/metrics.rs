@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 use metrics::Histogram;
 use parking_lot::RwLock;
 
-const DURATION: &str = "millstream_http_request_duration_seconds";
+use crate::telemetry::metric_names as names;
 
 type Labels = (&'static str, u16);
 
@@ -24,7 +24,7 @@ impl Meter {
             return histogram.record(took);
         }
         let histogram = metrics::histogram!(
-            DURATION, "method" => labels.0, "route" => route.to_owned(), "status" => labels.1.to_string()
+            names::HTTP_REQUEST_DURATION_SECONDS, "method" => labels.0, "route" => route.to_owned(), "status" => labels.1.to_string()
         );
         histogram.record(took);
         self.0.write().entry(route.into()).or_default().insert(labels, histogram);

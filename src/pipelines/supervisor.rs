@@ -155,8 +155,8 @@ impl Pipelines {
         Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
     }
 
-    /// Stops the tasks of a deployment, which stays in its place and keeps its topics and its transform. Returns when no
-    /// commit of its can come any more.
+    /// Stops the tasks of a deployment, which stays in its place and keeps its topics and its transform. Returns when they
+    /// have ended, or after a while; a commit that is under way even then is made before any that is submitted afterwards.
     pub(super) async fn halt(&self, name: &DeploymentName) {
         let tasks = self.0.entries.read().get(name).map(|e| e.tasks.clone());
         stop_tasks(&tasks.unwrap_or_default()).await;

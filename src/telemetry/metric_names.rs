@@ -41,6 +41,8 @@ pub const ROCKSDB_MEMTABLE_BYTES: &str = "millstream_rocksdb_memtable_bytes";
 pub const STATE_KEYS_ESTIMATE: &str = "millstream_state_keys_estimate";
 /// Estimated bytes of all tasks' state on disk.
 pub const STATE_BYTES: &str = "millstream_state_bytes";
+/// Time from the head of a request to the head of its answer; labels `method`, `route`, `status`.
+pub const HTTP_REQUEST_DURATION_SECONDS: &str = "millstream_http_request_duration_seconds";
 /// Time from a whole request to its answer; label `api`.
 pub const KAFKA_REQUEST_DURATION_SECONDS: &str = "millstream_kafka_request_duration_seconds";
 /// Open connections of Kafka clients.
@@ -74,6 +76,11 @@ pub const WASM_COMPILE_SECONDS: &str = "millstream_wasm_compile_seconds";
 
 /// Tells the installed recorder what the metrics mean. Called once, after the recorder is installed.
 pub fn describe() {
+    describe_histogram!(
+        HTTP_REQUEST_DURATION_SECONDS,
+        Unit::Seconds,
+        "Time from the head of an HTTP request to the head of its answer"
+    );
     describe_histogram!(
         KAFKA_REQUEST_DURATION_SECONDS,
         Unit::Seconds,
