@@ -78,6 +78,15 @@ pub(super) struct ConditionHeaders {
     if_none_match: Option<String>,
 }
 
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header for the OpenAPI document")]
+pub(super) struct DeleteHeader {
+    /// delete it only if it still has this ETag
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
 /// What becomes of the state.
 #[derive(Debug, ToSchema)]
 #[schema(rename_all = "lowercase")]
@@ -295,15 +304,18 @@ pub(super) async fn rewind(
 
 /// Delete a deployment
 #[utoipa::path(
-    delete, path = "/v1/deployments/{deployment}", tag = "deployments", params(DeploymentPath, DeleteQuery),
-    responses((status = 204, description = "deleted"), Missing, Conflict),
+    delete, path = "/v1/deployments/{deployment}", tag = "deployments",
+    params(DeploymentPath, DeleteQuery, DeleteHeader),
+    responses((status = 204, description = "deleted"), Missing, Conflict, Precondition),
 )]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(path): Path<DeploymentPath>,
     Query(query): Query<DeleteQuery>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    app.pipelines.delete(&path.deployment, query.state.unwrap_or(StateFate::Clear)).await?;
+    let fate = query.state.unwrap_or(StateFate::Clear);
+    app.pipelines.delete(&path.deployment, fate, conditions(&headers)?.revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -359,16 +359,22 @@ impl Pipelines {
         self.describe(name)
     }
 
-    /// Deletes a deployment. `Keep` keeps state and positions for a later one of the same name.
+    /// Deletes a deployment; with a revision only if it still has it. `Keep` keeps state and positions for a later one of
+    /// the same name.
     ///
     /// # Errors
-    /// `Unknown`, `Commit`.
-    pub async fn delete(&self, name: &str, fate: StateFate) -> Result<(), DeployError> {
+    /// `Unknown`, `Revision`, `Commit`.
+    pub async fn delete(&self, name: &str, fate: StateFate, revision: Option<u64>) -> Result<(), DeployError> {
         let name = name.to_owned();
-        self.change(async move |pipelines: Self| pipelines.delete_whole(&name, fate).await).await
+        self.change(async move |pipelines: Self| pipelines.delete_whole(&name, fate, revision).await).await
     }
 
-    async fn delete_whole(&self, name: &str, fate: StateFate) -> Result<(), DeployError> {
+    async fn delete_whole(
+        &self,
+        name: &str,
+        fate: StateFate,
+        revision: Option<u64>,
+    ) -> Result<(), DeployError> {
         let _one = self.0.changes.lock().await;
         // State that an earlier delete has kept is deleted in the same way.
         let kept = || self.entries().into_iter().find(|e| e.deployment.spec.name.as_str() == name);
@@ -376,6 +382,8 @@ impl Pipelines {
             Err(unknown) if fate == StateFate::Clear => kept().ok_or(unknown)?,
             other => other?,
         };
+        let conditions = ApplyOptions { if_revision: revision, ..ApplyOptions::default() };
+        check_conditions(&entry.deployment.spec.name, Some(entry.deployment.revision), conditions)?;
         let processor = entry.deployment.spec.kind == DeploymentKind::Processor;
         let keep = processor && fate == StateFate::Keep;
         self.halt(&entry.deployment.spec.name).await;

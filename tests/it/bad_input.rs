@@ -95,6 +95,7 @@ fn headers() -> Vec<Case> {
         with(&[("if-match", "*")], case("PUT /v1/deployments/none", SPEC, 412, "precondition_failed")),
         with(&[("if-match", "\"99\"")], case("PUT /v1/deployments/wc", SPEC, 412, "precondition_failed")),
         with(&[("if-none-match", "*")], case("PUT /v1/deployments/wc", SPEC, 412, "precondition_failed")),
+        with(&[("if-match", "\"99\"")], case("DELETE /v1/deployments/wc", "", 412, "precondition_failed")),
         with(
             &[("idempotency-key", "")],
             case("POST /v1/topics/t/records", r#"{"value":1}"#, 400, "invalid_header"),
