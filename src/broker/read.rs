@@ -285,8 +285,7 @@ type Ahead = std::iter::Peekable<std::vec::IntoIter<(Offset, Record)>>;
 /// were each asked for all of it, a thousand partitions would hold a thousand times as much.
 fn share_of(limits: ReadLimits, partitions: usize) -> ReadLimits {
     let share = |whole: usize, least: usize| (whole / partitions.max(1)).max(least).min(whole);
-    let (records, bytes) =
-        (share(limits.records, SHARE_RECORDS_MIN), share(limits.bytes, SHARE_BYTES_MIN));
+    let (records, bytes) = (share(limits.records, SHARE_RECORDS_MIN), share(limits.bytes, SHARE_BYTES_MIN));
     ReadLimits { records, bytes, wait: Duration::ZERO, ..limits }
 }
 

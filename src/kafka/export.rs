@@ -46,7 +46,8 @@ fn groups(text: &mut String, broker: &Broker) {
     let mut members = Family::gauge("kafka_consumergroup_members", "Members of a group");
     let mut offsets =
         Family::gauge("kafka_consumergroup_current_offset", "Offset that a group reads next, as committed");
-    let mut lags = Family::gauge("kafka_consumergroup_lag", "Records between it and the end of the partition");
+    let mut lags =
+        Family::gauge("kafka_consumergroup_lag", "Records between it and the end of the partition");
     let mut sums = Family::gauge("kafka_consumergroup_lag_sum", "The same for all partitions of a topic");
     let mut left = GROUP_LINES_MAX;
     for group in broker.groups().list() {

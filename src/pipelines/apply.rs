@@ -364,7 +364,12 @@ impl Pipelines {
     ///
     /// # Errors
     /// `Unknown`, `Revision`, `Commit`.
-    pub async fn delete(&self, name: &str, fate: StateFate, revision: Option<u64>) -> Result<(), DeployError> {
+    pub async fn delete(
+        &self,
+        name: &str,
+        fate: StateFate,
+        revision: Option<u64>,
+    ) -> Result<(), DeployError> {
         let name = name.to_owned();
         self.change(async move |pipelines: Self| pipelines.delete_whole(&name, fate, revision).await).await
     }

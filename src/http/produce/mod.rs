@@ -291,7 +291,8 @@ fn parse(body: &[u8], rules: &Rules, mut records: Records) -> Result<Parsed, Pro
     };
     let (entries, expected) = parsed.map_err(|e| malformed(&e, body, batch))?;
     if entries.len() > REQUEST_RECORDS_MAX {
-        let detail = format!("more than {REQUEST_RECORDS_MAX} records, which is the most that a request takes");
+        let detail =
+            format!("more than {REQUEST_RECORDS_MAX} records, which is the most that a request takes");
         return Err(Problem::new(Code::BodyTooLarge, detail));
     }
     if let Some(partition) = expected.keys().find(|p| **p >= rules.partitions) {
