@@ -184,6 +184,8 @@ impl Broker {
         let mut places = Vec::with_capacity(candidates.len());
         // The transforms of this moment count: what was deployed while the batches stood in line holds for them.
         let chain = topic.chain();
+        let partitions = || candidates.iter().map(|(_, candidate)| candidate.log.partition()).collect();
+        let seen = chain.as_ref().map(|chain| chain.uncommitted(partitions()));
         for round in rounds(candidates, chain.is_some()) {
             let mut standing = Vec::new();
             let mut waiting = Vec::new();
@@ -216,6 +218,9 @@ impl Broker {
             drop(tickets);
             Ok(Vec::new())
         };
+        if let Some(seen) = seen.filter(|_| committed.is_ok()) {
+            seen.committed();
+        }
         for (index, log, place) in places {
             results.push((index, self.outcome(&topic, &log, place, &committed).await));
         }

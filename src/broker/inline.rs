@@ -1,5 +1,6 @@
 //! Inline transforms: the ordered chain of a topic, run on produce before the append. Order is the lane's business;
-//! an instance serves one partition and is dropped as soon as a call of its fails.
+//! an instance serves one partition and is dropped as soon as a call of its fails, or a batch that it saw is not stored:
+//! guest memory counts as uncommitted state.
 //!
 //! What goes in are views over the records of batches, wherever these came from; what comes out of each batch is either
 //! the word that it goes on as it came, or the records to be stored, each with the record that it was made of.
@@ -39,10 +40,26 @@ pub struct Stage {
     /// the fault when its code could not be loaded: then every batch fails, for a transform must not be passed by
     component: Result<Component, Fault>,
     log: Sinks,
-    instances: Mutex<HashMap<Partition, Transformer>>,
+    seats: Mutex<HashMap<Partition, Seat>>,
     /// what it did so far
     pub counters: Counters,
     last_error: Mutex<Option<StageError>>,
+}
+
+/// Where the instance of a partition waits for its next batch.
+#[derive(Default)]
+struct Seat {
+    /// none while it is called, and before the first batch
+    idle: Option<Transformer>,
+    /// how many were dropped; one that was called meanwhile does not come back
+    drops: u64,
+}
+
+/// Partitions whose batches go through a chain and are not stored yet. Dropped before they are, it drops the instances
+/// that saw them.
+pub(super) struct Uncommitted {
+    chain: Arc<Chain>,
+    partitions: Vec<Partition>,
 }
 
 /// Counts since the deployment was installed.
@@ -157,9 +174,16 @@ impl Chain {
         (!stages.is_empty()).then_some(Self { stages })
     }
 
-    /// The stages.
-    pub fn stages(&self) -> &[Arc<Stage>] {
-        &self.stages
+    /// Batches of these partitions are about to go through; see [`Uncommitted`].
+    pub(super) fn uncommitted(self: &Arc<Self>, partitions: Vec<Partition>) -> Uncommitted {
+        Uncommitted { chain: self.clone(), partitions }
+    }
+
+    /// Drops the instances of a partition: they have seen records that are not stored.
+    pub(super) fn forget(&self, partition: Partition) {
+        for stage in &self.stages {
+            stage.forget(partition);
+        }
     }
 
     /// Runs batches through all stages, on the guests' threads: one answer for each, in their order. Batches of one
@@ -201,8 +225,12 @@ impl Chain {
     ) -> Vec<Result<ChainResult, ProduceError>> {
         let mut results = Vec::with_capacity(batches.len());
         for batch in batches {
-            let passage = Passage::new(&topic, batch, on_reject, now_ms);
-            results.push(passage.through(&self.stages).await);
+            let partition = batch.partition;
+            let result = Passage::new(&topic, batch, on_reject, now_ms).through(&self.stages).await;
+            if result.is_err() {
+                self.forget(partition);
+            }
+            results.push(result);
         }
         results
     }
@@ -239,6 +267,23 @@ impl<T> Drop for Abandoned<T> {
     }
 }
 
+// === impl Uncommitted ===
+
+impl Uncommitted {
+    /// They are stored.
+    pub(super) fn committed(mut self) {
+        self.partitions.clear();
+    }
+}
+
+impl Drop for Uncommitted {
+    fn drop(&mut self) {
+        for partition in &self.partitions {
+            self.chain.forget(*partition);
+        }
+    }
+}
+
 // === impl Stage ===
 
 impl Stage {
@@ -248,7 +293,7 @@ impl Stage {
             deployment,
             component,
             log,
-            instances: Mutex::default(),
+            seats: Mutex::default(),
             counters: Counters::default(),
             last_error: Mutex::default(),
         }
@@ -264,13 +309,12 @@ impl Stage {
         self.last_error.lock().clone()
     }
 
-    /// Instances alive.
-    pub fn instances(&self) -> usize {
-        self.instances.lock().len()
-    }
-
     async fn process(&self, partition: Partition, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {
-        let warm = self.instances.lock().remove(&partition);
+        let (warm, drops) = {
+            let mut seats = self.seats.lock();
+            let seat = seats.entry(partition).or_default();
+            (seat.idle.take(), seat.drops)
+        };
         let mut instance = match warm {
             Some(instance) => instance,
             None => {
@@ -282,9 +326,21 @@ impl Stage {
             }
         };
         let outcomes = instance.process(inputs).await?;
-        // Only an instance whose call went well is kept.
-        self.instances.lock().insert(partition, instance);
+        // Only an instance whose call went well is kept, and only if no batch before was refused meanwhile.
+        let mut seats = self.seats.lock();
+        if let Some(seat) = seats.get_mut(&partition).filter(|seat| seat.drops == drops) {
+            seat.idle = Some(instance);
+        }
         Ok(outcomes)
+    }
+
+    fn forget(&self, partition: Partition) {
+        let gone = self.seats.lock().get_mut(&partition).and_then(|seat| {
+            seat.drops += 1;
+            seat.idle.take()
+        });
+        // Not under the lock: memory of a guest is given back.
+        drop(gone);
     }
 
     fn instance_config(&self, partition: Partition) -> InstanceConfig {

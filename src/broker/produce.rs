@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::plan::{Part, Plan};
 use super::idempotency::Begin;
-use super::inline::OnReject;
+use super::inline::{OnReject, Uncommitted};
 use super::lane::Tickets;
 use super::{Broker, ProduceError, TopicHandle};
 use crate::model::batch::Codec;
@@ -129,6 +129,8 @@ struct Staged {
     commit: Commit,
     plan: Plan,
     tickets: Tickets,
+    /// with transforms
+    seen: Option<Uncommitted>,
 }
 
 impl Broker {
@@ -190,8 +192,12 @@ impl Broker {
         let mut tickets = topic.lanes().take(encoded.iter().map(|share| share.partition));
         tickets.turn().await;
         // The transforms of this moment count: what was deployed while the request stood in line holds for it.
+        let mut seen = None;
         let parts = match topic.chain() {
-            Some(chain) => self.transformed(&topic, &chain, encoded, on_reject, &mut commit).await?,
+            Some(chain) => {
+                seen = Some(chain.uncommitted(encoded.iter().map(|share| share.partition).collect()));
+                self.transformed(&topic, &chain, encoded, on_reject, &mut commit).await?
+            }
             None => {
                 let part = |share: records::Encoded| {
                     let log = log_of(&topic, share.partition)?;
@@ -200,15 +206,18 @@ impl Broker {
                 encoded.into_iter().map(part).collect::<Result<_, ProduceError>>()?
             }
         };
-        Ok(Staged { topic, commit, plan: Plan { parts }, tickets })
+        Ok(Staged { topic, commit, plan: Plan { parts }, tickets, seen })
     }
 
     /// Hands the commit to the writer, gives the tickets back and waits for the outcome.
     async fn submit(&self, staged: Staged) -> Result<(Plan, Vec<Placed>), ProduceError> {
-        let Staged { topic, commit, plan, tickets } = staged;
+        let Staged { topic, commit, plan, tickets, seen } = staged;
         let pending = self.0.storage.submit(commit).await.map_err(|e| refused(&topic, e))?;
         drop(tickets);
         let receipt = pending.receipt().await.map_err(|e| refused(&topic, e))?;
+        if let Some(seen) = seen {
+            seen.committed();
+        }
         Ok((plan, receipt.placed))
     }
 }

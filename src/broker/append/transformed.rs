@@ -45,7 +45,11 @@ impl Broker {
             // With an error the batch's place among its producer's batches is given back.
             match made.next().unwrap_or_else(ended).map_err(of_chain)? {
                 ChainResult::Whole => Ok(one.put(commit)),
-                ChainResult::Changed(changed) => self.put_changed(topic, one, &changed, transaction, commit),
+                ChainResult::Changed(changed) => {
+                    let partition = one.log.partition();
+                    let put = self.put_changed(topic, one, &changed, transaction, commit);
+                    put.inspect_err(|_| chain.forget(partition))
+                }
             }
         };
         readable.into_iter().map(place).collect()

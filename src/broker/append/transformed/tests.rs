@@ -360,6 +360,41 @@ async fn a_fault_fails_the_batch_unless_the_deployment_says_open() {
     assert_eq!(stored(&world, &topic).await[0].1, named(&[(0, "a")]));
 }
 
+/// The first record of an instance's first batch is kept, that of every later one is dropped.
+const ONCE: &str = "
+    (i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))
+    (i32.store8 (i32.const 512) (i32.load8_u (i32.const 2048)))
+    (i32.store8 (i32.const 2048) (i32.const 1))";
+
+#[tokio::test]
+async fn an_instance_goes_with_the_batch_that_was_not_stored() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.transform(ONCE, "", &json!({}));
+    let produce = async |expected_offsets| {
+        let mut records = Records::new(topic.clone(), 0, START_MS);
+        let value = Some(b"a"[..].into());
+        let (key, headers) = (None, Vec::new());
+        records
+            .push(&NewRecord { partition: Some(0), timestamp: Some(START_MS), key, value, headers })
+            .unwrap();
+        world.broker.produce(ProduceRequest { records, idempotency: None, expected_offsets }).await
+    };
+    let refused = produce(vec![(0, 7)]).await.unwrap_err();
+    assert!(matches!(refused, ProduceError::ExpectedOffset { .. }), "{refused}");
+    produce(Vec::new()).await.unwrap();
+    assert_eq!(topic.log(0).unwrap().tail(), 1, "a new instance has seen nothing");
+    produce(Vec::new()).await.unwrap();
+    assert_eq!(topic.log(0).unwrap().tail(), 1, "the instance is kept when its batch was stored");
+
+    // The transform behind it refuses: the batch that both have seen is not stored.
+    let stages = vec![stage(ONCE, "", &json!({})), stage(REJECT, "bad", &json!({ "name": "g", "order": 9 }))];
+    world.broker.set_chain(topic.name(), Chain::new(stages));
+    let refused = world.append(&topic, plain(&["a", "b"])).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Rejected { .. }), "{refused}");
+    assert_eq!(world.append(&topic, plain(&["c"])).await.unwrap(), at(1));
+}
+
 #[tokio::test]
 async fn transforms_run_in_their_order_each_on_what_the_one_before_left() {
     let world = World::new();
