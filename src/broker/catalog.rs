@@ -309,9 +309,7 @@ impl Broker {
         let old = catalog.find(name)?;
         let name = old.name().clone();
         let mut topic = old.topic.clone();
-        if let Some(expected) = change.if_revision.filter(|r| *r != topic.revision) {
-            return Err(TopicError::Revision { name, expected, actual: topic.revision });
-        }
+        check_revision(&topic, change.if_revision)?;
         if change.only_these {
             topic.config.clear();
         }
@@ -343,13 +341,24 @@ impl Broker {
     /// Deletes a topic with its records. `force` ignores the deployments that use it; their tasks will stop.
     ///
     /// # Errors
-    /// `Unknown`, `Internal`, `InUse`, `Storage`.
-    pub async fn delete_topic(&self, name: &str, force: bool) -> Result<(), TopicError> {
+    /// `Unknown`, `Internal`, `Revision`, `InUse`, `Storage`.
+    pub async fn delete_topic(
+        &self,
+        name: &str,
+        force: bool,
+        if_revision: Option<u64>,
+    ) -> Result<(), TopicError> {
         let (broker, name) = (self.clone(), self.topic(name)?.name().clone());
-        to_its_end(name.clone(), async move { broker.delete_whole(name.as_str(), force).await }).await
+        to_its_end(name.clone(), async move { broker.delete_whole(name.as_str(), force, if_revision).await })
+            .await
     }
 
-    async fn delete_whole(&self, name: &str, force: bool) -> Result<(), TopicError> {
+    async fn delete_whole(
+        &self,
+        name: &str,
+        force: bool,
+        if_revision: Option<u64>,
+    ) -> Result<(), TopicError> {
         let catalog = &self.0.catalog;
         let _one = catalog.changes.lock().await;
         let handle = catalog.find(name)?;
@@ -357,6 +366,7 @@ impl Broker {
         if name.is_internal() {
             return Err(TopicError::Internal(name));
         }
+        check_revision(&handle.topic, if_revision)?;
         let by = catalog.users(&name, |_| true);
         if !by.is_empty() && !force {
             return Err(TopicError::InUse { name, by });
@@ -415,6 +425,15 @@ async fn to_its_end<T: Send + 'static>(
         let source = storage::Error::Engine { action: "finish a change of", message: e.to_string() };
         Err(TopicError::Storage { name, source })
     })
+}
+
+fn check_revision(topic: &Topic, expected: Option<u64>) -> Result<(), TopicError> {
+    match expected {
+        Some(expected) if expected != topic.revision => {
+            Err(TopicError::Revision { name: topic.name.clone(), expected, actual: topic.revision })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_partitions(name: &TopicName, asked: u32, least: u32) -> Result<(), TopicError> {

@@ -315,7 +315,8 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let fate = query.state.unwrap_or(StateFate::Clear);
-    app.pipelines.delete(&path.deployment, fate, conditions(&headers)?.revision).await?;
+    let revision = conditions(&headers)?.of_present()?.revision;
+    app.pipelines.delete(&path.deployment, fate, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

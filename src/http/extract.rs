@@ -126,6 +126,19 @@ pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Resu
         .map_err(|_| Problem::new(Code::InvalidHeader, format!("header `{name}` is not ASCII text")))
 }
 
+impl Conditions {
+    /// For what is there and is to be changed or deleted.
+    ///
+    /// # Errors
+    /// `PreconditionFailed` when it must not be there.
+    pub(super) fn of_present(self) -> Result<Self, Problem> {
+        if self.absent {
+            return Err(Problem::new(Code::PreconditionFailed, "If-None-Match is *, and it exists"));
+        }
+        Ok(self)
+    }
+}
+
 /// Reads `If-Match` and `If-None-Match`, which take `*` and, for the former, one ETag as this server gives it.
 ///
 /// # Errors
@@ -169,6 +182,8 @@ mod tests {
         assert_eq!(conditions(&headers).unwrap().revision, Some(7));
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
         assert!(conditions(&headers).unwrap().absent);
+        let refused = conditions(&headers).unwrap().of_present().unwrap_err();
+        assert_eq!(refused.code(), Code::PreconditionFailed);
         headers.insert(header::IF_MATCH, HeaderValue::from_static("abc"));
         assert_eq!(conditions(&headers).unwrap_err().code(), Code::InvalidHeader);
     }

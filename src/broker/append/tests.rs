@@ -189,7 +189,7 @@ async fn a_deleted_topic_fails_its_own_batches_alone() {
     let world = World::new();
     let topic = world.topic("t", &[]).await;
     let gone = world.topic("u", &[]).await;
-    world.broker.delete_topic("u", false).await.unwrap();
+    world.broker.delete_topic("u", false, None).await.unwrap();
     let mut request = request(&topic, vec![plain(&["a"])]);
     request.entries.push(AppendEntry { topic: gone, partition: 0, batch: plain(&["b"]) });
     let results = world.broker.append(request).await.results;

@@ -320,7 +320,7 @@ async fn a_topic_that_is_deleted_does_not_keep_its_transactions_from_ending() {
         world.add("a", a, topic).await.unwrap();
         world.write(topic, a, 0, v1("a")).await.unwrap();
     }
-    world.broker.delete_topic("u", false).await.unwrap();
+    world.broker.delete_topic("u", false, None).await.unwrap();
     let partitions = world.broker.transaction("a").unwrap().partitions;
     assert_eq!(partitions.into_keys().map(|t| t.to_string()).collect::<Vec<_>>(), ["t"]);
     // One of the same name is another topic.

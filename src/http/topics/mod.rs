@@ -10,8 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use self::shapes::{
-    ChangeQuery, ChangeTopic, ConfigEntry, ConfigList, ConfigText, CreateTopic, DeleteQuery, EnsureTopic,
-    IfMatchHeader, ListQuery, PartitionDetail, TopicDetail, TopicPath, TopicSummary,
+    ChangeQuery, ChangeTopic, ConfigEntry, ConfigList, ConfigText, CreateTopic, DeleteHeader, DeleteQuery,
+    EnsureTopic, IfMatchHeader, IfNoneMatchHeader, ListQuery, PartitionDetail, TopicDetail, TopicPath,
+    TopicSummary,
 };
 pub(super) use self::truncate::{__path_truncate, truncate};
 use super::App;
@@ -21,7 +22,7 @@ use super::error::Problem;
 use super::extract::{Json, NoQuery, Path, Query, conditions};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::page::{self, Page};
-use crate::broker::{NewTopic, TopicChange, TopicHandle};
+use crate::broker::{NewTopic, TopicChange, TopicError, TopicHandle};
 use crate::model::topic::{ConfigChange, ConfigError, ConfigKey, KEYS, Topic, TopicConfig};
 use crate::model::{Partition, TopicName};
 
@@ -66,20 +67,31 @@ pub(super) async fn create(
 ///
 /// Creates it, or takes it as it is when it is exactly as asked for.
 #[utoipa::path(
-    put, path = "/v1/topics/{topic}", tag = "topics", params(TopicPath), request_body = EnsureTopic,
+    put, path = "/v1/topics/{topic}", tag = "topics", params(TopicPath, IfNoneMatchHeader), request_body = EnsureTopic,
     responses(
         (status = 200, description = "it was there, exactly so", body = TopicDetail),
-        (status = 201, description = "created", body = TopicDetail), Conflict, Unprocessable,
+        (status = 201, description = "created", body = TopicDetail), Conflict, Precondition, Unprocessable,
     ),
 )]
 pub(super) async fn ensure(
     State(app): State<App>,
     Path(path): Path<TopicPath>,
     Query(NoQuery {}): Query<NoQuery>,
+    headers: HeaderMap,
     Json(body): Json<EnsureTopic>,
 ) -> Result<Response, Problem> {
+    let conditions = conditions(&headers)?;
+    if conditions.present || conditions.revision.is_some() {
+        let detail = "a PUT changes no topic that is there, so If-Match has nothing to guard; use PATCH";
+        return Err(Problem::new(Code::InvalidHeader, detail));
+    }
     let new = new_topic(&path.topic, body.partitions, &body.config)?;
-    let (handle, created) = app.broker.ensure_topic(new).await?;
+    let (handle, created) = match app.broker.ensure_topic(new).await {
+        Err(TopicError::Exists { .. }) | Ok((_, false)) if conditions.absent => {
+            return Err(Problem::new(Code::PreconditionFailed, "If-None-Match is *, and the topic exists"));
+        }
+        ensured => ensured?,
+    };
     Ok(detailed(&app, &handle, if created { StatusCode::CREATED } else { StatusCode::OK }))
 }
 
@@ -115,7 +127,7 @@ pub(super) async fn change(
     let change = TopicChange {
         config: body.config.into_iter().map(|(name, value)| (name, config_change(value))).collect(),
         partitions: body.partitions,
-        if_revision: conditions(&headers)?.revision,
+        if_revision: conditions(&headers)?.of_present()?.revision,
         dry_run: query.dry_run,
         ..TopicChange::default()
     };
@@ -136,15 +148,17 @@ pub(super) async fn change(
 
 /// Delete a topic
 #[utoipa::path(
-    delete, path = "/v1/topics/{topic}", tag = "topics", params(TopicPath, DeleteQuery),
-    responses((status = 204, description = "deleted with its records"), Missing, Conflict),
+    delete, path = "/v1/topics/{topic}", tag = "topics", params(TopicPath, DeleteQuery, DeleteHeader),
+    responses((status = 204, description = "deleted with its records"), Missing, Conflict, Precondition),
 )]
 pub(super) async fn delete(
     State(app): State<App>,
     Path(path): Path<TopicPath>,
     Query(query): Query<DeleteQuery>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    app.broker.delete_topic(&path.topic, query.force).await?;
+    let revision = conditions(&headers)?.of_present()?.revision;
+    app.broker.delete_topic(&path.topic, query.force, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -56,6 +56,24 @@ pub(in crate::http) struct IfMatchHeader {
     pub(super) if_match: Option<String>,
 }
 
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header for the OpenAPI document")]
+pub(in crate::http) struct DeleteHeader {
+    /// delete it only if it still has this ETag
+    #[param(rename = "If-Match")]
+    pub(super) if_match: Option<String>,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header for the OpenAPI document")]
+pub(in crate::http) struct IfNoneMatchHeader {
+    /// `*`: only if it does not exist
+    #[param(rename = "If-None-Match")]
+    pub(super) if_none_match: Option<String>,
+}
+
 /// A topic to be created.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

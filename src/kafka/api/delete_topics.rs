@@ -72,7 +72,7 @@ async fn delete(
 ) -> DeletableTopicResult {
     let (name, topic_id, deleted) = match topic {
         Ok(topic) => {
-            let deleted = door.broker().delete_topic(topic.name().as_str(), false).await;
+            let deleted = door.broker().delete_topic(topic.name().as_str(), false, None).await;
             (Some(topic.name().as_str().into()), topic.id().0, deleted.map_err(Refusal::from))
         }
         Err(refusal) => (state.name.clone(), state.topic_id, Err(refusal)),
