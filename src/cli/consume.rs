@@ -115,6 +115,8 @@ struct Page<'a> {
     high_watermark: Option<u64>,
     /// of all partitions
     next_cursor: Option<String>,
+    /// of all partitions, with `until`
+    complete: Option<bool>,
 }
 
 /// What of a record decides where reading ends.
@@ -226,9 +228,15 @@ async fn read(session: &Session, args: Consume, shape: &Shape) -> Result<(), Fai
     if args.partition.is_none() && (by_offset(&args.from) || args.to.as_ref().is_some_and(by_offset)) {
         return Err(Failure::Usage("an offset belongs to a partition; say which with --partition".into()));
     }
+    let unreadable = |e| Failure::local("the server's answer is no page of records", e);
     let now = Clock::system().now_ms();
     let mut reader = Reader::new(args, now);
     let mut pause = 0;
+    if let Some(call) = reader.end_call() {
+        let body = session.client.bytes(call).await?;
+        let page: Page<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
+        reader.until = page.next_cursor;
+    }
 
     loop {
         let body = match session.client.bytes(reader.next_call(shape)).await {
@@ -244,7 +252,6 @@ async fn read(session: &Session, args: Consume, shape: &Shape) -> Result<(), Fai
         };
         pause = 0;
 
-        let unreadable = |e| Failure::local("the server's answer is no page of records", e);
         let page = serde_json::from_slice(&body).map_err(unreadable)?;
         let mut out = Vec::new();
         let goes_on = reader.take_page(&page, shape, &mut out).map_err(unreadable)?;
@@ -262,6 +269,8 @@ struct Reader {
     next: Option<String>,
     /// `--to latest`, or no `--follow`: the first page's high watermark
     end: Option<u64>,
+    /// the same of all partitions: the cursor behind what was there when reading began
+    until: Option<String>,
     left: u64,
     until_ms: Option<i64>,
 }
@@ -270,11 +279,20 @@ impl Reader {
     fn new(args: Consume, now_ms: i64) -> Self {
         let until_ms = args.to.as_ref().and_then(|to| to.time_ms(now_ms));
         let end = if let Some(Position::Offset(end)) = args.to { Some(end) } else { None };
-        Self { next: None, end, left: args.limit.unwrap_or(u64::MAX), until_ms, args }
+        Self { next: None, end, until: None, left: args.limit.unwrap_or(u64::MAX), until_ms, args }
     }
 
     fn follows(&self) -> bool {
         self.args.follow && self.args.to.is_none()
+    }
+
+    /// Asks where all partitions end, when reading ends there.
+    fn end_call(&self) -> Option<Call> {
+        if self.args.partition.is_some() || self.follows() || self.until_ms.is_some() {
+            return None;
+        }
+        let call = Call::get(&["v1", "topics", self.args.topic.as_str(), "records"]);
+        Some(call.query("offset", "latest").query("limit", "1"))
     }
 
     fn next_call(&self, shape: &Shape) -> Call {
@@ -293,6 +311,10 @@ impl Reader {
                 Position::Last(records) => call.query("offset", format!("-{records}")),
                 Position::Time(time) => call.query("timestamp", time),
             },
+        };
+        let call = match &self.until {
+            Some(until) => call.query("until", until),
+            None => call,
         };
         let format = if matches!(shape, Shape::Line) { self.args.format } else { Encoding::Base64 };
         let call = call.query("format", format.as_str()).query("limit", self.left.clamp(1, PAGE).to_string());
@@ -322,6 +344,7 @@ impl Reader {
         let stands = page.records.is_empty() && next == self.next;
         self.next = next;
         let reached = self.end.zip(page.next_offset).is_some_and(|(end, next)| next >= end);
+        let reached = reached || page.complete == Some(true);
         let at_end = reached || (self.args.partition.is_none() && page.records.is_empty()) || stands;
         Ok(self.left > 0 && self.next.is_some() && (self.follows() || !at_end))
     }

@@ -23,6 +23,15 @@ pub(super) enum Time {
     Ago(Duration),
 }
 
+/// `until=`: a time or a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Until {
+    /// the first record at or after it
+    Time(Time),
+    /// not looked into yet
+    Cursor(String),
+}
+
 /// How long to wait: milliseconds or `10s`, at most a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Wait(pub(super) Duration);
@@ -57,6 +66,16 @@ impl Time {
             "expected milliseconds since 1970, RFC 3339 such as 2026-01-01T00:00:00Z, or a duration back from now such as -15m"
                 .into()
         })
+    }
+}
+
+impl Until {
+    fn parse(text: &str) -> Result<Self, String> {
+        // Cursors begin with their version, which is an A in base64; no time does.
+        if text.starts_with('A') {
+            return Ok(Self::Cursor(text.to_owned()));
+        }
+        Time::parse(text).map(Self::Time)
     }
 }
 
@@ -127,7 +146,7 @@ macro_rules! deserialize_from_text {
         })*
     };
 }
-deserialize_from_text!(OffsetText, Time, Wait, Span, After);
+deserialize_from_text!(OffsetText, Time, Until, Wait, Span, After);
 
 #[cfg(test)]
 mod tests {

@@ -84,6 +84,11 @@ async fn a_cursor_reads_all_partitions_without_gap_or_repeat() -> Result<()> {
 
     let until = server.get("/v1/topics/t/records?until=30").await?.expect(200)?.json()?;
     assert_eq!((until["records"].as_array().map(Vec::len), &until["complete"]), (Some(30), &json!(true)));
+    // Where that read stands is an end as well, also when there is more.
+    let end = until["next_cursor"].as_str().context("a cursor")?;
+    let again = server.get(&format!("/v1/topics/t/records?until={end}")).await?.expect(200)?.json()?;
+    assert_eq!((&again["records"], &again["complete"]), (&until["records"], &json!(true)));
+    server.get("/v1/topics/t/records?until=AAAA").await?.expect(400)?;
     let back = server.get("/v1/topics/t/records?timestamp=95&format=text").await?.json()?;
     assert_eq!(back["records"][0]["value"], "95");
     Ok(())

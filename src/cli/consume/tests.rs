@@ -58,6 +58,17 @@ fn all_partitions_are_read_until_an_empty_page() {
 }
 
 #[test]
+fn all_partitions_are_read_to_where_they_ended_when_reading_began() {
+    let mut reader = Reader::new(args(None), 0);
+    assert!(reader.end_call().is_some());
+    let mut last = page(0..2, 2);
+    last["complete"] = json!(true);
+    assert_eq!(take(&mut reader, &last), ("0 1 ".into(), false));
+    assert!(Reader::new(args(Some(0)), 0).end_call().is_none(), "a page of one partition says where it ends");
+    assert!(Reader::new(Consume { follow: true, ..args(None) }, 0).end_call().is_none());
+}
+
+#[test]
 fn a_follower_goes_on_after_an_empty_page() {
     let mut reader = Reader::new(Consume { follow: true, ..args(None) }, 0);
     assert!(take(&mut reader, &page(0..0, 0)).1);

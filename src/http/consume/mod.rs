@@ -23,7 +23,7 @@ use super::codes::Code;
 use super::error::Problem;
 use super::extract::{Path, Query, header_text};
 use super::openapi::{Gone, Missing, NotAcceptable, OutOfRange};
-use super::position::{OffsetText, Time, Wait};
+use super::position::{OffsetText, Time, Until, Wait};
 use crate::broker::TopicHandle;
 use crate::broker::read::{Cursor, OffsetSpec, ReadLimits};
 use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX};
@@ -128,7 +128,10 @@ pub(super) async fn topic_records(
         None => first_cursor(&app, &topic, &query).await?,
     };
     let ends = match query.until {
-        Some(until) => Some(resolve_all(&app, &topic, OffsetSpec::Timestamp(until.at(app.now_ms()))).await?),
+        Some(Until::Time(time)) => {
+            Some(resolve_all(&app, &topic, OffsetSpec::Timestamp(time.at(app.now_ms()))).await?)
+        }
+        Some(Until::Cursor(ref text)) => Some(decode_cursor(&topic, text)?),
         None => None,
     };
     if let Answer::Live(wire) = answer {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::broker::Isolation;
-use crate::http::position::{OffsetText, Time, Wait};
+use crate::http::position::{OffsetText, Time, Until, Wait};
 use crate::http::produce::Format;
 use crate::model::{Offset, Partition, TimestampMs};
 
@@ -87,9 +87,10 @@ pub(in crate::http) struct TopicQuery {
     /// without a cursor: begin at the first records at or after this time: milliseconds, RFC 3339, or back from now (`-15m`)
     #[param(value_type = Option<String>)]
     pub(super) timestamp: Option<Time>,
-    /// end before the first record at or after this time
+    /// end before the first record at or after this time, or where a cursor stands: that of `offset=latest&limit=1` reads
+    /// what is there now
     #[param(value_type = Option<String>)]
-    pub(super) until: Option<Time>,
+    pub(super) until: Option<Until>,
     /// at most so many records; default 500
     #[param(minimum = 1, maximum = 10000)]
     pub(super) limit: Option<usize>,
