@@ -166,18 +166,23 @@ impl Problem {
         response
     }
 
-    /// Writes the body of a problem that a handler answered with; leaves other answers alone.
-    pub(super) fn finish(response: &mut Response, instance: &str) {
-        let Some(problem) = response.extensions_mut().remove::<Self>() else { return };
-        if problem.0.code.entry().status.is_server_error() {
-            let (code, detail) = (problem.0.code.entry().name, problem.detail());
-            match problem.0.code {
+    /// Tells the operator of what is the server's fault.
+    pub(super) fn log(&self, instance: &str) {
+        if self.0.code.entry().status.is_server_error() {
+            let (code, detail) = (self.0.code.entry().name, self.detail());
+            match self.0.code {
                 Code::Internal | Code::StorageFailed | Code::OutcomeUnknown => {
                     tracing::error!(request = instance, code, detail, "request failed");
                 }
                 _ => tracing::debug!(request = instance, code, detail, "request refused"),
             }
         }
+    }
+
+    /// Writes the body of a problem that a handler answered with; leaves other answers alone.
+    pub(super) fn finish(response: &mut Response, instance: &str) {
+        let Some(problem) = response.extensions_mut().remove::<Self>() else { return };
+        problem.log(instance);
         // The router has counted the empty body.
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.body_mut() = Body::from(problem.render(instance));

@@ -18,6 +18,7 @@ use tower_http::decompression::RequestDecompressionLayer;
 use uuid::Uuid;
 
 use super::codes::Code;
+use super::consume::Instance;
 use super::error::Problem;
 use super::metrics::Meter;
 use super::origin;
@@ -58,6 +59,7 @@ impl Gate {
             Ok(()) => self.route(request.map(Body::new)).await,
         };
         Problem::finish(&mut response, id.to_str().unwrap_or_default());
+        Instance::tell(&mut response, id.to_str().unwrap_or_default());
         if method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }

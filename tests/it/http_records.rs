@@ -143,6 +143,15 @@ async fn events_resume_behind_the_last_one_and_end_with_the_server() -> Result<(
     let seen = read_until(&mut stream, "\"v2\"}\n\n").await?;
     assert!(!seen.contains("\"v1\""), "{seen}");
 
+    server.topic("gone", 1).await?;
+    let request =
+        server.request(Method::GET, "/v1/topics/gone/records").header("accept", "text/event-stream");
+    let mut refused = request.send().await?;
+    let id = refused.headers()["x-request-id"].to_str()?.to_owned();
+    server.request(Method::DELETE, "/v1/topics/gone").send().await?.error_for_status()?;
+    let seen = read_until(&mut refused, "topic_not_found").await?;
+    assert!(seen.contains("event: error") && seen.contains(&format!("\"instance\":\"{id}\"")), "{seen}");
+
     server.terminate()?;
     let farewell = read_until(&mut stream, "retry: ").await?;
     assert!(!farewell.contains("event: error"), "{farewell}");

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -59,17 +60,25 @@ struct Live<S> {
     shutdown: Shutdown,
     opened: bool,
     ended: bool,
+    instance: Instance,
 }
+
+/// The id of a stream's request, which is known only when its answer is on its way.
+#[derive(Debug, Clone, Default)]
+pub(in crate::http) struct Instance(Arc<OnceLock<String>>);
 
 /// The answer that never ends by itself.
 pub(in crate::http) fn stream<S: Source>(app: &App, source: S, wire: Wire) -> Response {
     let shutdown = app.shutdown.clone();
-    let live = Live { app: app.clone(), source, wire, shutdown, opened: false, ended: false };
+    let instance = Instance::default();
+    let named = instance.clone();
+    let live = Live { app: app.clone(), source, wire, shutdown, opened: false, ended: false, instance };
     let chunks = unfold(live, |mut live| async move {
         let chunk = live.next().await?;
         Some((Ok::<_, Infallible>(chunk), live))
     });
     let mut response = Response::new(Body::from_stream(chunks));
+    response.extensions_mut().insert(named);
     let kind = match wire {
         Wire::Events => "text/event-stream",
         Wire::Lines => "application/x-ndjson",
@@ -80,6 +89,19 @@ pub(in crate::http) fn stream<S: Source>(app: &App, source: S, wire: Wire) -> Re
     // Proxies that buffer would hold events back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+impl Instance {
+    /// Gives a stream that is the answer to this request the request's id.
+    pub(in crate::http) fn tell(response: &mut Response, id: &str) {
+        if let Some(Self(slot)) = response.extensions_mut().remove::<Self>() {
+            let _ = slot.set(id.to_owned());
+        }
+    }
+
+    fn id(&self) -> &str {
+        self.0.get().map_or("", String::as_str)
+    }
 }
 
 impl<S: Source> Live<S> {
@@ -112,18 +134,25 @@ impl<S: Source> Live<S> {
                 (Ok(lines), wire) => return Some(write(&lines, S::EVENT, wire)),
                 (Err(problem), Wire::Events) => {
                     self.ended = true;
-                    let text = String::from_utf8(problem.render("")).unwrap_or_default();
+                    let text = String::from_utf8(self.failed(&problem)).unwrap_or_default();
                     return Some(Bytes::from(format!("event: error\ndata: {text}\n\n")));
                 }
                 (Err(problem), Wire::Lines) => {
                     self.ended = true;
                     let mut text = b"{\"error\":".to_vec();
-                    text.extend_from_slice(&problem.render(""));
+                    text.extend_from_slice(&self.failed(&problem));
                     text.extend_from_slice(b"}\n");
                     return Some(text.into());
                 }
             }
         }
+    }
+}
+
+impl<S> Live<S> {
+    fn failed(&self, problem: &Problem) -> Vec<u8> {
+        problem.log(self.instance.id());
+        problem.render(self.instance.id())
     }
 }
 

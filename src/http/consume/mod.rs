@@ -29,7 +29,7 @@ use crate::broker::read::{Cursor, OffsetSpec, ReadLimits};
 use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::model::{Offset, Partition, Record, TimestampMs};
 
-pub(super) use self::follow::{Line, Source, Wire, stream};
+pub(super) use self::follow::{Instance, Line, Source, Wire, stream};
 pub(super) use self::shapes::RecordBody;
 
 /// Records of a page unless asked otherwise.
