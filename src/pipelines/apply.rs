@@ -113,6 +113,21 @@ impl Pipelines {
         })
     }
 
+    /// Runs work to its end while no deployment is applied, changed or deleted.
+    ///
+    /// # Errors
+    /// `Conflict` when the server stops before.
+    pub async fn while_unchanged<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, DeployError> {
+        let held = async move |pipelines: Self| {
+            let _one = pipelines.0.changes.lock().await;
+            Ok(work.await)
+        };
+        self.change(held).await
+    }
+
     fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
         let spec_problem = |detail: String| {
             DeployError::Spec(vec![crate::model::deployment::SpecProblem {

@@ -218,11 +218,7 @@ pub(super) async fn delete(
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<StatusCode, Problem> {
     find(&app, &path.name, "latest")?;
-    let mut versions = app.registry.list();
-    versions.retain(|v| v.name == path.name);
-    refuse_used(&app, &versions)?;
-    app.registry.delete(&path.name, None).await?;
-    Ok(StatusCode::NO_CONTENT)
+    delete_unused(app, path.name, None).await
 }
 
 /// Delete a version
@@ -236,9 +232,24 @@ pub(super) async fn delete_version(
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<StatusCode, Problem> {
     let version = find(&app, &path.name, &path.version)?;
-    refuse_used(&app, std::slice::from_ref(&version))?;
-    app.registry.delete(&path.name, Some(version.version.clone())).await?;
-    Ok(StatusCode::NO_CONTENT)
+    delete_unused(app, path.name, Some(version.version.clone())).await
+}
+
+/// Deletes versions that no deployment runs. None may begin to between the question and the delete.
+async fn delete_unused(
+    app: App,
+    name: ModuleName,
+    version: Option<Version>,
+) -> Result<StatusCode, Problem> {
+    let pipelines = app.pipelines.clone();
+    let work = async move {
+        let mut versions = app.registry.list();
+        versions.retain(|v| v.name == name && version.as_ref().is_none_or(|asked| v.version == *asked));
+        refuse_used(&app, &versions)?;
+        app.registry.delete(&name, version).await?;
+        Ok(StatusCode::NO_CONTENT)
+    };
+    pipelines.while_unchanged(work).await?
 }
 
 /// Look at a job
