@@ -2,6 +2,8 @@
 # Wasm engine are compiled once for all of them (about 15 minutes on two cores, the first time).
 
 SHELL := /bin/bash
+# For programs that read files of the repository and are not run by cargo: a target directory may be shared by clones.
+export CARGO_MANIFEST_DIR := $(CURDIR)
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
@@ -9,7 +11,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench bench-kafka crash fuzz build interop languages
+.PHONY: help demo test lint guests bench bench-kafka crash fuzz build interop languages schemathesis
 
 help: ## this list
 	@echo "Millstream. Targets:"
@@ -63,6 +65,10 @@ fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; any compiler f
 interop: ## real Kafka clients and tools against the server (SUITE=matrix for one; docs/INTEROP.md)
 	@$(SETUP); cargo build --all-targets; \
 	tests/interop/run.py $(SUITE) --server $(TARGET_DIR)/debug/millstream $(INTEROP)
+
+schemathesis: ## requests made from the server's own OpenAPI document (EXAMPLES=50 for each route); needs python3 and its registry
+	@$(SETUP); cargo build --all-targets; \
+	CARGO_TARGET_DIR=$(TARGET_DIR) tests/schemathesis/run.sh $(TARGET_DIR)/debug/millstream $(SCHEMATHESIS)
 
 languages: ## Rust, JavaScript and Python from an empty folder to a running transform; needs npm, python3 and their registries
 	@$(SETUP); cargo build --all-targets; \
