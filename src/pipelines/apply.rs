@@ -365,7 +365,14 @@ impl Pipelines {
         let _one = self.0.changes.lock().await;
         let entry = self.entry(name)?;
         if only_failed && entry.stage.is_none() {
-            let failed = |status: &Status| status.state() == DeploymentState::Failed;
+            let failed = |status: &Status| {
+                let failed = status.state() == DeploymentState::Failed;
+                if failed {
+                    // Not any more: the answer waits for what becomes of it.
+                    status.set_state(DeploymentState::Starting);
+                }
+                failed
+            };
             Self::order(&entry, wanted(&entry.deployment), failed);
             return Ok(entry.view());
         }
