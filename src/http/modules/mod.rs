@@ -236,11 +236,7 @@ pub(super) async fn delete_version(
 }
 
 /// Deletes versions that no deployment runs. None may begin to between the question and the delete.
-async fn delete_unused(
-    app: App,
-    name: ModuleName,
-    version: Option<Version>,
-) -> Result<StatusCode, Problem> {
+async fn delete_unused(app: App, name: ModuleName, version: Option<Version>) -> Result<StatusCode, Problem> {
     let pipelines = app.pipelines.clone();
     let work = async move {
         let mut versions = app.registry.list();
