@@ -200,7 +200,8 @@ async fn a_member_pulls_and_commits_and_an_answer_that_was_lost_comes_again() ->
     assert_eq!(places(&second).len(), 4);
     let mut again = places(&pull(&server, "g", go_on).await?);
     let mut seen = places(&second);
-    (again.sort_unstable(), seen.sort_unstable());
+    again.sort_unstable();
+    seen.sort_unstable();
     assert!(again.len() == 4 && again.iter().all(|place| !places(&first).contains(place)), "{again:?}");
 
     let last = json!({ "topics": ["orders"], "member": member, "commit": "previous" });
@@ -336,7 +337,8 @@ async fn a_member_goes_on_over_a_restart_from_what_is_committed() -> Result<()> 
     let again = pull(&server, "g", json!({ "topics": ["orders"], "member": member, "wait": "30s" })).await?;
     assert_eq!(&again["member"], member);
     let (mut before, mut after) = (places(&second), places(&again));
-    (before.sort_unstable(), after.sort_unstable());
+    before.sort_unstable();
+    after.sort_unstable();
     assert_eq!(after, before);
     Ok(())
 }
