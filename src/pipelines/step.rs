@@ -82,10 +82,7 @@ impl Task {
             let mut commit = Commit::new();
             let written = outbox.count();
             outbox.write_into(&mut commit);
-            if let Err(error) = self.write_state(&mut commit) {
-                self.drop_instance();
-                return Ok(Some(Fault::Fatal(error.to_string())));
-            }
+            self.write_state(&mut commit);
             if self.commit(commit, source, next).await? {
                 self.status.counts.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
                 self.status.counts.records_out.fetch_add(written, Ordering::Relaxed);

@@ -364,8 +364,10 @@ impl Task {
     }
 
     /// The batch's state changes, into the commit.
-    pub(super) fn write_state(&mut self, commit: &mut Commit) -> Result<(), crate::state::Error> {
-        self.instance.as_mut().map_or(Ok(()), |instance| instance.state().write_into(commit))
+    pub(super) fn write_state(&mut self, commit: &mut Commit) {
+        if let Some(instance) = &mut self.instance {
+            instance.state().write_into(commit);
+        }
     }
 
     /// Guest memory is uncommitted state: it goes with the instance.

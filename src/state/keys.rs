@@ -67,13 +67,6 @@ pub(super) fn of_kind(id: TaskId, kind: Kind) -> (Vec<u8>, Vec<u8>) {
     ended(prefix(id, kind, 0))
 }
 
-/// All keys of one task.
-pub(super) fn of_task(id: TaskId) -> (Vec<u8>, Vec<u8>) {
-    let mut start = prefix(id, Kind::StateEntry, 0);
-    start.pop();
-    ended(start)
-}
-
 /// All keys of one generation of a deployment.
 pub(super) fn of_generation(deployment: u32, generation: u32) -> (Vec<u8>, Vec<u8>) {
     ended([deployment.to_be_bytes(), generation.to_be_bytes()].concat())
@@ -116,7 +109,6 @@ mod tests {
             let row = entry(own, &store_name, &key);
             let within = |(start, end): (Vec<u8>, Vec<u8>)| start <= row && row < end;
             prop_assert!(within(of_kind(own, Kind::StateEntry)) && !within(of_kind(own, Kind::StateStats)));
-            prop_assert_eq!(within(of_task(other)), own == other);
             let same_generation = own.deployment == other.deployment && own.generation == other.generation;
             prop_assert_eq!(within(of_generation(other.deployment, other.generation)), same_generation);
             prop_assert_eq!(within(of_deployment(other.deployment)), own.deployment == other.deployment);

@@ -77,13 +77,7 @@ pub enum Error {
     Read(#[from] ReadError),
 }
 
-/// Deletes state, positions and sizes of one task. What is put into the commit afterwards stays.
-pub fn clear_task(commit: &mut Commit, id: TaskId) {
-    let (start, end) = keys::of_task(id);
-    commit.delete_state_range(start, end);
-}
-
-/// Deletes everything of one generation of a deployment.
+/// Deletes everything of one generation of a deployment. What is put into the commit afterwards stays.
 pub fn clear_generation(commit: &mut Commit, deployment: u32, generation: u32) {
     let (start, end) = keys::of_generation(deployment, generation);
     commit.delete_state_range(start, end);

@@ -107,11 +107,6 @@ impl Overlay {
         }
     }
 
-    /// Forgets everything, written or read.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     fn forget_clean(&mut self) {
         for entries in self.stores.values_mut() {
             entries.retain(|_, entry| entry.dirty);

@@ -1,7 +1,7 @@
 //! How many keys and bytes each store of a task holds, and what may be put. The numbers are rows of the state itself,
 //! changed in the commit that changes what they count, so they are exact after any crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
@@ -27,8 +27,8 @@ pub(super) struct Quota {
     bytes_max: u64,
     bytes: u64,
     stores: BTreeMap<Box<str>, Usage>,
-    /// stores that changed since the last commit, with what they held then
-    changed: BTreeMap<Box<str>, Option<Usage>>,
+    /// stores that changed since the last commit
+    changed: BTreeSet<Box<str>>,
 }
 
 impl Usage {
@@ -69,7 +69,7 @@ pub(super) fn load(
 impl Quota {
     pub(super) fn new(stores: BTreeMap<Box<str>, Usage>, bytes_max: u64) -> Self {
         let bytes = stores.values().map(|usage| usage.bytes).sum();
-        Self { bytes_max, bytes, stores, changed: BTreeMap::new() }
+        Self { bytes_max, bytes, stores, changed: BTreeSet::new() }
     }
 
     pub(super) fn knows(&self, store: &str) -> bool {
@@ -96,8 +96,8 @@ impl Quota {
         if known.is_none() && self.stores.len() >= STORES_MAX {
             return Err(Error::Stores { limit: STORES_MAX });
         }
-        if !self.changed.contains_key(store) {
-            self.changed.insert(store.into(), known);
+        if !self.changed.contains(store) {
+            self.changed.insert(store.into());
         }
         let mut usage = known.unwrap_or_default();
         usage.bytes = (usage.bytes - old.min(usage.bytes)).saturating_add(new);
@@ -112,21 +112,10 @@ impl Quota {
 
     /// Puts the rows of the stores that changed into the commit.
     pub(super) fn write_into(&mut self, id: TaskId, commit: &mut Commit) {
-        for (store, _) in std::mem::take(&mut self.changed) {
+        for store in std::mem::take(&mut self.changed) {
             let usage = self.stores.get(&store).copied().unwrap_or_default();
             commit.put_state(keys::stats(id, &store), usage.encode());
         }
-    }
-
-    /// Back to what was committed last.
-    pub(super) fn discard(&mut self) {
-        for (store, before) in std::mem::take(&mut self.changed) {
-            match before {
-                Some(before) => drop(self.stores.insert(store, before)),
-                None => drop(self.stores.remove(&store)),
-            }
-        }
-        self.bytes = self.stores.values().map(|usage| usage.bytes).sum();
     }
 }
 
@@ -160,16 +149,6 @@ mod tests {
         assert_eq!(quota.stores["a"], Usage { keys: 1, bytes: 40 });
         quota.change("b", None, Some(60)).unwrap();
         assert!(quota.change("b", None, Some(1)).is_err());
-    }
-
-    #[test]
-    fn discarding_brings_back_what_was_committed() {
-        let before = BTreeMap::from([("a".into(), Usage { keys: 2, bytes: 50 })]);
-        let mut quota = Quota::new(before.clone(), 100);
-        quota.change("a", Some(20), None).unwrap();
-        quota.change("b", None, Some(7)).unwrap();
-        quota.discard();
-        assert_eq!((quota.stores, quota.bytes), (before, 50));
     }
 
     #[test]

@@ -74,26 +74,6 @@ impl TaskState {
         self.write(store, key, None)
     }
 
-    /// The values of keys, in their order.
-    ///
-    /// # Errors
-    /// As [`TaskState::get`].
-    pub fn get_many<K: AsRef<[u8]>>(&mut self, store: &str, keys: &[K]) -> Result<Vec<Option<Bytes>>, Error> {
-        keys.iter().map(|key| self.get(store, key.as_ref())).collect()
-    }
-
-    /// Sets many values, in their order. Those before one that is refused stay set; the batch is lost anyway.
-    ///
-    /// # Errors
-    /// As [`TaskState::put`].
-    pub fn put_many<K: AsRef<[u8]>>(
-        &mut self,
-        store: &str,
-        entries: impl IntoIterator<Item = (K, Bytes)>,
-    ) -> Result<(), Error> {
-        entries.into_iter().try_for_each(|(key, value)| self.put(store, key.as_ref(), value))
-    }
-
     /// The entries with keys in `start..end` (`None`: to the end of the store), in key order: at most `limit`, at most
     /// [`SCAN_ENTRIES_MAX`], and about 226 MiB, which any 256 entries fit. Who wants more goes on after the last key.
     ///
@@ -154,10 +134,7 @@ impl TaskState {
 
     /// Puts everything written since the last commit into `commit`, with the sizes of the stores. The state then counts
     /// it as committed: if the commit is refused or its outcome is unknown, the state has to be opened anew.
-    ///
-    /// # Errors
-    /// None: what is written was checked when it was put. A caller treats one as a failed batch all the same.
-    pub fn write_into(&mut self, commit: &mut Commit) -> Result<(), Error> {
+    pub fn write_into(&mut self, commit: &mut Commit) {
         let id = self.id;
         self.overlay.drain(|store, key, value| {
             let row = keys::entry(id, store, key);
@@ -167,13 +144,6 @@ impl TaskState {
             }
         });
         self.quota.write_into(id, commit);
-        Ok(())
-    }
-
-    /// Forgets everything written since the last [`TaskState::write_into`].
-    pub fn discard(&mut self) {
-        self.overlay.clear();
-        self.quota.discard();
     }
 
     fn value(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
