@@ -151,7 +151,8 @@ async fn prepare(server: &Server) -> Result<()> {
     for topic in ["in", "out"] {
         server.post("/v1/topics", &serde_json::json!({ "name": topic, "partitions": PARTITIONS })).await?;
     }
-    let wasm = concat!(env!("CARGO_MANIFEST_DIR"), "/guest-examples/prebuilt/count-by-key.wasm");
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
+    let wasm = format!("{root}/guest-examples/prebuilt/count-by-key.wasm");
     server.put_bytes("/v1/modules/count-by-key?version=1.0.0", std::fs::read(wasm)?).await?;
     let spec = serde_json::json!({
         "name": "totals", "kind": "processor", "module": "count-by-key@1.0.0",
