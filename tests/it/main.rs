@@ -8,5 +8,6 @@ mod http_resources;
 mod kafka;
 mod layout;
 mod modules;
+mod outcomes;
 mod readme;
 mod support;

@@ -1,0 +1,125 @@
+//! Answers that need a server in a certain state: full, stopping, with a transform that fails.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::Server;
+
+/// A request whose body has not come yet, of which the server has said that it waits for it.
+fn begun(server: &Server, length: usize) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(server.address())?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let head = format!(
+        "POST /v1/topics/t/records HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer)?;
+    ensure!(answer.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&answer));
+    Ok(stream)
+}
+
+#[tokio::test]
+async fn a_body_over_the_budget_is_refused_until_there_is_room() -> Result<()> {
+    // An eighth of the memory is for bodies.
+    let server = Server::start_with(&["--memory", "64MiB"]).await?;
+    server.topic("t", 1).await?;
+    let whole = begun(&server, 8 << 20)?;
+    let refused = server.post("/v1/topics/t/records", &json!({ "value": 1 })).await?.expect(503)?;
+    let problem = refused.json()?;
+    assert_eq!((&problem["code"], &problem["side_effects"]), (&json!("overloaded"), &json!("none")));
+    assert!(refused.header("retry-after").parse::<u32>()? >= 1);
+
+    whole.shutdown(Shutdown::Both)?;
+    let mut status = 503;
+    for _ in 0..2_000 {
+        status = server.post("/v1/topics/t/records", &json!({ "value": 1 })).await?.status;
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(status, 200, "the share of a client that has gone comes back");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_a_produce_that_has_begun() -> Result<()> {
+    let mut server = Server::start().await?;
+    server.topic("t", 1).await?;
+    let body = br#"{"value":1}"#;
+    let mut stream = begun(&server, body.len())?;
+    server.terminate()?;
+    // The door is closed for others once the stop has begun.
+    while TcpStream::connect(server.address()).is_ok() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stream.write_all(body)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+    assert!(server.ended().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_goes_past_a_transform_that_fails_unless_its_deployment_says_open() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    server.upload("redact-json").await?.expect(201)?;
+    let spec = |on_fault: &str| {
+        json!({
+            "kind": "inline", "module": "redact-json", "input": { "topics": ["t"] }, "on_fault": on_fault,
+            "limits": { "output": { "bytes": "1" } }
+        })
+    };
+    server.put("/v1/deployments/redact", &spec("closed")).await?.expect(201)?;
+    let record = json!({ "value": { "email": "ada@example.org" } });
+    let refused = server.post("/v1/topics/t/records", &record).await?.expect(503)?;
+    let problem = refused.json()?;
+    assert_eq!((&problem["code"], &problem["side_effects"]), (&json!("transform_failed"), &json!("none")));
+    assert!(refused.header("retry-after").parse::<u32>()? >= 1);
+    let stored = async || -> Result<Value> {
+        let page = server.get("/v1/topics/t/records").await?.expect(200)?.json()?;
+        Ok(page["records"].as_array().context("records")?.len().into())
+    };
+    assert_eq!(stored().await?, 0);
+
+    server.put("/v1/deployments/redact", &spec("open")).await?.expect(200)?;
+    server.post("/v1/topics/t/records", &record).await?.expect(200)?;
+    assert_eq!(stored().await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_etag_lets_one_of_two_changes_through() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    server.upload("word-count").await?.expect(201)?;
+    let spec = |order: u32| {
+        json!({
+            "kind": "processor", "module": "word-count", "input": { "topics": ["t"] },
+            "params": { "order": order.to_string() },
+            "output": { "default": "out", "create_topics": { "partitions": 1 } }
+        })
+    };
+    let created = server.put("/v1/deployments/wc", &spec(1)).await?.expect(201)?;
+    let etag = created.header("etag").to_owned();
+    let change = async |method: Method, etag: &str| {
+        let request = server.request(method, "/v1/deployments/wc").header("if-match", etag);
+        Ok::<_, anyhow::Error>(server.send(request.json(&spec(2))).await?)
+    };
+    let changed = change(Method::PUT, &etag).await?.expect(200)?;
+    change(Method::PUT, &etag).await?.expect(412)?;
+    let delete =
+        |etag: &str| server.request(Method::DELETE, "/v1/deployments/wc").header("if-match", etag.to_owned());
+    server.send(delete(&etag)).await?.expect(412)?;
+    server.send(delete(changed.header("etag"))).await?.expect(204)?;
+    Ok(())
+}
