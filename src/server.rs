@@ -14,7 +14,7 @@ use crate::config::{Config, KNOBS, Knob};
 use crate::groups::{self, Groups};
 use crate::http;
 use crate::kafka::{self, Advertised};
-use crate::model::limits::INSTANCES_MAX;
+use crate::model::limits::{INSTANCES_MAX, MIB, MODULE_BYTES_MAX};
 use crate::pipelines::{self, Pipelines};
 use crate::registry::{self, Registry};
 use crate::runtime::build;
@@ -192,6 +192,7 @@ impl Listeners {
         let drain = config.drain * 3 / 5;
         let http_options = http::Options {
             allowed_hosts: config.http.allowed_hosts.clone(),
+            memory: http_memory(config.memory),
             drain,
             ..http::Options::default()
         };
@@ -214,6 +215,12 @@ impl Listeners {
             tokio::join!(http, kafka);
         }
     }
+}
+
+/// A quarter of the memory, but at least one module of the largest size beside other requests.
+fn http_memory(memory: u64) -> usize {
+    let least = MODULE_BYTES_MAX + 16 * MIB;
+    usize::try_from(memory / 4).unwrap_or(usize::MAX).clamp(least, http::Options::default().memory)
 }
 
 fn group_options(config: &Config) -> groups::Options {

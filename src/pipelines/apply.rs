@@ -1,21 +1,18 @@
-//! Applying a spec, pausing, resuming, restarting, deleting: every change is stored first and then put in force.
+//! Applying a spec: the change is stored first and then put in force.
 
 use std::sync::Arc;
 
+use super::DeployError;
 use super::plan::{self, Change};
-use super::supervisor::{Entry, Pipelines, wanted};
-use super::view::{DeploymentState, DeploymentView};
-use super::{DeployError, status::Status};
+use super::supervisor::{Entry, Pipelines};
+use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
-use crate::model::deployment::{
-    Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition, StateFate,
-};
+use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition};
 use crate::model::limits::{DEPLOYMENTS_MAX, KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{ModuleRef, ModuleVersion};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
 use crate::runtime::tasks;
-use crate::state;
 use crate::storage::tables::counters::{self, Counter};
 use crate::storage::{Commit, Storage, tables};
 
@@ -293,55 +290,6 @@ impl Pipelines {
         Ok(self.entry(name.as_str())?.view())
     }
 
-    /// Lets the tasks stand still after their current batch; positions are kept. Doing it again changes nothing.
-    ///
-    /// # Errors
-    /// `Unknown`, `Inline`, `Commit`.
-    pub async fn pause(&self, name: &str) -> Result<DeploymentView, DeployError> {
-        self.set_desired(name, Desired::Paused, "paused").await?;
-        self.settled(name).await
-    }
-
-    /// Lets them go on.
-    ///
-    /// # Errors
-    /// `Unknown`, `Inline`, `Commit`.
-    pub async fn resume(&self, name: &str) -> Result<DeploymentView, DeployError> {
-        self.set_desired(name, Desired::Running, "resumed").await?;
-        self.settled(name).await
-    }
-
-    async fn set_desired(
-        &self,
-        name: &str,
-        desired: Desired,
-        verb: &'static str,
-    ) -> Result<DeploymentView, DeployError> {
-        let name = name.to_owned();
-        self.change(async move |pipelines: Self| pipelines.set_desired_whole(&name, desired, verb).await)
-            .await
-    }
-
-    async fn set_desired_whole(
-        &self,
-        name: &str,
-        desired: Desired,
-        verb: &'static str,
-    ) -> Result<DeploymentView, DeployError> {
-        let _one = self.0.changes.lock().await;
-        let entry = processor(self.entry(name)?, verb)?;
-        if entry.deployment.desired == desired {
-            return Ok(entry.view());
-        }
-        let deployment = self.revised(&entry, |d| d.desired = desired);
-        let mut commit = Commit::new();
-        if desired == Desired::Paused {
-            // What fills a disk has to be stopped also when it is full.
-            commit.past_reserve();
-        }
-        self.replace(deployment, commit).await
-    }
-
     /// A copy of the deployment with its next revision.
     pub(super) fn revised(&self, entry: &Entry, change: impl FnOnce(&mut Deployment)) -> Deployment {
         let mut deployment = Deployment::clone(&entry.deployment);
@@ -349,90 +297,6 @@ impl Pipelines {
         deployment.updated_ms = self.broker().clock().now_ms();
         change(&mut deployment);
         deployment
-    }
-
-    /// Fresh instances that begin at the stored positions; `only_failed` leaves the other tasks alone.
-    ///
-    /// # Errors
-    /// `Unknown`.
-    pub async fn restart(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
-        let own = name.to_owned();
-        self.change(async move |pipelines: Self| pipelines.restart_whole(&own, only_failed).await).await?;
-        self.settled(name).await
-    }
-
-    async fn restart_whole(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
-        let _one = self.0.changes.lock().await;
-        let entry = self.entry(name)?;
-        if only_failed && entry.stage.is_none() {
-            let failed = |status: &Status| {
-                let failed = status.state() == DeploymentState::Failed;
-                if failed {
-                    // Not any more: the answer waits for what becomes of it.
-                    status.set_state(DeploymentState::Starting);
-                }
-                failed
-            };
-            Self::order(&entry, wanted(&entry.deployment), failed);
-            return Ok(entry.view());
-        }
-        self.halt(&entry.deployment.spec.name).await;
-        self.start(entry.deployment).await;
-        self.describe(name)
-    }
-
-    /// Deletes a deployment; with a revision only if it still has it. `Keep` keeps state and positions for a later one of
-    /// the same name.
-    ///
-    /// # Errors
-    /// `Unknown`, `Revision`, `Commit`.
-    pub async fn delete(
-        &self,
-        name: &str,
-        fate: StateFate,
-        revision: Option<u64>,
-    ) -> Result<(), DeployError> {
-        let name = name.to_owned();
-        self.change(async move |pipelines: Self| pipelines.delete_whole(&name, fate, revision).await).await
-    }
-
-    async fn delete_whole(
-        &self,
-        name: &str,
-        fate: StateFate,
-        revision: Option<u64>,
-    ) -> Result<(), DeployError> {
-        let _one = self.0.changes.lock().await;
-        // State that an earlier delete has kept is deleted in the same way.
-        let kept = || self.entries().into_iter().find(|e| e.deployment.spec.name.as_str() == name);
-        let entry = match self.entry(name) {
-            Err(unknown) if fate == StateFate::Clear => kept().ok_or(unknown)?,
-            other => other?,
-        };
-        let conditions = ApplyOptions { if_revision: revision, ..ApplyOptions::default() };
-        check_conditions(&entry.deployment.spec.name, Some(entry.deployment.revision), conditions)?;
-        let processor = entry.deployment.spec.kind == DeploymentKind::Processor;
-        let keep = processor && fate == StateFate::Keep;
-        self.halt(&entry.deployment.spec.name).await;
-        let mut commit = Commit::new();
-        let retired = self.revised(&entry, |d| d.desired = Desired::Retired);
-        if keep {
-            // A delete, like every other on a full disk.
-            commit.past_reserve();
-            tables::deployments::put(&mut commit, &retired);
-        } else {
-            tables::deployments::delete(&mut commit, entry.deployment.id);
-            state::clear_deployment(&mut commit, entry.deployment.id);
-        }
-        if let Err(error) = self.broker().storage().commit(commit).await {
-            self.start(entry.deployment).await;
-            return Err(error.into());
-        }
-        self.remove(&entry.deployment.spec.name);
-        if keep {
-            self.start(Arc::new(retired)).await;
-        }
-        Ok(())
     }
 }
 
@@ -446,15 +310,7 @@ fn dead_letter_config(inputs: &[Arc<TopicHandle>]) -> Result<TopicConfig, TopicE
     Ok(config)
 }
 
-/// Only processors stand still and go back.
-pub(super) fn processor(entry: Entry, verb: &'static str) -> Result<Entry, DeployError> {
-    match entry.deployment.spec.kind {
-        DeploymentKind::Processor => Ok(entry),
-        DeploymentKind::Inline => Err(DeployError::Inline { name: entry.deployment.spec.name.clone(), verb }),
-    }
-}
-
-fn check_conditions(
+pub(super) fn check_conditions(
     name: &DeploymentName,
     revision: Option<u64>,
     o: ApplyOptions,

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::apply::processor;
+use super::lifecycle::processor;
 use super::supervisor::{Entry, Pipelines};
 use super::{DeployError, DeploymentView};
 use crate::broker::{OffsetSpec, TopicHandle};

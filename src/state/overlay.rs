@@ -103,7 +103,7 @@ impl Overlay {
         }
         self.clean_bytes += std::mem::take(&mut self.dirty_bytes);
         if self.clean_bytes > KEPT_BYTES_MAX {
-            self.clear();
+            *self = Self::default();
         }
     }
 

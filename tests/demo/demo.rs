@@ -36,9 +36,12 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// The clone that is run, which need not be the one that this was compiled in: CI's clones share a target directory.
+/// The clone in whose folder `make demo` was called. It need not be the one that this was compiled in: two clones may share a
+/// target directory.
 fn repository() -> PathBuf {
-    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into()).into()
+    let here = Path::new(".");
+    let compiled = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if here.join("guest-examples").is_dir() { here.into() } else { compiled.into() }
 }
 
 async fn run(vars: &Vars) -> anyhow::Result<()> {
