@@ -161,11 +161,13 @@ struct Listeners {
 
 impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
-        let failed = |addr: SocketAddr| move || format!("cannot listen on {addr}");
+        let failed = |addr: SocketAddr, flag: &'static str| {
+            move || format!("cannot listen on {addr} (choose another with {flag})")
+        };
         let addr = config.http.addr;
-        let http = Listener::bind(addr).await.with_context(failed(addr))?;
+        let http = Listener::bind(addr).await.with_context(failed(addr, "--http-addr"))?;
         let kafka = match config.kafka.addr {
-            Some(addr) => Some(Listener::bind(addr).await.with_context(failed(addr))?),
+            Some(addr) => Some(Listener::bind(addr).await.with_context(failed(addr, "--kafka-addr"))?),
             None => None,
         };
         Ok(Self { http, kafka })

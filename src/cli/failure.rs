@@ -145,7 +145,10 @@ impl Problem {
         let mut text = format!("error: {}\n", self.detail);
         // A sentence that stands above already is not said twice.
         for (pointer, detail) in self.errors.iter().filter(|e| e.1 != self.detail) {
-            let _ = writeln!(text, "  {pointer}: {detail}");
+            let line = format!("{pointer}: {detail}");
+            if !self.detail.ends_with(&line) {
+                let _ = writeln!(text, "  {line}");
+            }
         }
         if let Some(trap) = self.body.get("trap").and_then(Value::as_str) {
             let _ = writeln!(text, "  trap: {trap}");

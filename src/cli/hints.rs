@@ -29,7 +29,9 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         "rebalanced" => "somebody came or went meanwhile; try again",
         "invalid_topic_config" => "`millstream topic describe NAME` shows the settings of a topic",
         "offset_expired" | "cursor_expired" => "read with --from earliest",
-        "offset_out_of_range" => "read with --from latest, and with --follow to wait for the next record",
+        "offset_out_of_range" => {
+            "`millstream topic describe NAME` shows where partitions begin and end; latest is the end"
+        }
         "precondition_failed" => "somebody else changed it meanwhile; look at it and try again",
         "body_too_large" => "send less at once: --batch takes the records of one request",
         "record_too_large" => {

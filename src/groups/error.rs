@@ -124,7 +124,7 @@ pub enum GroupError {
         limit: usize,
     },
     /// Only a group without members can be deleted, or have its offsets set from outside.
-    #[error("the group has {members} members")]
+    #[error("the group has members: {members}")]
     NotEmpty {
         /// members
         members: usize,

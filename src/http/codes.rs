@@ -162,7 +162,7 @@ codes! {
     OffsetOutOfRange "offset_out_of_range" RANGE_NOT_SATISFIABLE final OFFSET_OUT_OF_RANGE, "The offset is beyond the end of the partition",
         "read with offset=latest and wait= to get the next record";
     InvalidBody "invalid_body" UNPROCESSABLE_ENTITY final None, "The body is JSON, but not what this path takes",
-        "errors[] names each place; see /openapi.json for the schema";
+        "the detail names the place; see /openapi.json for the schema";
     InvalidRecord "invalid_record" UNPROCESSABLE_ENTITY final Some(("INVALID_RECORD", 87)), "Records of the request are not valid; nothing was stored",
         "errors[] names each place";
     InvalidTopic "invalid_topic" UNPROCESSABLE_ENTITY final Some(("INVALID_TOPIC_EXCEPTION", 17)), "The topic's name is not valid",
