@@ -176,7 +176,21 @@ async fn push(
             short(&at(&answer, "/digest"))
         )
     };
-    session.out.done(&answer, &line)
+    session.out.done(&answer, &line)?;
+    if !dry_run {
+        tell_if_older(session, name, &at(&answer, "/version")).await;
+    }
+    Ok(())
+}
+
+/// What was uploaded before keeps its version. If there is a newer one, the name alone means that, and `deploy` would run it.
+async fn tell_if_older(session: &Session, name: &str, version: &str) {
+    let call = Call::get(&["v1", "modules", name, "versions", "latest"]);
+    let Ok(newest) = session.client.json(call).await else { return };
+    let newest = at(&newest, "/version");
+    if newest != version {
+        session.out.hint(format!("`{name}` alone means {newest}; to run this one, deploy `{name}@{version}`"));
+    }
 }
 
 /// Uploads a file, and waits until it is compiled.
