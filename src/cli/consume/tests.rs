@@ -94,3 +94,12 @@ fn records_read_text_base64_and_repeated_headers() {
     assert_eq!(record.headers, "h=1,h=hi,n=");
     assert_eq!(Record::read("t", &json!({"value": null})).value, None);
 }
+
+#[test]
+fn a_terminal_is_not_spoken_to_by_records() {
+    let record = r#"{"partition":0,"offset":1,"timestamp":0,"key":null,"value":"a\u001b[31mb\tü\u0007"}"#;
+    let mut out = Vec::new();
+    render("t", record, &Shape::Human, &mut out).unwrap();
+    let line = String::from_utf8(out).unwrap();
+    assert!(!line.contains('\u{1b}') && !line.contains('\u{7}'), "{line:?}");
+}
