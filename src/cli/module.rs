@@ -183,13 +183,15 @@ async fn push(
     Ok(())
 }
 
-/// What was uploaded before keeps its version. If there is a newer one, the name alone means that, and `deploy` would run it.
+/// What was uploaded before keeps its version. A newer one is what the name alone means, and what `deploy` runs.
 async fn tell_if_older(session: &Session, name: &str, version: &str) {
     let call = Call::get(&["v1", "modules", name, "versions", "latest"]);
     let Ok(newest) = session.client.json(call).await else { return };
     let newest = at(&newest, "/version");
     if newest != version {
-        session.out.hint(format!("`{name}` alone means {newest}; to run this one, deploy `{name}@{version}`"));
+        session
+            .out
+            .hint(format!("`{name}` alone means {newest}; to run this one, deploy `{name}@{version}`"));
     }
 }
 
