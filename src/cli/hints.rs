@@ -24,7 +24,9 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         "producer_fenced" => "a new producer id begins anew",
         "group_not_found" => "`millstream group list` shows what is there",
         "member_not_found" => "`millstream group describe NAME` lists the members",
-        "group_not_empty" => "stop its members first, or let --force remove them",
+        "group_not_empty" => {
+            "stop its members first, or remove them: `millstream group remove-member`, or --force of `millstream group reset`"
+        }
         "group_is_read_only" => "`millstream deployment rewind NAME` moves a deployment's position",
         "rebalanced" => "somebody came or went meanwhile; try again",
         "invalid_topic_config" => "`millstream topic describe NAME` shows the settings of a topic",
