@@ -108,7 +108,8 @@ impl Reader<'_> {
             }
         };
         let format = if matches!(shape, Shape::Line) { self.args.format } else { Encoding::Base64 };
-        let wait = if self.args.follow { WAIT } else { Duration::ZERO };
+        // The first answer names the member. Until then Ctrl-C could not leave the group, so it is not waited for.
+        let wait = if self.args.follow && self.member.is_some() { WAIT } else { Duration::ZERO };
         let mut body = json!({
             "topics": [self.args.topic], "limit": limit, "start": start, "format": format.as_str(),
             "wait": format!("{}ms", wait.as_millis()),
