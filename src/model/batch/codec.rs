@@ -152,6 +152,15 @@ fn first_room(packed: usize, limit: usize) -> Vec<u8> {
     Vec::with_capacity(packed.saturating_mul(RATIO).min(limit.saturating_add(1)))
 }
 
+/// Room for `more` bytes: doubled as long as there are so many below the limit, because a buffer that grows is held twice while
+/// it is copied.
+fn room_for(out: &mut Vec<u8>, more: usize, limit: usize) {
+    if out.capacity() - out.len() < more {
+        let left = limit.saturating_sub(out.len());
+        out.reserve_exact(out.len().min(left).max(more));
+    }
+}
+
 /// Doubles a buffer that is full, up to one byte more than the limit.
 fn grow(out: &mut Vec<u8>, limit: usize) -> Result<(), BatchError> {
     let left = limit.checked_sub(out.len()).ok_or(BatchError::Large { limit })?;

@@ -18,7 +18,7 @@ use lz4_flex::block::{CompressTable, DecompressError};
 use lz4_flex::block::{compress_into_with_table, decompress_into, get_maximum_output_size};
 use lz4_flex::frame::FrameDecoder;
 
-use super::{BatchError, first_room};
+use super::{BatchError, first_room, room_for};
 
 const MAGIC: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 /// Version 1, blocks that stand alone, at most 64 KiB each.
@@ -88,6 +88,7 @@ pub(super) fn unpack(raw: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
         if piece.len() > limit - out.len() {
             return Err(BatchError::Large { limit });
         }
+        room_for(&mut out, piece.len(), limit);
         out.extend_from_slice(piece);
         let len = piece.len();
         frame.consume(len);
@@ -119,12 +120,16 @@ fn unpack_plain(mut left: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
         let len = (field & !AS_IT_IS) as usize;
         let (block, rest) = rest.split_at_checked(len).filter(|_| len <= BLOCK).ok_or(CUT_SHORT)?;
         left = rest;
+        if out.len() >= limit && !block.is_empty() {
+            return Err(BatchError::Large { limit });
+        }
         if field & AS_IT_IS != 0 {
+            room_for(&mut out, len, limit);
             out.extend_from_slice(block);
         } else {
             // To clear the room for a full block takes longer than to fill that for a small one (measured).
-            unpack_block(block, &mut out, len.saturating_mul(RATIO).min(BLOCK))
-                .or_else(|_| unpack_block(block, &mut out, BLOCK))
+            unpack_block(block, &mut out, len.saturating_mul(RATIO).min(BLOCK), limit)
+                .or_else(|_| unpack_block(block, &mut out, BLOCK, limit))
                 .map_err(|_| BROKEN)?;
         }
         if out.len() > limit {
@@ -134,8 +139,9 @@ fn unpack_plain(mut left: &[u8], limit: usize) -> Result<Vec<u8>, BatchError> {
 }
 
 /// Appends a block, of at most `room` bytes; after an error nothing is appended.
-fn unpack_block(block: &[u8], out: &mut Vec<u8>, room: usize) -> Result<(), DecompressError> {
+fn unpack_block(block: &[u8], out: &mut Vec<u8>, room: usize, limit: usize) -> Result<(), DecompressError> {
     let at = out.len();
+    room_for(out, room, limit);
     out.resize(at + room, 0);
     let len = decompress_into(block, &mut out[at..]);
     out.truncate(at + *len.as_ref().unwrap_or(&0));
