@@ -227,6 +227,7 @@ fn describe(topic: &Value) -> String {
         ("records", count(topic, "/records")),
         ("bytes", size(topic, "/bytes")),
         ("created", at(topic, "/created_at")),
+        ("replication_factor", at(topic, "/replication_factor")),
         ("config", config.collect::<Vec<_>>().join(" ")),
         ("deployments", at(topic, "/deployments")),
     ];

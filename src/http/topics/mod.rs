@@ -264,6 +264,7 @@ fn detail(app: &App, handle: &TopicHandle, topic: &Topic) -> TopicDetail {
         name,
         id,
         partitions: (0..topic.partitions).map(partition).collect(),
+        replication_factor: topic.replication_factor,
         records,
         bytes,
         config: topic.config.overrides().clone(),

@@ -150,6 +150,8 @@ pub(in crate::http) struct TopicDetail {
     pub(super) name: String,
     pub(super) id: String,
     pub(super) partitions: Vec<PartitionDetail>,
+    /// as it was asked for when the topic was created; one node holds one copy
+    pub(super) replication_factor: u16,
     /// records kept, over all partitions
     pub(super) records: u64,
     /// bytes kept, over all partitions

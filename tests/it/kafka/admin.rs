@@ -223,6 +223,7 @@ async fn a_replication_factor_is_recorded_where_that_is_allowed() -> Result<()> 
     let request = CreateTopicsRequest::default().with_topics(vec![new_topic("t", 1, 3, &[])]);
     let made = client.ask(7, &request).await?.topics.remove(0);
     assert_eq!((made.error_code, made.replication_factor), (0, 3));
+    assert_eq!(server.get("/v1/topics/t").await?.json()?["replication_factor"], 3);
     Ok(())
 }
 
