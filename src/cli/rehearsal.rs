@@ -120,7 +120,7 @@ async fn one(
         golden::samples(&read(&test.input)?, &topics).map_err(wrong)?.into_iter().unzip();
 
     let scratch = match component.kind() {
-        ModuleKind::Processor => Some(Scratch::make(&session.cache)?),
+        ModuleKind::Processor | ModuleKind::ProcessorPacked => Some(Scratch::make(&session.cache)?),
         ModuleKind::Transform | ModuleKind::TransformPacked => None,
     };
     let storage = scratch.as_ref().map(|scratch| &scratch.storage);

@@ -247,7 +247,7 @@ pub struct DeploymentSpec {
     /// faults of a processor; for inline only `topic` (dead letters) counts
     #[serde(default)]
     pub on_error: OnError,
-    /// inline only
+    /// inline only; what a processor's code rejects becomes a dead letter
     #[serde(default)]
     pub on_reject: OnReject,
     /// inline only

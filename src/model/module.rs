@@ -16,12 +16,19 @@ pub enum ModuleKind {
     TransformPacked,
     /// exports `processor`
     Processor,
+    /// exports `processor-packed`
+    ProcessorPacked,
 }
 
 impl ModuleKind {
-    /// Can be deployed inline.
+    /// Judges single records: can be deployed inline, and as a processor without state.
     pub fn is_transform(self) -> bool {
         matches!(self, Self::Transform | Self::TransformPacked)
+    }
+
+    /// Works from topic to topic, with state.
+    pub fn is_processor(self) -> bool {
+        matches!(self, Self::Processor | Self::ProcessorPacked)
     }
 
     /// The exported interface.
@@ -30,6 +37,7 @@ impl ModuleKind {
             Self::Transform => "transform",
             Self::TransformPacked => "transform-packed",
             Self::Processor => "processor",
+            Self::ProcessorPacked => "processor-packed",
         }
     }
 }

@@ -9,7 +9,7 @@ use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition};
 use crate::model::limits::{DEPLOYMENTS_MAX, KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
-use crate::model::module::{ModuleRef, ModuleVersion};
+use crate::model::module::{ModuleKind, ModuleRef, ModuleVersion};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
 use crate::runtime::tasks;
@@ -74,7 +74,7 @@ impl Pipelines {
         let changed = !diff.is_empty() || live.is_none_or(|p| p.digest != module.digest);
         let created = live.is_none();
         if !changed || options.dry_run {
-            self.check_topics(&spec, true).await?;
+            self.check_topics(&spec, module.kind, true).await?;
             let view = self.entry(spec.name.as_str()).ok().map(|e| e.view());
             return Ok(Applied { view, created, changed, diff });
         }
@@ -82,7 +82,7 @@ impl Pipelines {
         if created && entries.len() >= DEPLOYMENTS_MAX {
             return Err(DeployError::TooMany { limit: DEPLOYMENTS_MAX });
         }
-        let tasks = self.check_topics(&spec, false).await?;
+        let tasks = self.check_topics(&spec, module.kind, false).await?;
         if let Some(past) = past.as_ref().filter(|p| p.tasks != tasks) {
             return Err(DeployError::Conflict(format!(
                 "the inputs of deployment `{}` have {tasks} partitions, its state was made with {}; delete the state, \
@@ -136,7 +136,7 @@ impl Pipelines {
         let module = self.0.shared.registry.resolve(&reference)?;
         let fits = match spec.kind {
             DeploymentKind::Inline => module.kind.is_transform(),
-            DeploymentKind::Processor => !module.kind.is_transform(),
+            DeploymentKind::Processor => module.kind.is_processor() || module.kind.is_transform(),
         };
         if fits {
             return Ok(module);
@@ -146,7 +146,12 @@ impl Pipelines {
     }
 
     /// Inputs exist and have the same number of partitions, which is the number of tasks; outputs exist or are created.
-    async fn check_topics(&self, spec: &DeploymentSpec, dry_run: bool) -> Result<u32, DeployError> {
+    async fn check_topics(
+        &self,
+        spec: &DeploymentSpec,
+        module: ModuleKind,
+        dry_run: bool,
+    ) -> Result<u32, DeployError> {
         let inputs: Vec<_> =
             spec.input.topics.iter().map(|t| self.broker().topic(t.as_str())).collect::<Result<_, _>>()?;
         let partitions = inputs.first().map_or(1, |t| t.topic.partitions);
@@ -164,7 +169,7 @@ impl Pipelines {
             let create = create.map(|c| NewTopic::new(name.clone(), c.partitions, TopicConfig::default()));
             self.check_output(name, create, dry_run).await?;
         }
-        if spec.wants_dead_letters() {
+        if spec.wants_dead_letters(module) {
             let name = spec.dead_letter_topic();
             let create = NewTopic::new(name.clone(), partitions, dead_letter_config(&inputs)?);
             self.check_output(&name, Some(create), dry_run).await?;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
-use crate::model::module::ModuleKind;
 use crate::model::{Offset, Partition, Record, TimestampMs};
 use crate::state::{TaskId, TaskState};
 use crate::storage::{Commit, Storage};
@@ -105,7 +104,7 @@ impl DryRun<'_> {
             };
             match self.attempt(live, &inputs[part.clone()], &samples[part.clone()], &mut report).await {
                 Ok(live) => instance = Some(live),
-                Err(Fault::At { index, reason }) if self.component.kind() == ModuleKind::Processor => {
+                Err(Fault::At { index, reason }) if !self.component.kind().is_transform() => {
                     let at = part.start + index as usize;
                     // Its neighbours run again without it; it stands between them.
                     if part.len() == 1 {
@@ -169,9 +168,11 @@ impl DryRun<'_> {
             }
             Instance::Processor(processor) => {
                 let before = processor.cpu_time();
-                let outputs = processor.process(inputs).await?;
+                let outputs = processor.process(inputs).await?.outputs;
                 let mut commit = Commit::new();
-                processor.state().write_into(&mut commit);
+                if let Some(state) = processor.state() {
+                    state.write_into(&mut commit);
+                }
                 if let Some(storage) = self.storage {
                     storage.commit(commit).await.map_err(|e| Fault::Instance(e.to_string()))?;
                 }

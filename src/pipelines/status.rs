@@ -31,6 +31,7 @@ pub(super) struct Status {
 pub(super) struct Counts {
     pub(super) records_in: AtomicU64,
     pub(super) records_out: AtomicU64,
+    pub(super) rejected: AtomicU64,
     pub(super) dead_letters: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) gap_records: AtomicU64,
@@ -118,7 +119,7 @@ impl Status {
             totals: Totals {
                 records_in: get(&counts.records_in),
                 records_out: get(&counts.records_out),
-                rejected: 0,
+                rejected: get(&counts.rejected),
                 dead_letters: get(&counts.dead_letters),
                 skipped: get(&counts.skipped),
                 gap_records: get(&counts.gap_records),

@@ -14,7 +14,7 @@ use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::runtime::backoff;
 use crate::state::positions;
 use crate::storage::{Commit, CommitError};
-use crate::wasm::{Fault, Input};
+use crate::wasm::{Answer, Fault, Input};
 
 /// Where the records of a run come from.
 #[derive(Clone, Copy)]
@@ -65,11 +65,11 @@ impl Task {
         next: Offset,
     ) -> Result<Option<Fault>, Stop> {
         loop {
-            let outputs = match self.call(inputs).await? {
-                Ok(outputs) => outputs,
+            let Answer { outputs, rejected } = match self.call(inputs).await? {
+                Ok(answer) => answer,
                 Err(fault) => return Ok(Some(fault)),
             };
-            let outbox = match collect(&self.shared.broker, &self.deployment.spec, inputs, &outputs) {
+            let mut outbox = match collect(&self.shared.broker, &self.deployment.spec, inputs, &outputs) {
                 Ok(outbox) => outbox,
                 Err(CollectError::Fault(fault)) => {
                     self.drop_instance();
@@ -79,13 +79,21 @@ impl Task {
                     return Err(Stop::failed(self.error("topic_gone", reason, source, None)));
                 }
             };
-            let mut commit = Commit::new();
             let written = outbox.count();
+            for (index, reason) in &rejected {
+                if let Some(input) = inputs.get(*index as usize) {
+                    self.give_to_dead(&mut outbox, input, source, ("rejected", reason), 1)?;
+                }
+            }
+            let mut commit = Commit::new();
             outbox.write_into(&mut commit);
             self.write_state(&mut commit);
             if self.commit(commit, source, next).await? {
-                self.status.counts.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
-                self.status.counts.records_out.fetch_add(written, Ordering::Relaxed);
+                let (counts, refused) = (&self.status.counts, rejected.len() as u64);
+                counts.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
+                counts.records_out.fetch_add(written, Ordering::Relaxed);
+                counts.rejected.fetch_add(refused, Ordering::Relaxed);
+                counts.dead_letters.fetch_add(refused, Ordering::Relaxed);
                 return Ok(None);
             }
         }
@@ -201,15 +209,9 @@ impl Task {
                 OnErrorPolicy::Stop => return Err(Stop::failed(view)),
                 OnErrorPolicy::Skip => {}
                 OnErrorPolicy::DeadLetter => {
-                    let letter = self.dead_letter(input, source, fault, attempt);
-                    let topic = self.deployment.spec.dead_letter_topic();
                     let mut outbox = Outbox::default();
-                    let record = letter.view(0);
-                    if let Err(error) = outbox.push(&self.shared.broker, &topic, source.partition, &record) {
-                        let offset = Some(input.offset);
-                        let error = self.error("dead_letter", error.to_string(), source, offset);
-                        return Err(Stop::failed(error));
-                    }
+                    let why = (fault.code(), &*fault.to_string());
+                    self.give_to_dead(&mut outbox, input, source, why, attempt)?;
                     outbox.write_into(&mut commit);
                 }
             }
@@ -224,24 +226,30 @@ impl Task {
         }
     }
 
-    fn dead_letter(
+    /// Puts a record among the dead letters, with the code and the words for what was wrong with it.
+    fn give_to_dead(
         &self,
+        outbox: &mut Outbox,
         input: &Input<'_>,
         source: Source<'_>,
-        fault: &Fault,
+        (code, error): (&str, &str),
         attempt: u32,
-    ) -> crate::model::Record {
+    ) -> Result<(), Stop> {
         let reason = Reason {
             deployment: &self.deployment.spec.name,
             module: &self.deployment.module_and_digest(),
             topic: source.topic,
             partition: source.partition,
             offset: Some(input.offset),
-            code: fault.code(),
-            error: &fault.to_string(),
+            code,
+            error,
             attempt,
         };
-        dead_letter::letter(owned(input), &reason)
+        let letter = dead_letter::letter(owned(input), &reason);
+        let topic = self.deployment.spec.dead_letter_topic();
+        outbox.push(&self.shared.broker, &topic, source.partition, &letter.view(0)).map_err(|error| {
+            Stop::failed(self.error("dead_letter", error.to_string(), source, Some(input.offset)))
+        })
     }
 
     fn fault_error(

@@ -17,7 +17,7 @@ use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
 use crate::broker::inline::{Chain, Stage};
 use crate::broker::{Broker, catalog::Use};
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
-use crate::model::module::Digest;
+use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
 use crate::storage::tables;
@@ -118,7 +118,7 @@ impl Pipelines {
         let name = deployment.spec.name.clone();
         let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None };
         // Also kept state forbids that its topics are widened.
-        self.broker().attach(&name, uses(&deployment));
+        self.broker().attach(&name, self.uses(&deployment));
         if deployment.desired != Desired::Retired {
             match deployment.spec.kind {
                 DeploymentKind::Inline => entry.stage = Some(Arc::new(self.stage(&deployment).await)),
@@ -230,6 +230,17 @@ impl Pipelines {
         self.entries().into_iter().filter(uses).map(|e| e.deployment.spec.name.clone()).collect()
     }
 
+    /// The topics that a deployment needs as they are.
+    fn uses(&self, deployment: &Deployment) -> Vec<(TopicName, Use)> {
+        let spec = &deployment.spec;
+        let input = if spec.kind == DeploymentKind::Processor { Use::StatefulInput } else { Use::Input };
+        // Of code that is gone it is not known whether it rejects.
+        let module = self.0.shared.registry.kind(deployment.digest).unwrap_or(ModuleKind::Transform);
+        let dead = spec.wants_dead_letters(module).then(|| spec.dead_letter_topic());
+        let inputs = spec.input.topics.iter().map(|t| (t.clone(), input));
+        inputs.chain(spec.outputs().cloned().chain(dead).map(|t| (t, Use::Output))).collect()
+    }
+
     /// Instances that the processors of this node may have alive.
     pub(super) fn instances(&self) -> usize {
         self.entries().iter().map(|e| e.tasks.len()).sum()
@@ -251,15 +262,6 @@ async fn stop_tasks(tasks: &[Arc<Running>]) {
             tracing::error!(task = task.status.partition, "a task did not end in time");
         }
     }
-}
-
-/// The topics that a deployment needs as they are.
-fn uses(deployment: &Deployment) -> Vec<(TopicName, Use)> {
-    let spec = &deployment.spec;
-    let input = if spec.kind == DeploymentKind::Processor { Use::StatefulInput } else { Use::Input };
-    let dead = spec.wants_dead_letters().then(|| spec.dead_letter_topic());
-    let inputs = spec.input.topics.iter().map(|t| (t.clone(), input));
-    inputs.chain(spec.outputs().cloned().chain(dead).map(|t| (t, Use::Output))).collect()
 }
 
 // === impl Entry ===

@@ -22,7 +22,7 @@ use crate::model::{Offset, Partition, TopicId};
 use crate::runtime::backoff;
 use crate::state::{TaskId, TaskState, positions};
 use crate::storage::{Commit, ReadError};
-use crate::wasm::{Fault, Input, InstanceConfig, LogSink, Output, Processor};
+use crate::wasm::{Answer, Fault, Input, InstanceConfig, LogSink, Processor};
 
 /// Bytes asked of the storage in one read.
 const READ_BYTES: usize = MIB;
@@ -327,7 +327,7 @@ impl Task {
     }
 
     /// One call into the code, with an instance made when there is none. Orders end a call that takes long.
-    pub(super) async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Result<Vec<Output>, Fault>, Stop> {
+    pub(super) async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Result<Answer, Fault>, Stop> {
         let mut orders = self.orders.clone();
         let id = self.id();
         let call = async {
@@ -350,10 +350,10 @@ impl Task {
                 self.drop_instance();
                 Err(Stop::Ordered)
             }
-            Some(Ok(outputs)) => {
+            Some(Ok(answer)) => {
                 let memory = self.instance.as_ref().map_or(0, Processor::memory_bytes);
                 self.status.counts.memory_bytes.store(memory as u64, Ordering::Relaxed);
-                Ok(Ok(outputs))
+                Ok(Ok(answer))
             }
             Some(Err(fault)) => {
                 self.drop_instance();
@@ -365,8 +365,8 @@ impl Task {
 
     /// The batch's state changes, into the commit.
     pub(super) fn write_state(&mut self, commit: &mut Commit) {
-        if let Some(instance) = &mut self.instance {
-            instance.state().write_into(commit);
+        if let Some(state) = self.instance.as_mut().and_then(Processor::state) {
+            state.write_into(commit);
         }
     }
 

@@ -70,7 +70,7 @@ pub struct Totals {
     pub records_in: u64,
     /// records written
     pub records_out: u64,
-    /// inline: refused by `reject`
+    /// refused by `reject`; a processor's are dead letters as well
     pub rejected: u64,
     /// records given up to the dead-letter topic
     pub dead_letters: u64,

@@ -21,7 +21,7 @@ use self::catalog::Catalog;
 use self::compile::Compiler;
 use self::jobs::Jobs;
 use crate::model::ModuleName;
-use crate::model::module::{Digest, ModuleRef, ModuleVersion, Version};
+use crate::model::module::{Digest, ModuleKind, ModuleRef, ModuleVersion, Version};
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use crate::storage::tables::{module_bytes, modules};
@@ -84,6 +84,11 @@ impl Registry {
         self.0.catalog.read().resolve(module)
     }
 
+    /// What the exports of a stored module make of it.
+    pub fn kind(&self, digest: Digest) -> Option<ModuleKind> {
+        self.0.catalog.read().by_digest(&digest).map(|version| version.kind)
+    }
+
     /// The bytes as uploaded. Reads up to tens of megabytes on a reader thread.
     pub async fn bytes(&self, digest: Digest) -> Result<Bytes, LoadError> {
         let read = self.0.storage.on_reader(move |storage| module_bytes::load(storage, &digest)).await;
@@ -101,18 +106,13 @@ impl Registry {
     /// The loaded code; kept in memory from the first call on. Waits for a compilation when the compiled form is gone,
     /// damaged, or of another engine or CPU; callers of one digest share it.
     pub async fn component(&self, digest: Digest) -> Result<Component, LoadError> {
-        let kind = self.0.catalog.read().by_digest(&digest).map(|version| version.kind);
-        let kind = kind.ok_or(LoadError::Unknown { digest })?;
+        let kind = self.kind(digest).ok_or(LoadError::Unknown { digest })?;
         let slot = self.0.cache.slot(digest);
         let component = slot.get_or_try_init(|| self.load_or_compile(digest, kind)).await?;
         Ok(component.clone())
     }
 
-    async fn load_or_compile(
-        &self,
-        digest: Digest,
-        kind: crate::model::module::ModuleKind,
-    ) -> Result<Component, LoadError> {
+    async fn load_or_compile(&self, digest: Digest, kind: ModuleKind) -> Result<Component, LoadError> {
         match self.0.cache.load(digest, kind).await {
             Err(wasm::LoadError::Artifact(cause)) => {
                 tracing::info!(%digest, %cause, "compiling a module again");

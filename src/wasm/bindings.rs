@@ -36,7 +36,7 @@ pub(super) struct InputIn<'a> {
     pub(super) message: MessageIn<'a>,
 }
 
-/// `transform-packed.entry-in`
+/// `entry-in` of `transform-packed` and `processor-packed`, which have the same one
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(record)]
 pub(super) struct EntryIn {
@@ -52,7 +52,7 @@ pub(super) struct EntryIn {
     pub(super) headers_len: u32,
 }
 
-/// `transform-packed.packed-in`
+/// `packed-in` of both
 #[derive(ComponentType, Lower, Clone, Copy)]
 #[component(record)]
 pub(super) struct PackedIn<'a> {
@@ -153,7 +153,30 @@ pub(super) struct EntryOut {
 #[derive(ComponentType, Lift, Debug)]
 #[component(record)]
 pub(super) struct PackedOut {
-    pub(super) entries: EntriesOut,
+    pub(super) entries: EntriesOut<EntryOut>,
+    pub(super) data: Vec<u8>,
+}
+
+/// `processor-packed.entry-out`
+#[derive(ComponentType, Lift, Debug, Clone, Copy)]
+#[component(record)]
+pub(super) struct RecordOut {
+    pub(super) source: i32,
+    pub(super) topic: u32,
+    pub(super) timestamp: Option<i64>,
+    #[component(name = "key-len")]
+    pub(super) key_len: i32,
+    #[component(name = "value-len")]
+    pub(super) value_len: i32,
+    #[component(name = "headers-len")]
+    pub(super) headers_len: i32,
+}
+
+/// `processor-packed.packed-out`
+#[derive(ComponentType, Lift, Debug)]
+#[component(record)]
+pub(super) struct RecordsOut {
+    pub(super) entries: EntriesOut<RecordOut>,
     pub(super) data: Vec<u8>,
 }
 
@@ -167,3 +190,5 @@ pub(super) type TransformResult = (Result<Vec<OutcomeOut>, ErrorOut>,);
 pub(super) type PackedResult = (Result<PackedOut, ErrorOut>,);
 /// `processor.process`
 pub(super) type ProcessorResult = (Result<Vec<OutputOut>, ErrorOut>,);
+/// `processor-packed.process`
+pub(super) type ProcessorPackedResult = (Result<RecordsOut, ErrorOut>,);

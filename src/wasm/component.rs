@@ -81,13 +81,15 @@ impl Component {
         Transformer::open(live, self.kind).await
     }
 
-    /// A new instance of a processor, opened, over its task's state. Runs guest code: call it on the guests' threads.
+    /// A new instance at work from topic to topic, opened: a processor over its task's state, or a transform, which has
+    /// none. Runs guest code: call it on the guests' threads.
     pub async fn processor(&self, config: InstanceConfig, state: TaskState) -> Result<Processor, Fault> {
-        if self.kind != ModuleKind::Processor {
+        if !self.kind.is_transform() && !self.kind.is_processor() {
             return Err(self.wrong_kind("as a processor"));
         }
-        let live = Live::start(self, config, Some(state)).await?;
-        Processor::open(live).await
+        let state = self.kind.is_processor().then_some(state);
+        let live = Live::start(self, config, state).await?;
+        Processor::open(live, self.kind).await
     }
 
     fn wrong_kind(&self, wanted: &str) -> Fault {

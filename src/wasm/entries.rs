@@ -13,7 +13,7 @@ use wasmtime::component::__internal::{
 };
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::bindings::{Action, EntryIn, EntryOut};
+use super::bindings::{Action, EntryIn, EntryOut, RecordOut};
 
 /// An entry, stored quickly where many stand together.
 #[derive(Clone, Copy)]
@@ -22,18 +22,25 @@ pub(super) struct Entry(pub(super) EntryIn);
 
 /// A list of answers, loaded quickly.
 #[derive(Debug)]
-pub(super) struct EntriesOut(pub(super) Vec<EntryOut>);
+pub(super) struct EntriesOut<E>(pub(super) Vec<E>);
+
+/// An answer that can be loaded from its bytes in a guest's memory.
+pub(super) trait Load: Lift {
+    /// Reads the first bytes of `from`, as many as the canonical layout takes.
+    fn load(from: &[u8]) -> wasmtime::Result<Self>;
+}
 
 /// Bytes of an entry in a guest's memory: eight fields, `headers-len` followed by four bytes of padding.
 const SIZE: usize = 40;
 
-/// Bytes of an answer: `action` and the tag of `timestamp` are followed by padding.
+/// Bytes of a transform's answer: `action` and the tag of `timestamp` are followed by padding.
 const ANSWER_SIZE: usize = 48;
-const ANSWER_ALIGN: usize = 8;
+/// Bytes of a processor's record: the tag of `timestamp` and the last length are followed by padding.
+const RECORD_SIZE: usize = 40;
 
 const _: () = assert!(<EntryIn as ComponentType>::SIZE32 == SIZE);
 const _: () = assert!(<EntryOut as ComponentType>::SIZE32 == ANSWER_SIZE);
-const _: () = assert!(<EntryOut as ComponentType>::ALIGN32 as usize == ANSWER_ALIGN);
+const _: () = assert!(<RecordOut as ComponentType>::SIZE32 == RECORD_SIZE);
 
 // SAFETY: everything is that of `EntryIn`, whose implementation is derived.
 unsafe impl ComponentType for Entry {
@@ -91,25 +98,25 @@ fn store(entry: &EntryIn, to: &mut [u8; SIZE]) {
     to[32..36].copy_from_slice(&entry.headers_len.to_le_bytes());
 }
 
-// SAFETY: everything is that of `Vec<EntryOut>`, whose items have a derived implementation.
-unsafe impl ComponentType for EntriesOut {
-    type Lower = <Vec<EntryOut> as ComponentType>::Lower;
-    const ABI: CanonicalAbiInfo = <Vec<EntryOut> as ComponentType>::ABI;
+// SAFETY: everything is that of `Vec<E>`, whose items have a derived implementation.
+unsafe impl<E: Load> ComponentType for EntriesOut<E> {
+    type Lower = <Vec<E> as ComponentType>::Lower;
+    const ABI: CanonicalAbiInfo = <Vec<E> as ComponentType>::ABI;
 
     fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> wasmtime::Result<()> {
-        Vec::<EntryOut>::typecheck(ty, types)
+        Vec::<E>::typecheck(ty, types)
     }
 }
 
 // SAFETY: the first is that of the list. The second reads what that one would, with the same checks of bounds, alignment
-// and fuel, through checked slices; the test `answers_are_read_in_the_canonical_layout` has a guest write them.
-unsafe impl Lift for EntriesOut {
+// and fuel, through checked slices; tests named `…_are_read_in_the_canonical_layout` have guests write them.
+unsafe impl<E: Load> Lift for EntriesOut<E> {
     fn linear_lift_from_flat(
         cx: &mut LiftContext<'_>,
         ty: InterfaceType,
         src: &Self::Lower,
     ) -> wasmtime::Result<Self> {
-        Vec::<EntryOut>::linear_lift_from_flat(cx, ty, src).map(Self)
+        Vec::<E>::linear_lift_from_flat(cx, ty, src).map(Self)
     }
 
     fn linear_lift_from_memory(
@@ -118,38 +125,65 @@ unsafe impl Lift for EntriesOut {
         bytes: &[u8],
     ) -> wasmtime::Result<Self> {
         let (at, len) = (word(bytes, 0) as usize, word(bytes, 4) as usize);
-        cx.consume_fuel_array(len, size_of::<EntryOut>())?;
-        let end = len.checked_mul(ANSWER_SIZE).and_then(|size| at.checked_add(size));
+        cx.consume_fuel_array(len, size_of::<E>())?;
+        let end = len.checked_mul(E::SIZE32).and_then(|size| at.checked_add(size));
         let memory = end.and_then(|end| cx.memory().get(at..end));
         let memory = memory.ok_or_else(|| wasmtime::Error::msg("a list of answers beyond the memory"))?;
-        if !at.is_multiple_of(ANSWER_ALIGN) {
+        if !at.is_multiple_of(E::ALIGN32 as usize) {
             return Err(wasmtime::Error::msg("a list of answers that is not aligned"));
         }
-        memory.as_chunks().0.iter().map(load).collect::<wasmtime::Result<_>>().map(Self)
+        memory.chunks_exact(E::SIZE32).map(E::load).collect::<wasmtime::Result<_>>().map(Self)
     }
 }
 
-fn load(from: &[u8; ANSWER_SIZE]) -> wasmtime::Result<EntryOut> {
-    let action = match from[4] {
-        0 => Action::Keep,
-        1 => Action::Emit,
-        2 => Action::Reject,
-        _ => return Err(wasmtime::Error::msg("an action that does not exist")),
-    };
-    let timestamp = match from[16] {
-        0 => None,
-        1 => Some((u64::from(word(from, 24)) | u64::from(word(from, 28)) << 32).cast_signed()),
-        _ => return Err(wasmtime::Error::msg("an option that is neither none nor some")),
-    };
-    Ok(EntryOut {
-        source: word(from, 0),
-        action,
-        topic: word(from, 8),
-        timestamp,
-        key_len: word(from, 32).cast_signed(),
-        value_len: word(from, 36).cast_signed(),
-        headers_len: word(from, 40).cast_signed(),
-    })
+impl Load for EntryOut {
+    #[inline]
+    fn load(from: &[u8]) -> wasmtime::Result<Self> {
+        let from = whole::<ANSWER_SIZE>(from)?;
+        let action = match from[4] {
+            0 => Action::Keep,
+            1 => Action::Emit,
+            2 => Action::Reject,
+            _ => return Err(wasmtime::Error::msg("an action that does not exist")),
+        };
+        Ok(Self {
+            source: word(from, 0),
+            action,
+            topic: word(from, 8),
+            timestamp: timestamp(from[16], word(from, 24), word(from, 28))?,
+            key_len: word(from, 32).cast_signed(),
+            value_len: word(from, 36).cast_signed(),
+            headers_len: word(from, 40).cast_signed(),
+        })
+    }
+}
+
+impl Load for RecordOut {
+    #[inline]
+    fn load(from: &[u8]) -> wasmtime::Result<Self> {
+        let from = whole::<RECORD_SIZE>(from)?;
+        Ok(Self {
+            source: word(from, 0).cast_signed(),
+            topic: word(from, 4),
+            timestamp: timestamp(from[8], word(from, 16), word(from, 20))?,
+            key_len: word(from, 24).cast_signed(),
+            value_len: word(from, 28).cast_signed(),
+            headers_len: word(from, 32).cast_signed(),
+        })
+    }
+}
+
+/// So many bytes: the compiler then knows that every field lies within.
+fn whole<const N: usize>(from: &[u8]) -> wasmtime::Result<&[u8; N]> {
+    from.first_chunk().ok_or_else(|| wasmtime::Error::msg("an answer cut short"))
+}
+
+fn timestamp(tag: u8, low: u32, high: u32) -> wasmtime::Result<Option<i64>> {
+    match tag {
+        0 => Ok(None),
+        1 => Ok(Some((u64::from(low) | u64::from(high) << 32).cast_signed())),
+        _ => Err(wasmtime::Error::msg("an option that is neither none nor some")),
+    }
 }
 
 /// The four bytes at `at`, which are there.

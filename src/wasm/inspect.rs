@@ -45,7 +45,8 @@ const OFFERED: [&str; 4] = ["types", "log", "config", "state"];
 /// WASI 0.2 packages that are linked, over an empty context.
 const WASI_OFFERED: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
 /// Kinds by what they export, the preferred one first.
-const KINDS: [ModuleKind; 3] = [ModuleKind::TransformPacked, ModuleKind::Transform, ModuleKind::Processor];
+const KINDS: [ModuleKind; 4] =
+    [ModuleKind::TransformPacked, ModuleKind::Transform, ModuleKind::ProcessorPacked, ModuleKind::Processor];
 
 /// The released WIT, parsed.
 struct Released {
@@ -216,7 +217,7 @@ fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
     let Some(kind) = found.first().copied() else {
         return Err(no_kind(exports));
     };
-    if found.contains(&ModuleKind::Processor) && kind != ModuleKind::Processor {
+    if found.iter().any(|other| other.is_transform() != kind.is_transform()) {
         return Err(Invalid::Ambiguous);
     }
     for kind in found {

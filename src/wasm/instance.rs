@@ -171,6 +171,11 @@ impl Live {
         &self.store.data().config
     }
 
+    /// How many routes the deployment declares.
+    pub(super) fn routes(&self) -> usize {
+        self.config().outputs.len()
+    }
+
     pub(super) fn budget(&self) -> Budget {
         Budget::of(&self.config().limits)
     }

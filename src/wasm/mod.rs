@@ -31,7 +31,7 @@ pub use fault::{Fault, LimitKind};
 pub use host::log::{LogLevel, LogSink};
 pub use inspect::{Inspected, Invalid, inspect};
 pub use instance::InstanceConfig;
-pub use output::{Content, Input, Outcome, Output};
+pub use output::{Answer, Content, Input, Outcome, Output};
 pub use processor::Processor;
 pub use transform::Transformer;
 

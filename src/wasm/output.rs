@@ -37,6 +37,15 @@ pub enum Outcome {
     Reject(String),
 }
 
+/// What a batch came to when it went from topic to topic.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// in the order in which they are to be stored
+    pub outputs: Vec<Output>,
+    /// the inputs that a transform refuses, by their indexes and in their order, with its reasons
+    pub rejected: Vec<(u32, String)>,
+}
+
 /// A record made by a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
@@ -63,4 +72,34 @@ pub enum Content {
     Null,
     /// these bytes, perhaps a slice shared with other outputs of the call
     Bytes(Bytes),
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Adds a transform's verdict on the input with this index.
+    pub(super) fn add(&mut self, source: u32, outcome: Outcome) {
+        match outcome {
+            Outcome::Keep => self.outputs.push(Output::kept(source)),
+            Outcome::Drop => {}
+            Outcome::Emit(outputs) => self.outputs.extend(outputs),
+            Outcome::Reject(reason) => self.rejected.push((source, reason)),
+        }
+    }
+}
+
+// === impl Output ===
+
+impl Output {
+    /// The input with this index, untouched, to the default output.
+    pub(super) fn kept(source: u32) -> Self {
+        Self {
+            source: Some(source),
+            route: None,
+            key: Content::Source,
+            value: Content::Source,
+            timestamp: None,
+            headers: None,
+        }
+    }
 }

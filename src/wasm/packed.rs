@@ -5,19 +5,21 @@
 
 use bytes::Bytes;
 
-use super::bindings::{Action, EntryIn, EntryOut, PackedIn, PackedOut};
+use super::bindings::{Action, EntryIn, EntryOut, PackedIn, PackedOut, RecordsOut};
 use super::convert::check;
 use super::entries::Entry;
 use super::fault::Fault;
 use super::host::log::cut;
 use super::instance::{Budget, source_of};
-use super::output::{Content, Input, Outcome, Output};
+use super::output::{Answer, Content, Input, Outcome, Output};
 use crate::model::Header;
 
 /// A key, value or headers that are null.
 const NULL: i32 = -1;
 /// A key, value or headers as the source has them.
 const SOURCE: i32 = -2;
+/// A processor's output that came from no single input.
+const NO_SOURCE: i32 = -1;
 /// A buffer larger than this is given back after a call, for instances live long.
 const BUFFER_KEPT: usize = 256 << 10;
 
@@ -81,18 +83,63 @@ fn len_i32(bytes: &[u8]) -> Result<i32, &'static str> {
     i32::try_from(bytes.len()).map_err(|_| "a value of more than 2 GiB")
 }
 
-/// Checks and unpacks what came back: one outcome per input. `routes` is the number of declared routes.
-pub(super) fn unpack(
+/// A transform's word on one input. Several `Emit` of one input are its replacements.
+enum Said {
+    Keep,
+    Emit(Output),
+    Reject(String),
+}
+
+/// Checks and unpacks what a transform gave back: one outcome per input. `routes` is the number of declared routes.
+pub(super) fn outcomes(
     out: PackedOut,
     batch: &[Input<'_>],
     routes: usize,
     budget: &mut Budget,
 ) -> Result<Vec<Outcome>, Fault> {
     let mut outcomes: Vec<_> = std::iter::repeat_with(|| Outcome::Drop).take(batch.len()).collect();
+    judged(out, batch, routes, budget, |source, said| {
+        let outcome = &mut outcomes[source as usize];
+        match said {
+            Said::Keep => *outcome = Outcome::Keep,
+            Said::Reject(reason) => *outcome = Outcome::Reject(reason),
+            Said::Emit(output) => match outcome {
+                Outcome::Emit(outputs) => outputs.push(output),
+                other => *other = Outcome::Emit(vec![output]),
+            },
+        }
+    })?;
+    Ok(outcomes)
+}
+
+/// The same for a transform at work from topic to topic.
+pub(super) fn answer(
+    out: PackedOut,
+    batch: &[Input<'_>],
+    routes: usize,
+    budget: &mut Budget,
+) -> Result<Answer, Fault> {
+    let outputs = Vec::with_capacity(out.entries.0.len());
+    let mut answer = Answer { outputs, rejected: Vec::new() };
+    judged(out, batch, routes, budget, |source, said| match said {
+        Said::Keep => answer.outputs.push(Output::kept(source)),
+        Said::Emit(output) => answer.outputs.push(output),
+        Said::Reject(reason) => answer.rejected.push((source, reason)),
+    })?;
+    Ok(answer)
+}
+
+fn judged(
+    out: PackedOut,
+    batch: &[Input<'_>],
+    routes: usize,
+    budget: &mut Budget,
+    mut each: impl FnMut(u32, Said),
+) -> Result<(), Fault> {
     let mut data = Data { bytes: out.data.into(), at: 0 };
     let mut last: Option<&EntryOut> = None;
     for (index, entry) in out.entries.0.iter().enumerate() {
-        let bad = |what: String| Fault::Protocol(format!("entry {index} of the packed answer: {what}"));
+        let bad = |what: String| lie(index, &what);
         let source = source_of(batch, entry.source)?;
         match last {
             Some(last) if last.source > entry.source => {
@@ -115,40 +162,66 @@ pub(super) fn unpack(
         // By far the most frequent answer, and nothing of it is to be read.
         let lens = [entry.key_len, entry.value_len, entry.headers_len];
         if entry.action == Action::Keep && lens == [SOURCE; 3] {
-            outcomes[entry.source as usize] = Outcome::Keep;
+            each(entry.source, Said::Keep);
             continue;
         }
-        let key = data.take(entry.key_len).map_err(bad)?;
-        let value = data.take(entry.value_len).map_err(bad)?;
-        let headers = data.take(entry.headers_len).map_err(bad)?;
-        let outcome = &mut outcomes[entry.source as usize];
-        match entry.action {
-            Action::Keep => *outcome = Outcome::Keep,
-            Action::Reject => *outcome = Outcome::Reject(reason(value).map_err(bad)?),
+        let [key, value, headers] = data.take_all(lens).map_err(bad)?;
+        let said = match entry.action {
+            Action::Keep => Said::Keep,
+            Action::Reject => Said::Reject(reason(value).map_err(bad)?),
             Action::Emit => {
                 let output = Output {
                     source: Some(entry.source),
                     route: route(entry.topic, routes).map_err(bad)?,
-                    key: key.into_content(),
-                    value: value.into_content(),
+                    key: key.into_content(true),
+                    value: value.into_content(true),
                     timestamp: entry.timestamp,
                     headers: headers.into_headers().map_err(bad)?,
                 };
                 check(&output, Some(source), budget)?;
-                match outcome {
-                    Outcome::Emit(outputs) => outputs.push(output),
-                    other => *other = Outcome::Emit(vec![output]),
-                }
+                Said::Emit(output)
             }
-        }
+        };
+        each(entry.source, said);
     }
-    if data.at != data.bytes.len() {
-        let (taken, found) = (data.at, data.bytes.len());
-        return Err(Fault::Protocol(format!(
-            "the packed answer's lengths sum to {taken}, its data has {found} bytes"
-        )));
+    data.end()
+}
+
+/// Checks and unpacks what a processor gave back.
+pub(super) fn outputs(
+    out: RecordsOut,
+    batch: &[Input<'_>],
+    routes: usize,
+    budget: &mut Budget,
+) -> Result<Vec<Output>, Fault> {
+    let mut data = Data { bytes: out.data.into(), at: 0 };
+    let mut outputs = Vec::with_capacity(out.entries.0.len());
+    for (index, entry) in out.entries.0.iter().enumerate() {
+        let bad = |what: String| lie(index, &what);
+        let source = match entry.source {
+            NO_SOURCE => None,
+            index => Some(u32::try_from(index).map_err(|_| bad(format!("source {index}")))?),
+        };
+        let from = source.map(|source| source_of(batch, source)).transpose()?;
+        let lens = [entry.key_len, entry.value_len, entry.headers_len];
+        let [key, value, headers] = data.take_all(lens).map_err(bad)?;
+        let output = Output {
+            source,
+            route: route(entry.topic, routes).map_err(bad)?,
+            key: key.into_content(from.is_some()),
+            value: value.into_content(from.is_some()),
+            timestamp: entry.timestamp,
+            headers: headers.into_headers().map_err(bad)?,
+        };
+        check(&output, from, budget)?;
+        outputs.push(output);
     }
-    Ok(outcomes)
+    data.end()?;
+    Ok(outputs)
+}
+
+fn lie(index: usize, what: &str) -> Fault {
+    Fault::Protocol(format!("entry {index} of the packed answer: {what}"))
 }
 
 /// The default output is 0, the n-th route is n.
@@ -180,6 +253,22 @@ struct Data {
 }
 
 impl Data {
+    /// Key, value and headers of an entry.
+    fn take_all(&mut self, lens: [i32; 3]) -> Result<[Piece; 3], String> {
+        Ok([self.take(lens[0])?, self.take(lens[1])?, self.take(lens[2])?])
+    }
+
+    /// Everything is taken.
+    fn end(&self) -> Result<(), Fault> {
+        let (taken, found) = (self.at, self.bytes.len());
+        if taken == found {
+            return Ok(());
+        }
+        Err(Fault::Protocol(format!(
+            "the packed answer's lengths sum to {taken}, its data has {found} bytes"
+        )))
+    }
+
     fn take(&mut self, len: i32) -> Result<Piece, String> {
         match len {
             SOURCE => Ok(Piece::Source),
@@ -199,10 +288,11 @@ impl Data {
 }
 
 impl Piece {
-    fn into_content(self) -> Content {
+    /// What a source has is null where there is none.
+    fn into_content(self, has_source: bool) -> Content {
         match self {
-            Self::Source => Content::Source,
-            Self::Null => Content::Null,
+            Self::Source if has_source => Content::Source,
+            Self::Source | Self::Null => Content::Null,
             Self::Bytes(bytes) => Content::Bytes(bytes),
         }
     }

@@ -1,62 +1,98 @@
 //! A live processor: records in, state changes and outputs out. Its state changes stay in the overlay of its
-//! [`TaskState`] until the caller writes them into a commit, or forgets them together with the instance.
+//! [`TaskState`] until the caller writes them into a commit, or forgets them together with the instance. A transform can
+//! stand in its place: then there is no state, and what it refuses is told beside the outputs.
 
 use std::time::Duration;
 
 use wasmtime::component::TypedFunc;
 
-use super::bindings::{InputIn, ProcessorResult};
+use super::bindings::{InputIn, PackedIn, ProcessorPackedResult, ProcessorResult};
 use super::convert::{self, Answers, Headers};
 use super::fault::Fault;
 use super::instance::Live;
-use super::output::{Input, Output};
+use super::output::{Answer, Input, Output};
+use super::packed::{self, Buffer};
+use super::transform::Transformer;
+use crate::model::module::ModuleKind;
 use crate::state::TaskState;
 
-/// One instance of a processor. One call at a time; calls run on the guests' threads.
-pub struct Processor {
-    live: Live,
-    process: TypedFunc<(&'static [InputIn<'static>],), ProcessorResult>,
+/// One instance at work from topic to topic. One call at a time; calls run on the guests' threads.
+pub struct Processor(Form);
+
+enum Form {
+    List(Live, TypedFunc<(&'static [InputIn<'static>],), ProcessorResult>),
+    Packed(Live, TypedFunc<(PackedIn<'static>,), ProcessorPackedResult>, Buffer),
+    Transform(Transformer),
 }
 
 impl Processor {
-    pub(super) async fn open(mut live: Live) -> Result<Self, Fault> {
-        let process = live.process()?;
-        live.open().await?;
-        Ok(Self { live, process })
+    pub(super) async fn open(mut live: Live, kind: ModuleKind) -> Result<Self, Fault> {
+        if kind.is_transform() {
+            return Ok(Self(Form::Transform(Transformer::open(live, kind).await?)));
+        }
+        let mut form = match kind {
+            ModuleKind::ProcessorPacked => {
+                let process = live.process()?;
+                Form::Packed(live, process, Buffer::default())
+            }
+            _ => {
+                let process = live.process()?;
+                Form::List(live, process)
+            }
+        };
+        if let Form::List(live, _) | Form::Packed(live, ..) = &mut form {
+            live.open().await?;
+        }
+        Ok(Self(form))
     }
 
-    /// The outputs of a batch, in the order the code made them. An empty batch is not handed over. After an error the
+    /// What a batch comes to, in the order the code made it. An empty batch is not handed over. After an error the
     /// instance is spent, and the overlay may hold changes of the failed call: drop both.
-    pub async fn process(&mut self, batch: &[Input<'_>]) -> Result<Vec<Output>, Fault> {
+    pub async fn process(&mut self, batch: &[Input<'_>]) -> Result<Answer, Fault> {
         if batch.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Answer::default());
         }
-        let outputs = run(&mut self.live, self.process, batch).await;
+        let outputs = match &mut self.0 {
+            Form::Transform(transformer) => return transformer.answer(batch).await,
+            Form::List(live, process) => list(live, *process, batch).await,
+            Form::Packed(live, process, buffer) => pack(live, *process, buffer, batch).await,
+        };
         if outputs.is_err() {
-            self.live.spend();
+            self.live().spend();
         }
-        outputs
+        Ok(Answer { outputs: outputs?, rejected: Vec::new() })
     }
 
-    /// The task's state, with the changes of the calls so far.
-    pub fn state(&mut self) -> &mut TaskState {
-        self.live
-            .state()
-            .expect("a processor is made with state, which is back in place whenever no call runs")
+    /// The task's state, with the changes of the calls so far; a transform has none.
+    pub fn state(&mut self) -> Option<&mut TaskState> {
+        self.live().state()
     }
 
     /// Bytes of linear memory.
     pub fn memory_bytes(&self) -> usize {
-        self.live.memory_bytes()
+        match &self.0 {
+            Form::List(live, _) | Form::Packed(live, ..) => live.memory_bytes(),
+            Form::Transform(transformer) => transformer.memory_bytes(),
+        }
     }
 
     /// CPU time of all calls so far, `open` included.
     pub fn cpu_time(&self) -> Duration {
-        self.live.cpu_time()
+        match &self.0 {
+            Form::List(live, _) | Form::Packed(live, ..) => live.cpu_time(),
+            Form::Transform(transformer) => transformer.cpu_time(),
+        }
+    }
+
+    fn live(&mut self) -> &mut Live {
+        match &mut self.0 {
+            Form::List(live, _) | Form::Packed(live, ..) => live,
+            Form::Transform(transformer) => &mut transformer.live,
+        }
     }
 }
 
-async fn run<'a>(
+async fn list<'a>(
     live: &mut Live,
     process: TypedFunc<(&'a [InputIn<'a>],), ProcessorResult>,
     batch: &'a [Input<'a>],
@@ -67,4 +103,16 @@ async fn run<'a>(
     let outputs = answer.map_err(|error| convert::error(error, batch))?;
     let budget = live.budget();
     Answers { batch, routes: &live.config().outputs, budget }.outputs(outputs)
+}
+
+async fn pack<'a>(
+    live: &mut Live,
+    process: TypedFunc<(PackedIn<'a>,), ProcessorPackedResult>,
+    buffer: &'a mut Buffer,
+    batch: &'a [Input<'a>],
+) -> Result<Vec<Output>, Fault> {
+    let packed = buffer.pack(batch)?;
+    let (answer,) = live.call(process, (packed,)).await?;
+    let answer = answer.map_err(|error| convert::error(error, batch))?;
+    packed::outputs(answer, batch, live.routes(), &mut live.budget())
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use wasmtime::component::TypedFunc;
 
-use super::bindings::{InputIn, PackedIn, PackedResult, TransformResult};
+use super::bindings::{InputIn, PackedIn, PackedOut, PackedResult, TransformResult};
 use super::convert::{self, Answers, Headers};
 use super::fault::Fault;
 use super::instance::Live;
-use super::output::{Input, Outcome};
+use super::output::{Answer, Input, Outcome};
 use super::packed::{self, Buffer};
 use crate::model::module::ModuleKind;
 
@@ -27,7 +27,7 @@ impl Transformer {
     pub(super) async fn open(mut live: Live, kind: ModuleKind) -> Result<Self, Fault> {
         let form = match kind {
             ModuleKind::TransformPacked => Form::Packed(live.process()?, Buffer::default()),
-            ModuleKind::Transform | ModuleKind::Processor => Form::List(live.process()?),
+            _ => Form::List(live.process()?),
         };
         live.open().await?;
         Ok(Self { live, form })
@@ -41,12 +41,37 @@ impl Transformer {
         }
         let outcomes = match &mut self.form {
             Form::List(process) => list(&mut self.live, *process, batch).await,
-            Form::Packed(process, buffer) => pack(&mut self.live, *process, buffer, batch).await,
+            Form::Packed(process, buffer) => match pack(&mut self.live, *process, buffer, batch).await {
+                Ok(answer) => packed::outcomes(answer, batch, self.live.routes(), &mut self.live.budget()),
+                Err(fault) => Err(fault),
+            },
         };
         if outcomes.is_err() {
             self.live.spend();
         }
         outcomes
+    }
+
+    /// The same verdicts as records on their way to other topics.
+    pub(super) async fn answer(&mut self, batch: &[Input<'_>]) -> Result<Answer, Fault> {
+        let Form::Packed(process, buffer) = &mut self.form else {
+            let mut answer = Answer::default();
+            for (source, outcome) in (0..).zip(self.process(batch).await?) {
+                answer.add(source, outcome);
+            }
+            return Ok(answer);
+        };
+        if batch.is_empty() {
+            return Ok(Answer::default());
+        }
+        let answer = match pack(&mut self.live, *process, buffer, batch).await {
+            Ok(answer) => packed::answer(answer, batch, self.live.routes(), &mut self.live.budget()),
+            Err(fault) => Err(fault),
+        };
+        if answer.is_err() {
+            self.live.spend();
+        }
+        answer
     }
 
     /// Bytes of linear memory.
@@ -78,9 +103,8 @@ async fn pack<'a>(
     process: TypedFunc<(PackedIn<'a>,), PackedResult>,
     buffer: &'a mut Buffer,
     batch: &'a [Input<'a>],
-) -> Result<Vec<Outcome>, Fault> {
+) -> Result<PackedOut, Fault> {
     let packed = buffer.pack(batch)?;
     let (answer,) = live.call(process, (packed,)).await?;
-    let answer = answer.map_err(|error| convert::error(error, batch))?;
-    packed::unpack(answer, batch, live.config().outputs.len(), &mut live.budget())
+    answer.map_err(|error| convert::error(error, batch))
 }

@@ -193,3 +193,35 @@ async fn kept_state_is_not_given_to_other_partitions_and_can_be_deleted() -> Res
     server.send(wider).await?.expect(200)?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_transform_works_as_a_processor_and_what_it_rejects_is_a_dead_letter() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("template").await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": "template", "input": { "topics": ["in"] },
+        "output": { "default": "out", "create_topics": { "partitions": 1 } }
+    });
+    server.put("/v1/deployments/upper", &spec).await?.expect(201)?;
+    let delete = server.request(reqwest::Method::DELETE, "/v1/topics/upper.dlq");
+    assert!(server.send(delete).await?.expect(409)?.text().contains("upper"), "it may be needed any time");
+    let records = ["a", "heartbeat", "", "b"].map(|value| json!({ "key": "k", "value": value }));
+    server.post("/v1/topics/in/records", &json!({ "records": records })).await?.expect(200)?;
+
+    let done =
+        server.until("/v1/deployments/upper", |d| d["tasks"][0]["positions"][0]["offset"] == 4).await?;
+    let totals = &done["totals"];
+    let counted = ["records_in", "records_out", "rejected", "dead_letters", "errors"].map(|n| &totals[n]);
+    assert_eq!(counted, [&json!(4), &json!(2), &json!(1), &json!(1), &json!(0)], "{done:#}");
+    let out = server.get("/v1/topics/out/records").await?.json()?;
+    let found: Vec<_> =
+        out["records"].as_array().context("records")?.iter().map(|r| (&r["key"], &r["value"])).collect();
+    assert_eq!(found, [(&json!("k"), &json!("A")), (&json!("k"), &json!("B"))]);
+    let letters = server.get("/v1/topics/upper.dlq/records").await?.json()?;
+    let headers = letters["records"][0]["headers"].to_string();
+    for part in ["rejected", "the value is empty", "\"2\"", "template@"] {
+        assert!(headers.contains(part), "{part} in {headers}");
+    }
+    Ok(())
+}

@@ -7,7 +7,7 @@ use crate::model::limits::{
     BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_DEFAULT,
     GUEST_OUTPUT_RECORDS_DEFAULT, MIB, STORE_NAME_MAX, STORES_MAX,
 };
-use crate::model::module::ModuleRef;
+use crate::model::module::{ModuleKind, ModuleRef};
 use crate::model::{TopicName, duration, names};
 
 // === impl DeploymentSpec ===
@@ -142,10 +142,12 @@ impl DeploymentSpec {
     }
 
     /// Can this deployment write dead letters? Then the topic has to exist.
-    pub fn wants_dead_letters(&self) -> bool {
+    pub fn wants_dead_letters(&self, module: ModuleKind) -> bool {
         match self.kind {
-            // A processor has no reject of its own in the list form; faults become dead letters by policy.
-            DeploymentKind::Processor => self.on_error.policy == OnErrorPolicy::DeadLetter,
+            // Faults become dead letters by policy; what a transform rejects has nobody else to go to.
+            DeploymentKind::Processor => {
+                self.on_error.policy == OnErrorPolicy::DeadLetter || module.is_transform()
+            }
             DeploymentKind::Inline => self.on_reject == OnReject::DeadLetter,
         }
     }

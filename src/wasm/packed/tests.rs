@@ -37,8 +37,13 @@ fn entry(source: u32, action: Action, lens: [i32; 3]) -> EntryOut {
 fn run(entries: Vec<EntryOut>, data: &[u8]) -> Result<Vec<Outcome>, String> {
     let payload = payload();
     let mut budget = Budget::of(&GuestLimits::default());
-    unpack(PackedOut { entries: EntriesOut(entries), data: data.to_vec() }, &inputs(&payload), 2, &mut budget)
-        .map_err(|f| f.to_string())
+    outcomes(
+        PackedOut { entries: EntriesOut(entries), data: data.to_vec() },
+        &inputs(&payload),
+        2,
+        &mut budget,
+    )
+    .map_err(|f| f.to_string())
 }
 
 #[test]

@@ -46,15 +46,16 @@ impl Default for Guest<'_> {
     }
 }
 
+/// What the packed forms of `process` take.
+const PACKED: &str = "(param $in i32) (param $len i32) (param $data i32) (param $data_len i32)";
+
 impl Guest<'_> {
     pub(crate) fn module(&self) -> Bytes {
         let Self { wit, world, imports, open, body, rest, pages } = self;
         let (export, params) = match *world {
             "inline-transform" | "with-wasi" => ("transform", "(param $in i32) (param $len i32)"),
-            "packed-transform" => (
-                "transform-packed",
-                "(param $in i32) (param $len i32) (param $data i32) (param $data_len i32)",
-            ),
+            "packed-transform" => ("transform-packed", PACKED),
+            "packed-processor" => ("processor-packed", PACKED),
             _ => ("processor", "(param $in i32) (param $len i32)"),
         };
         let text = format!(

@@ -29,7 +29,7 @@ async fn misbehave(name: &str, key: &str) -> Fault {
         config.limits.cpu = Duration::from_secs(20);
     }
     let mut processor = load(&bytes(name)).processor(config, state).await.unwrap();
-    let outputs = processor.process(&Records::of(&["a", "b"]).inputs()).await.unwrap();
+    let outputs = processor.process(&Records::of(&["a", "b"]).inputs()).await.unwrap().outputs;
     assert_eq!(outputs.iter().map(|output| output.source).collect::<Vec<_>>(), [Some(0), Some(1)]);
     processor.process(&bad.inputs()).await.unwrap_err()
 }
@@ -73,7 +73,7 @@ async fn word_count_counts_across_calls() {
     let (mut words, _dir) = processor("word-count").await;
     let mut counts = Vec::new();
     for _ in 0..2 {
-        let outputs = words.process(&Records::of(&["a b", "b"]).inputs()).await.unwrap();
+        let outputs = words.process(&Records::of(&["a b", "b"]).inputs()).await.unwrap().outputs;
         counts.extend(outputs.into_iter().map(|output| (output.source.unwrap(), output.key, output.value)));
     }
     let row = |source, key: &'static str, value: &'static str| {
@@ -82,7 +82,7 @@ async fn word_count_counts_across_calls() {
     let first = [row(0, "a", "1"), row(0, "b", "1"), row(1, "b", "2")];
     let second = [row(0, "a", "2"), row(0, "b", "3"), row(1, "b", "4")];
     assert_eq!(counts, [first, second].concat());
-    assert_eq!(words.state().get("counts", b"b").unwrap().unwrap(), "4");
+    assert_eq!(words.state().unwrap().get("counts", b"b").unwrap().unwrap(), "4");
 }
 
 #[test]

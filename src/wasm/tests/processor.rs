@@ -53,7 +53,7 @@ async fn changes_are_seen_by_the_code_and_by_the_caller() {
         (i32.store (i32.const 536) (i32.load (i32.const 132))) (i32.store (i32.const 540) (i32.load (i32.const 136)))";
     let (mut processor, _dir) = processor(body, DATA).await;
     for _ in 0..2 {
-        let outputs = processor.process(&Records::of(&["a"]).inputs()).await.unwrap();
+        let outputs = processor.process(&Records::of(&["a"]).inputs()).await.unwrap().outputs;
         assert_eq!(outputs[0].key, Content::Bytes("value".into()));
         assert_eq!(
             (outputs[0].source, &outputs[0].value),
@@ -61,7 +61,7 @@ async fn changes_are_seen_by_the_code_and_by_the_caller() {
             "no source to take it from"
         );
     }
-    assert_eq!(processor.state().get("counts", b"key").unwrap().unwrap(), "value");
+    assert_eq!(processor.state().unwrap().get("counts", b"key").unwrap().unwrap(), "value");
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn a_scan_crosses_the_hosts_steps() {
         (i32.store (i32.const 260) (i32.const 65536)) (i32.store (i32.const 264) (i32.load (i32.const 132)))
         (memory.fill (i32.const 65536) (i32.const 0) (i32.const 60000))";
     let (mut processor, _dir) = processor(body, DATA).await;
-    assert_eq!(processor.process(&Records::of(&["a"]).inputs()).await.unwrap().len(), 600);
+    assert_eq!(processor.process(&Records::of(&["a"]).inputs()).await.unwrap().outputs.len(), 600);
 }
 
 #[tokio::test]

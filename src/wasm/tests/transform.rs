@@ -112,12 +112,24 @@ async fn a_trap_shows_the_panic_message_and_its_function() {
 }
 
 #[tokio::test]
-async fn a_component_runs_only_as_its_kind() {
-    let component = Guest { body: KEEP, ..Guest::default() }.component();
+async fn a_processor_does_not_run_inline() {
+    let component = Guest { world: "stateful-processor", ..Guest::default() }.component();
+    let fault = component.transformer(config().0).await.err().unwrap();
+    assert_eq!(fault.to_string(), "no instance: the module exports `processor` and cannot run inline");
+}
+
+#[tokio::test]
+async fn a_transform_works_from_topic_to_topic() {
+    // Outcomes of 32 bytes at 1024: keep, drop, and a refusal in words.
+    let body = r#"(i32.store (i32.const 260) (i32.const 1024)) (i32.store (i32.const 264) (local.get $len))
+        (i32.store8 (i32.const 1036) (i32.const 1))
+        (i32.store8 (i32.const 1048) (i32.const 3))
+        (i32.store (i32.const 1052) (i32.const 2048)) (i32.store (i32.const 1056) (i32.const 6))"#;
+    let rest = r#"(data (i32.const 2048) "no way")"#;
+    let component = Guest { body, rest, ..Guest::default() }.component();
     let (state, _dir) = processor::state();
-    let fault = component.processor(config().0, state).await.err().unwrap();
-    assert_eq!(
-        fault.to_string(),
-        "no instance: the module exports `transform` and cannot run as a processor"
-    );
+    let mut transform = component.processor(config().0, state).await.unwrap();
+    assert!(transform.state().is_none());
+    let answer = transform.process(&Records::of(&["a", "b", "c"]).inputs()).await.unwrap();
+    assert_eq!(answer, Answer { outputs: vec![Output::kept(0)], rejected: vec![(2, "no way".into())] });
 }
