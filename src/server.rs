@@ -14,7 +14,7 @@ use crate::config::{Config, KNOBS, Knob};
 use crate::groups::{self, Groups};
 use crate::http;
 use crate::kafka::{self, Advertised};
-use crate::model::limits::{INSTANCES_MAX, MIB, MODULE_BYTES_MAX};
+use crate::model::limits::{MIB, MODULE_BYTES_MAX};
 use crate::pipelines::{self, Pipelines};
 use crate::registry::{self, Registry};
 use crate::runtime::build;
@@ -80,14 +80,18 @@ async fn serve(
     let metrics = Metrics::install().unwrap_or_else(Metrics::detached);
     let clock = Clock::system();
     let storage = open_storage(&config, &clock).await?;
-    let engine = wasm::Engine::new().context("cannot set up the Wasm engine")?;
+    let engine = wasm::Engine::new(node_limits(&config)).context("cannot set up the Wasm engine")?;
     let registry = open_registry(&config, &storage, engine, &clock)?;
     let guests = GuestThreads::start(config.guest_threads).context("cannot start the guests' threads")?;
     let groups = Groups::open(storage.clone(), clock.clone(), group_options(&config))
         .context("cannot open the groups")?;
     let broker = Broker::open(storage.clone(), groups.clone(), guests.handle(), clock)
         .context("cannot open the topics")?;
-    let options = pipelines::Options { instances_max: INSTANCES_MAX };
+    let options = pipelines::Options {
+        instances_max: config.limits.node_instances,
+        deployments_max: config.limits.deployments,
+        ceiling: config.limits.ceiling.clone(),
+    };
     let pipelines = Pipelines::open(broker.clone(), registry.clone(), options).await?;
 
     let (trigger, stopping) = shutdown::channel();
@@ -223,6 +227,11 @@ impl Listeners {
 fn http_memory(memory: u64) -> usize {
     let least = MODULE_BYTES_MAX + 16 * MIB;
     usize::try_from(memory / 4).unwrap_or(usize::MAX).clamp(least, http::Options::default().memory)
+}
+
+/// What all guests may have together.
+fn node_limits(config: &Config) -> wasm::NodeLimits {
+    wasm::NodeLimits { instances: config.limits.node_instances, memory: config.limits.guest_memory }
 }
 
 fn group_options(config: &Config) -> groups::Options {

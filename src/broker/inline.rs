@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use passage::Passage;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::{Broker, ProduceError};
@@ -40,10 +41,20 @@ pub struct Stage {
     /// the fault when its code could not be loaded: then every batch fails, for a transform must not be passed by
     component: Result<Component, Fault>,
     log: Sinks,
-    seats: Mutex<HashMap<Partition, Seat>>,
+    seats: Mutex<Seats>,
+    /// calls at once, and with those that are idle, instances alive at once
+    turns: Semaphore,
     /// what it did so far
     pub counters: Counters,
     last_error: Mutex<Option<StageError>>,
+}
+
+/// The instances of a stage that are not called right now.
+#[derive(Default)]
+struct Seats {
+    by_partition: HashMap<Partition, Seat>,
+    /// of [`Seat::used`]
+    uses: u64,
 }
 
 /// Where the instance of a partition waits for its next batch.
@@ -53,6 +64,8 @@ struct Seat {
     idle: Option<Transformer>,
     /// how many were dropped; one that was called meanwhile does not come back
     drops: u64,
+    /// grows from use to use, over all seats
+    used: u64,
 }
 
 /// Partitions whose batches go through a chain and are not stored yet. Dropped before they are, it drops the instances
@@ -289,11 +302,13 @@ impl Drop for Uncommitted {
 impl Stage {
     /// A stage with no instance yet; instances come with the first batch of a partition.
     pub fn new(deployment: Deployment, component: Result<Component, Fault>, log: Sinks) -> Self {
+        let turns = Semaphore::new(deployment.spec.limits.instances as usize);
         Self {
             deployment,
             component,
             log,
             seats: Mutex::default(),
+            turns,
             counters: Counters::default(),
             last_error: Mutex::default(),
         }
@@ -310,14 +325,16 @@ impl Stage {
     }
 
     async fn process(&self, partition: Partition, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {
+        let _turn = self.turns.acquire().await.map_err(|e| Fault::Instance(e.to_string()))?;
         let (warm, drops) = {
             let mut seats = self.seats.lock();
-            let seat = seats.entry(partition).or_default();
+            let seat = seats.by_partition.entry(partition).or_default();
             (seat.idle.take(), seat.drops)
         };
         let mut instance = match warm {
             Some(instance) => instance,
             None => {
+                self.make_room();
                 self.component
                     .as_ref()
                     .map_err(Fault::clone)?
@@ -328,14 +345,32 @@ impl Stage {
         let outcomes = instance.process(inputs).await?;
         // Only an instance whose call went well is kept, and only if no batch before was refused meanwhile.
         let mut seats = self.seats.lock();
-        if let Some(seat) = seats.get_mut(&partition).filter(|seat| seat.drops == drops) {
+        seats.uses += 1;
+        let used = seats.uses;
+        if let Some(seat) = seats.by_partition.get_mut(&partition).filter(|seat| seat.drops == drops) {
             seat.idle = Some(instance);
+            seat.used = used;
         }
         Ok(outcomes)
     }
 
+    /// Drops idle instances, those used longest ago first, until one more may live. The caller has a turn.
+    fn make_room(&self) {
+        let most = self.deployment.spec.limits.instances as usize;
+        let mut gone = Vec::new();
+        let mut seats = self.seats.lock();
+        let called = most.saturating_sub(self.turns.available_permits());
+        let mut idle: Vec<_> = seats.by_partition.values_mut().filter(|seat| seat.idle.is_some()).collect();
+        idle.sort_by_key(|seat| seat.used);
+        let over = (idle.len() + called).saturating_sub(most);
+        gone.extend(idle.into_iter().take(over).filter_map(|seat| seat.idle.take()));
+        drop(seats);
+        // Not under the lock: memory of guests is given back.
+        drop(gone);
+    }
+
     fn forget(&self, partition: Partition) {
-        let gone = self.seats.lock().get_mut(&partition).and_then(|seat| {
+        let gone = self.seats.lock().by_partition.get_mut(&partition).and_then(|seat| {
             seat.drops += 1;
             seat.idle.take()
         });
@@ -352,6 +387,7 @@ impl Stage {
             outputs: spec.output.routes.keys().cloned().collect(),
             limits: spec.limits.clone(),
             log: (self.log)(partition),
+            place: None,
         }
     }
 

@@ -22,7 +22,7 @@ use crate::model::module::{Digest, ModuleKind};
 use crate::pipelines::dry_run::{DryRun, Failed, Report, Sample};
 use crate::runtime::clock::{Clock, monotonic};
 use crate::storage::{self, Storage};
-use crate::wasm::{self, Component, Engine, Fault, LogLevel, LogSink, artifact};
+use crate::wasm::{self, Component, Engine, Fault, LogLevel, LogSink, NodeLimits, artifact};
 
 /// Compiled modules that are kept for the next run, the newest ones; Python's take 34 MB each.
 const COMPILED_MAX: usize = 8;
@@ -219,7 +219,7 @@ async fn component(session: &Session, file: &Path) -> Result<Component, Failure>
     let inspected = wasm::inspect(&bytes).map_err(refused)?;
 
     let failed = |what: &str, e: &dyn std::fmt::Display| Failure::Local(format!("{what}: {e}"));
-    let engine = Engine::new().map_err(|e| failed("cannot set up WebAssembly", &e))?;
+    let engine = Engine::new(NodeLimits::default()).map_err(|e| failed("cannot set up WebAssembly", &e))?;
     let folder = session.cache.join("compiled");
     private(&folder)?;
     let compiled = folder.join(artifact::file_name(&engine, &Digest::of(&bytes)));

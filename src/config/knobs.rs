@@ -22,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 18] = [
+pub const KNOBS: [Knob; 30] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -192,6 +192,91 @@ pub const KNOBS: [Knob; 18] = [
         },
     },
     Knob {
+        name: "limits.cpu",
+        default: "30s",
+        doc: "The most CPU time of one call that a deployment may ask for (ms, s). Low ones refuse heavy code; a \
+              high one lets a loop burn a core for so long before each of its retries.",
+        set: |c, text| c.limits.set("cpu", text),
+    },
+    Knob {
+        name: "limits.deployments",
+        default: "500",
+        doc: "Deployments on this server. Each costs some kilobytes and, while it runs, its instances.",
+        set: |c, text| c.limits.set("deployments", text),
+    },
+    Knob {
+        name: "limits.guest_memory",
+        default: "half of the machine's or cgroup's memory, at least 256MiB",
+        doc: "Linear memory (MiB, GiB) of all guest instances together. When it is used up, instances cannot start \
+              or grow: their batches are tried again and then stop. More than the machine has ends in the kernel's \
+              OOM killer.",
+        set: |c, text| c.limits.set("guest_memory", text),
+    },
+    Knob {
+        name: "limits.instances",
+        default: "1000",
+        doc: "The most instances alive at once that a deployment may ask for; its partitions take turns. One means \
+              no parallel work in a deployment.",
+        set: |c, text| c.limits.set("instances", text),
+    },
+    Knob {
+        name: "limits.log_lines",
+        default: "10000",
+        doc: "The most log lines a second that a deployment may ask for. A line is a record that is stored; a \
+              flood of them takes the writer's time.",
+        set: |c, text| c.limits.set("log_lines", text),
+    },
+    Knob {
+        name: "limits.memory",
+        default: "1GiB",
+        doc: "The most linear memory of an instance that a deployment may ask for. Rust needs 1 to 2 MiB, Python \
+              tens; a spec that says nothing asks for 64MiB and is refused below that.",
+        set: |c, text| c.limits.set("memory", text),
+    },
+    Knob {
+        name: "limits.node_instances",
+        default: "4000",
+        doc: "Instances alive on this server. Each reserves more than 4 GiB of address space; too few and \
+              deployments are refused.",
+        set: |c, text| c.limits.set("node_instances", text),
+    },
+    Knob {
+        name: "limits.output_bytes",
+        default: "256MiB",
+        doc: "The most bytes of outputs of one call that a deployment may ask for. They are held in memory until \
+              they are committed.",
+        set: |c, text| c.limits.set("output_bytes", text),
+    },
+    Knob {
+        name: "limits.output_records",
+        default: "1000000",
+        doc: "The most outputs of one call that a deployment may ask for. They are held in memory until they are \
+              committed.",
+        set: |c, text| c.limits.set("output_records", text),
+    },
+    Knob {
+        name: "limits.state_bytes",
+        default: "no ceiling",
+        doc: "The most bytes of state of one task that a deployment may ask for (MiB, GiB). A spec that says \
+              nothing asks for 4GiB and is refused below that.",
+        set: |c, text| c.limits.set("state_bytes", text),
+    },
+    Knob {
+        name: "limits.state_keys",
+        default: "no ceiling",
+        doc: "The most keys of one task's state that a deployment may ask for. A spec that says nothing asks for \
+              100000000 and is refused below that.",
+        set: |c, text| c.limits.set("state_keys", text),
+    },
+    Knob {
+        name: "limits.wall",
+        default: "10m",
+        doc: "The most wall time of one call, host functions included, that a deployment may ask for (ms, s, m). \
+              It bounds what a call that waits can hold up; a spec that says nothing asks for 30s and is refused \
+              below that.",
+        set: |c, text| c.limits.set("wall", text),
+    },
+    Knob {
         name: "log.format",
         default: "auto: text on a terminal, JSON otherwise",
         doc: "text, json or auto. The log goes to stderr.",
@@ -231,7 +316,7 @@ pub const KNOBS: [Knob; 18] = [
     },
 ];
 
-fn in_range(holds: bool, detail: impl FnOnce() -> String) -> Result<(), String> {
+pub(super) fn in_range(holds: bool, detail: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(detail()) }
 }
 

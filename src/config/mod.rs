@@ -4,6 +4,7 @@
 pub mod env;
 mod knobs;
 mod layers;
+mod limits;
 mod memory;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use knobs::{KNOBS, Knob};
 pub use layers::{Layers, load};
+pub use limits::Limits;
 
 use crate::kafka::Advertised;
 use crate::model::duration::format_bytes;
@@ -52,6 +54,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// consumer groups
     pub groups: Groups,
+    /// what deployments may ask for
+    pub limits: Limits,
     /// the server's own log
     pub log: Log,
     /// what was given from outside, the last word on each setting
@@ -195,6 +199,7 @@ impl Config {
                 max_size: GROUP_MEMBERS_MAX,
                 offsets_retention: OFFSETS_KEPT,
             },
+            limits: Limits::defaults_with(quarter_of_memory),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             given: Vec::new(),
         }

@@ -127,6 +127,8 @@ struct StateSpec {
     /// of one task, such as `4GiB`
     #[schema(schema_with = super::openapi::size_schema)]
     max_bytes: Option<String>,
+    /// keys of one task
+    max_keys: Option<u64>,
 }
 
 #[derive(ToSchema)]
@@ -185,6 +187,13 @@ struct Limits {
     /// CPU time of one call, such as `200ms`
     #[schema(schema_with = super::openapi::size_schema)]
     cpu: Option<String>,
+    /// wall time of one call, host functions included, such as `30s`
+    #[schema(schema_with = super::openapi::size_schema)]
+    wall: Option<String>,
+    /// instances alive at once; more partitions take turns
+    instances: Option<u32>,
+    /// lines of its log in one second; more are counted and left out
+    log_lines: Option<u32>,
     batch: Option<BatchLimits>,
     output: Option<OutputLimits>,
 }

@@ -1,6 +1,7 @@
 //! What a deployment asks for: the spec as its user writes it (JSON; the CLI also reads YAML), with every check that
 //! needs nothing but the spec itself. Whether topics and modules exist is checked by `pipelines`.
 
+mod ceiling;
 mod check;
 
 use std::collections::BTreeMap;
@@ -9,11 +10,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::limits::{
-    BATCH_RECORDS_DEFAULT, GUEST_CPU_DEFAULT, GUEST_MEMORY_DEFAULT, GUEST_OUTPUT_BYTES_DEFAULT,
-    GUEST_OUTPUT_RECORDS_DEFAULT, STATE_BYTES_DEFAULT,
+    BATCH_RECORDS_DEFAULT, GUEST_CPU_DEFAULT, GUEST_INSTANCES_DEFAULT, GUEST_MEMORY_DEFAULT,
+    GUEST_OUTPUT_BYTES_DEFAULT, GUEST_OUTPUT_RECORDS_DEFAULT, GUEST_WALL_DEFAULT, LOG_LINES_DEFAULT,
+    STATE_BYTES_DEFAULT, STATE_KEYS_DEFAULT,
 };
 use super::module::{Digest, Version};
 use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, duration};
+
+pub use ceiling::Ceiling;
 
 /// Where its code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,11 +104,13 @@ pub struct StateSpec {
     /// bytes of keys and values that one task may hold
     #[serde(with = "duration::bytes")]
     pub max_bytes: u64,
+    /// keys that one task may hold
+    pub max_keys: u64,
 }
 
 impl Default for StateSpec {
     fn default() -> Self {
-        Self { stores: Vec::new(), max_bytes: STATE_BYTES_DEFAULT }
+        Self { stores: Vec::new(), max_bytes: STATE_BYTES_DEFAULT, max_keys: STATE_KEYS_DEFAULT }
     }
 }
 
@@ -206,6 +212,13 @@ pub struct GuestLimits {
     /// CPU time of one call, host calls excluded
     #[serde(with = "duration::text")]
     pub cpu: Duration,
+    /// wall time of one call, host calls included
+    #[serde(with = "duration::text")]
+    pub wall: Duration,
+    /// instances alive at once; more partitions take turns
+    pub instances: u32,
+    /// lines in one second, of all its instances together
+    pub log_lines: u32,
     /// what goes in
     pub batch: BatchLimits,
     /// what comes out
@@ -217,6 +230,9 @@ impl Default for GuestLimits {
         Self {
             memory: GUEST_MEMORY_DEFAULT as u64,
             cpu: GUEST_CPU_DEFAULT,
+            wall: GUEST_WALL_DEFAULT,
+            instances: GUEST_INSTANCES_DEFAULT,
+            log_lines: LOG_LINES_DEFAULT,
             batch: BatchLimits::default(),
             output: OutputLimits::default(),
         }

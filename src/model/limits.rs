@@ -141,12 +141,20 @@ pub const GUEST_MEMORY_MAX: usize = GIB;
 pub const GUEST_CPU_DEFAULT: Duration = Duration::from_millis(200);
 /// The most a deployment may ask for.
 pub const GUEST_CPU_MAX: Duration = Duration::from_secs(30);
-/// Wall time of one call into a guest, host calls included.
-pub const GUEST_WALL_MAX: Duration = Duration::from_secs(30);
+/// Wall time of one call into a guest, host calls included, unless set.
+pub const GUEST_WALL_DEFAULT: Duration = Duration::from_secs(30);
+/// The most a deployment may ask for (a guess: a sink that waits for a slow receiver).
+pub const GUEST_WALL_MAX: Duration = Duration::from_secs(600);
+/// Live instances of one deployment at once unless set. More partitions than that take turns (a guess: more than cores).
+pub const GUEST_INSTANCES_DEFAULT: u32 = 64;
 /// Bytes of outputs of one call unless set.
 pub const GUEST_OUTPUT_BYTES_DEFAULT: usize = 16 * MIB;
+/// The most a deployment may ask for (a guess).
+pub const GUEST_OUTPUT_BYTES_MAX: usize = 16 * GUEST_OUTPUT_BYTES_DEFAULT;
 /// Outputs of one call unless set.
 pub const GUEST_OUTPUT_RECORDS_DEFAULT: usize = 100_000;
+/// The most a deployment may ask for (a guess).
+pub const GUEST_OUTPUT_RECORDS_MAX: usize = 10 * GUEST_OUTPUT_RECORDS_DEFAULT;
 /// Records handed to a processor in one call unless set: 64-256 gets nearly all of the batching gain (measured).
 pub const BATCH_RECORDS_DEFAULT: usize = 256;
 /// The most a deployment may ask for.
@@ -160,6 +168,8 @@ pub const STATE_KEY_MAX: usize = 4 * KIB;
 pub const STATE_VALUE_MAX: usize = 900 * KIB;
 /// State of one task unless set.
 pub const STATE_BYTES_DEFAULT: u64 = 4 * GIB as u64;
+/// Keys of one task unless set: what [`STATE_BYTES_DEFAULT`] holds of small entries.
+pub const STATE_KEYS_DEFAULT: u64 = 100_000_000;
 /// Stores of one deployment.
 pub const STORES_MAX: usize = 32;
 /// Characters of a store's name.
@@ -169,8 +179,10 @@ pub const STATE_BATCH_BYTES_MAX: usize = 64 * MIB;
 /// Entries of one `scan` from a guest or one page over HTTP.
 pub const SCAN_ENTRIES_MAX: usize = 10_000;
 
-/// Lines a deployment may log in one second; the rest is counted and reported as one line.
-pub const LOG_LINES_PER_SECOND: u32 = 100;
+/// Lines a deployment may log in one second unless set; the rest is counted and reported as one line.
+pub const LOG_LINES_DEFAULT: u32 = 100;
+/// The most a deployment may ask for: a line is a record that is stored (a guess).
+pub const LOG_LINES_MAX: u32 = 10_000;
 /// Bytes of one log line; the rest is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 

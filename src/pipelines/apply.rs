@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::DeployError;
 use super::plan::{self, Change};
-use super::supervisor::{Entry, Pipelines};
+use super::supervisor::{Entry, Pipelines, live_max};
 use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition};
-use crate::model::limits::{DEPLOYMENTS_MAX, KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
+use crate::model::limits::{KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{ModuleKind, ModuleRef, ModuleVersion};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
@@ -73,14 +73,20 @@ impl Pipelines {
         let diff = plan::diff(&before, &after);
         let changed = !diff.is_empty() || live.is_none_or(|p| p.digest != module.digest);
         let created = live.is_none();
+        // What is stored goes on also above a ceiling that came down; a change has to keep to it.
+        let above = if changed { self.0.options.ceiling.problems(&spec) } else { Vec::new() };
+        if !above.is_empty() {
+            return Err(DeployError::Spec(above));
+        }
         if !changed || options.dry_run {
             self.check_topics(&spec, module.kind, true).await?;
             let view = self.entry(spec.name.as_str()).ok().map(|e| e.view());
             return Ok(Applied { view, created, changed, diff });
         }
 
-        if created && entries.len() >= DEPLOYMENTS_MAX {
-            return Err(DeployError::TooMany { limit: DEPLOYMENTS_MAX });
+        let limit = self.0.options.deployments_max;
+        if created && entries.len() >= limit {
+            return Err(DeployError::TooMany { limit });
         }
         let tasks = self.check_topics(&spec, module.kind, false).await?;
         if let Some(past) = past.as_ref().filter(|p| p.tasks != tasks) {
@@ -195,13 +201,15 @@ impl Pipelines {
     }
 
     fn check_instances(&self, spec: &DeploymentSpec, tasks: u32) -> Result<(), DeployError> {
-        let own = self.entry(spec.name.as_str()).map_or(0, |e| e.tasks.len());
-        let (limit, wanted) = (self.0.options.instances_max, self.instances() - own + tasks as usize);
+        let own = self.entry(spec.name.as_str()).map_or(0, |e| live_max(&e.deployment.spec, e.tasks.len()));
+        let tasks = live_max(spec, tasks as usize);
+        let (limit, wanted) = (self.0.options.instances_max, self.instances() - own + tasks);
         if wanted <= limit {
             return Ok(());
         }
         Err(DeployError::Conflict(format!(
-            "deployment `{}` needs {tasks} instances, the node would then have {wanted} of at most {limit}",
+            "deployment `{}` may have {tasks} instances, the node would then have {wanted} of at most {limit} \
+             (`limits.node_instances` in its settings); a lower `limits.instances` makes its tasks take turns",
             spec.name
         )))
     }

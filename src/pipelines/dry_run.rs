@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::{Offset, Partition, Record, TimestampMs};
-use crate::state::{TaskId, TaskState};
+use crate::state::{Allowed, TaskId, TaskState};
 use crate::storage::{Commit, Storage};
 use crate::wasm::{
     Component, Fault, Input, InstanceConfig, LogSink, Outcome, Output, Processor, Transformer,
@@ -138,13 +138,14 @@ impl DryRun<'_> {
             outputs: spec.output.routes.keys().cloned().collect(),
             limits: spec.limits.clone(),
             log: self.log.clone(),
+            place: None,
         };
         if self.component.kind().is_transform() {
             return Ok(Instance::Transform(self.component.transformer(config).await?));
         }
         let no_state = |why: String| Fault::Instance(why);
         let storage = self.storage.ok_or_else(|| no_state("a processor needs state".to_owned()))?;
-        let state = TaskState::open(storage, TASK, spec.state.max_bytes);
+        let state = TaskState::open(storage, TASK, Allowed::by(&spec.state));
         let state = state.map_err(|e| no_state(e.to_string()))?;
         Ok(Instance::Processor(self.component.processor(config, state).await?))
     }

@@ -57,7 +57,9 @@ pub enum DeployError {
     #[error("{0}")]
     Conflict(String),
     /// The node holds as many as it may.
-    #[error("{limit} deployments exist, which is the most that one node holds")]
+    #[error(
+        "{limit} deployments exist, which is the most that this server holds (`limits.deployments` in its settings)"
+    )]
     TooMany {
         /// the bound
         limit: usize,

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::broker::{Broker, NewTopic, TopicError};
 use crate::model::batch::BatchBuilder;
-use crate::model::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND};
+use crate::model::limits::LOG_LINE_BYTES_MAX;
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, Partition, TopicName};
 use crate::runtime::clock::Clock;
@@ -62,9 +62,9 @@ impl Logs {
         Ok(Self { sender, clock: broker.clock().clone() })
     }
 
-    /// The log of a deployment; its instances share the rate.
-    pub(super) fn deployment(&self, deployment: &DeploymentName) -> DeploymentLog {
-        DeploymentLog { logs: self.clone(), deployment: deployment.clone(), rate: Arc::default() }
+    /// The log of a deployment; its instances share the rate, lines in one second.
+    pub(super) fn deployment(&self, deployment: &DeploymentName, lines_max: u32) -> DeploymentLog {
+        DeploymentLog { logs: self.clone(), deployment: deployment.clone(), lines_max, rate: Arc::default() }
     }
 }
 
@@ -101,6 +101,7 @@ struct Rate {
 pub(super) struct DeploymentLog {
     logs: Logs,
     deployment: DeploymentName,
+    lines_max: u32,
     rate: Arc<Mutex<Rate>>,
 }
 
@@ -119,7 +120,7 @@ impl DeploymentLog {
             report = rate.dropped;
             *rate = Rate { second, lines: 0, dropped: 0 };
         }
-        if rate.lines >= LOG_LINES_PER_SECOND {
+        if rate.lines >= self.lines_max {
             rate.dropped += 1;
             return (false, report);
         }
@@ -147,8 +148,10 @@ impl LogSink for Sink {
         let now_ms = self.log.logs.clock.now_ms();
         let (admitted, left_out) = self.log.admit(now_ms);
         if left_out > 0 {
-            let text =
-                format!("{left_out} lines were left out: more than {LOG_LINES_PER_SECOND} in one second");
+            let text = format!(
+                "{left_out} lines were left out: more than {} in one second (`limits.log_lines`)",
+                self.log.lines_max
+            );
             self.send(now_ms, "warn", &text);
         }
         if !admitted {
@@ -191,8 +194,8 @@ mod tests {
         let (sender, mut receiver) = mpsc::channel(QUEUE_LINES);
         let (clock, hand) = Clock::manual(5_000);
         let logs = Logs { sender, clock };
-        let sink = logs.deployment(&DeploymentName::parse("d").unwrap()).instance(0);
-        for _ in 0..LOG_LINES_PER_SECOND + 7 {
+        let sink = logs.deployment(&DeploymentName::parse("d").unwrap(), 10).instance(0);
+        for _ in 0..10 + 7 {
             sink.write(LogLevel::Info, "hello".into());
         }
         hand.advance_ms(1_000);
@@ -202,7 +205,7 @@ mod tests {
         while let Some(line) = receiver.recv().await {
             lines.push(String::from_utf8(line.value).unwrap());
         }
-        assert_eq!(lines.len() as u32, LOG_LINES_PER_SECOND + 2);
+        assert_eq!(lines.len(), 10 + 2);
         assert!(lines[lines.len() - 2].contains("7 lines were left out"), "{}", lines[lines.len() - 2]);
     }
 }

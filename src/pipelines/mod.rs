@@ -4,6 +4,7 @@
 mod apply;
 pub mod dry_run;
 pub mod error;
+mod instance;
 mod lifecycle;
 mod logs;
 mod metrics;

@@ -9,19 +9,19 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::DeployError;
-use super::logs::Logs;
+use super::logs::{DeploymentLog, Logs};
 use super::shown::Shown;
 use super::status::Status;
 use super::task::{Order, Task};
 use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
 use crate::broker::inline::{Chain, Stage};
 use crate::broker::{Broker, catalog::Use};
-use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
+use crate::model::deployment::{Ceiling, Deployment, DeploymentKind, DeploymentSpec, Desired};
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
 use crate::storage::tables;
-use crate::wasm::Fault;
+use crate::wasm::{Fault, Places};
 
 /// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
 const STOP_WAIT: Duration = Duration::from_secs(20);
@@ -30,10 +30,14 @@ const STOP_WAIT: Duration = Duration::from_secs(20);
 const SETTLE_WAIT: Duration = Duration::from_secs(2);
 
 /// Bounds of all deployments together.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// guest instances of processors alive at once; a deployment that would pass it is refused
     pub instances_max: usize,
+    /// deployments, retired ones included
+    pub deployments_max: usize,
+    /// the most that each of them may ask for
+    pub ceiling: Ceiling,
 }
 
 /// Handle of the deployments; cheap to clone.
@@ -61,6 +65,8 @@ pub(super) struct Entry {
     pub(super) deployment: Arc<Deployment>,
     pub(super) tasks: Vec<Arc<Running>>,
     pub(super) stage: Option<Arc<Stage>>,
+    /// what of its limits is above today's ceiling
+    pub(super) above: Arc<[String]>,
 }
 
 /// A running task.
@@ -116,15 +122,18 @@ impl Pipelines {
     /// Installs the stage or starts the tasks. The caller holds the change lock, or nobody else is there yet.
     pub(super) async fn start(&self, deployment: Arc<Deployment>) {
         let name = deployment.spec.name.clone();
-        let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None };
+        let above = self.0.options.ceiling.notes(&deployment.spec).into();
+        let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None, above };
         // Also kept state forbids that its topics are widened.
         self.broker().attach(&name, self.uses(&deployment));
         if deployment.desired != Desired::Retired {
             match deployment.spec.kind {
                 DeploymentKind::Inline => entry.stage = Some(Arc::new(self.stage(&deployment).await)),
                 DeploymentKind::Processor => {
-                    entry.tasks =
-                        (0..deployment.tasks).map(|task| self.start_task(&deployment, task)).collect();
+                    let log = self.log(&deployment.spec);
+                    let places = Places::new(deployment.spec.limits.instances);
+                    let start = |task| self.start_task(&deployment, task, log.clone(), places.clone());
+                    entry.tasks = (0..deployment.tasks).map(start).collect();
                 }
             }
         }
@@ -138,7 +147,7 @@ impl Pipelines {
             tracing::error!(deployment = %deployment.spec.name, error = %e, "an inline transform cannot be loaded");
             Fault::Instance(e.to_string())
         });
-        let log = self.0.logs.deployment(&deployment.spec.name);
+        let log = self.log(&deployment.spec);
         Stage::new(
             Deployment::clone(deployment),
             component,
@@ -146,11 +155,21 @@ impl Pipelines {
         )
     }
 
-    fn start_task(&self, deployment: &Arc<Deployment>, task: Partition) -> Arc<Running> {
+    fn log(&self, spec: &DeploymentSpec) -> DeploymentLog {
+        self.0.logs.deployment(&spec.name, spec.limits.log_lines)
+    }
+
+    fn start_task(
+        &self,
+        deployment: &Arc<Deployment>,
+        task: Partition,
+        log: DeploymentLog,
+        places: Places,
+    ) -> Arc<Running> {
         let (orders, receiver) = watch::channel(wanted(deployment));
         let status = Arc::new(Status::new(task));
-        let log = self.0.logs.deployment(&deployment.spec.name);
-        let task = Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, receiver);
+        let task =
+            Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, places, receiver);
         let ended = self.broker().guests().spawn("processor task", task.work());
         Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
     }
@@ -243,8 +262,13 @@ impl Pipelines {
 
     /// Instances that the processors of this node may have alive.
     pub(super) fn instances(&self) -> usize {
-        self.entries().iter().map(|e| e.tasks.len()).sum()
+        self.entries().iter().map(|e| live_max(&e.deployment.spec, e.tasks.len())).sum()
     }
+}
+
+/// Instances that so many tasks of a deployment may have alive at once.
+pub(super) fn live_max(spec: &DeploymentSpec, tasks: usize) -> usize {
+    tasks.min(spec.limits.instances as usize)
 }
 
 /// What a deployment's tasks are to do.
@@ -292,7 +316,7 @@ impl Entry {
             totals,
             tasks,
             last_error,
-            notes: notes(&deployment.spec),
+            notes: notes(&deployment.spec).into_iter().chain(self.above.iter().cloned()).collect(),
             spec: deployment.spec.clone(),
             created_ms: deployment.created_ms,
             updated_ms: deployment.updated_ms,

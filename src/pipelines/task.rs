@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::instance::new_instance;
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::Source;
@@ -19,13 +20,17 @@ use crate::model::batch::{Codec, RecordBatch};
 use crate::model::deployment::Deployment;
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
-use crate::runtime::backoff;
-use crate::state::{TaskId, TaskState, positions};
+use crate::runtime::{backoff, clock};
+use crate::state::{TaskId, positions};
 use crate::storage::{Commit, ReadError};
-use crate::wasm::{Answer, Fault, Input, InstanceConfig, LogSink, Processor};
+use crate::wasm::{Answer, Fault, Input, Places, Processor};
 
 /// Bytes asked of the storage in one read.
 const READ_BYTES: usize = MIB;
+
+/// How long an instance works before it makes room for a task that waits for a place: long enough for what starting costs
+/// (Python's 2 ms) not to count.
+const TURN: Duration = Duration::from_millis(100);
 
 /// What the supervisor wants of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,9 @@ pub(super) struct Task {
     pub(super) deployment: Arc<Deployment>,
     pub(super) status: Arc<Status>,
     log: DeploymentLog,
+    places: Places,
+    /// when the instance was made
+    since: Option<Instant>,
     orders: watch::Receiver<Order>,
     inputs: Vec<TaskInput>,
     next: Vec<Offset>,
@@ -71,6 +79,7 @@ impl Task {
         deployment: Arc<Deployment>,
         status: Arc<Status>,
         log: DeploymentLog,
+        places: Places,
         orders: watch::Receiver<Order>,
     ) -> Self {
         Self {
@@ -78,6 +87,8 @@ impl Task {
             deployment,
             status,
             log,
+            places,
+            since: None,
             orders,
             inputs: Vec::new(),
             next: Vec::new(),
@@ -149,6 +160,7 @@ impl Task {
                 self.process(index, some).await?;
             }
             self.pass_over(index, next);
+            self.make_room();
         }
     }
 
@@ -223,11 +235,25 @@ impl Task {
             let waits =
                 self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
             let mut orders = self.orders.clone();
-            tokio::select! {
+            let (places, holds) = (self.places.clone(), self.instance.is_some());
+            let wanted = tokio::select! {
                 biased;
-                _ = orders.wait_for(|order| *order != Order::Run) => {}
-                _ = futures_util::future::select_all(waits) => {}
+                _ = orders.wait_for(|order| *order != Order::Run) => false,
+                _ = futures_util::future::select_all(waits) => false,
+                // Nothing to do, and another task waits.
+                () = places.wanted(), if holds => true,
+            };
+            if wanted {
+                self.drop_instance();
             }
+        }
+    }
+
+    /// Its turn is over when it was long enough and another task of the deployment waits for a place.
+    fn make_room(&mut self) {
+        let long = self.since.is_some_and(|since| clock::monotonic().duration_since(since) >= TURN);
+        if long && self.places.are_wanted() {
+            self.drop_instance();
         }
     }
 
@@ -333,7 +359,9 @@ impl Task {
         let call = async {
             if self.instance.is_none() {
                 let log = self.log.instance(self.status.partition);
-                self.instance = Some(new_instance(&self.shared, &self.deployment, id, log).await?);
+                let place = self.places.take().await;
+                self.since = Some(clock::monotonic());
+                self.instance = Some(new_instance(&self.shared, &self.deployment, id, log, place).await?);
             }
             match self.instance.as_mut() {
                 Some(instance) => instance.process(inputs).await,
@@ -403,30 +431,6 @@ impl Task {
             at_ms: self.shared.broker.clock().now_ms(),
         })
     }
-}
-
-/// Loads the code, opens the task's state, makes an instance. Takes parts of a task, for an instance cannot be shared
-/// between threads, and neither can a reference to the task that holds it.
-async fn new_instance(
-    shared: &Shared,
-    deployment: &Deployment,
-    id: TaskId,
-    log: Arc<dyn LogSink>,
-) -> Result<Processor, Fault> {
-    let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
-    let component = shared.registry.component(deployment.digest).await.map_err(|e| instance(&e))?;
-    let spec = &deployment.spec;
-    let state =
-        TaskState::open(shared.broker.storage(), id, spec.state.max_bytes).map_err(|e| instance(&e))?;
-    let config = InstanceConfig {
-        label: format!("{}/{}", spec.name, id.task),
-        params: spec.params.clone(),
-        inputs: spec.input.topics.iter().map(ToString::to_string).collect(),
-        outputs: spec.output.routes.keys().cloned().collect(),
-        limits: spec.limits.clone(),
-        log,
-    };
-    component.processor(config, state).await
 }
 
 /// How many of the first inputs make one call: at most `records`, and at most [`BATCH_BYTES_MAX`] but one at least.

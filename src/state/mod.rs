@@ -14,6 +14,7 @@ mod tests;
 
 pub use store::TaskState;
 
+use crate::model::deployment::StateSpec;
 use crate::model::names::NameError;
 use crate::storage::{Commit, ReadError};
 
@@ -26,6 +27,22 @@ pub struct TaskId {
     pub generation: u32,
     /// the index of the partition that the task works on
     pub task: u32,
+}
+
+/// What the state of one task may grow to, all stores together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// of keys and values
+    pub bytes: u64,
+    /// how many keys
+    pub keys: u64,
+}
+
+impl Allowed {
+    /// As a spec says.
+    pub fn by(spec: &StateSpec) -> Self {
+        Self { bytes: spec.max_bytes, keys: spec.max_keys }
+    }
 }
 
 /// Why the state did not do what it was asked.
@@ -65,10 +82,18 @@ pub enum Error {
         limit: usize,
     },
     /// More than the deployment's `state.max_bytes`.
-    #[error("state of {bytes} bytes, at most {limit} are allowed")]
+    #[error("state of {bytes} bytes, at most {limit} are allowed (`state.max_bytes`)")]
     Quota {
         /// as it would be
         bytes: u64,
+        /// as configured
+        limit: u64,
+    },
+    /// More than the deployment's `state.max_keys`.
+    #[error("state of {keys} keys, at most {limit} are allowed (`state.max_keys`)")]
+    Keys {
+        /// as it would be
+        keys: u64,
         /// as configured
         limit: u64,
     },

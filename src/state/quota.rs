@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{Error, TaskId, keys};
+use super::{Allowed, Error, TaskId, keys};
 use crate::model::limits::STORES_MAX;
 use crate::storage::keys::Kind;
 use crate::storage::{Commit, KeyRange, ReadError};
@@ -24,8 +24,9 @@ pub(super) struct Usage {
 /// The usage of all stores of a task, uncommitted changes included.
 #[derive(Debug)]
 pub(super) struct Quota {
-    bytes_max: u64,
+    allowed: Allowed,
     bytes: u64,
+    keys: u64,
     stores: BTreeMap<Box<str>, Usage>,
     /// stores that changed since the last commit
     changed: BTreeSet<Box<str>>,
@@ -67,9 +68,10 @@ pub(super) fn load(
 }
 
 impl Quota {
-    pub(super) fn new(stores: BTreeMap<Box<str>, Usage>, bytes_max: u64) -> Self {
+    pub(super) fn new(stores: BTreeMap<Box<str>, Usage>, allowed: Allowed) -> Self {
         let bytes = stores.values().map(|usage| usage.bytes).sum();
-        Self { bytes_max, bytes, stores, changed: BTreeSet::new() }
+        let keys = stores.values().map(|usage| usage.keys).sum();
+        Self { allowed, bytes, keys, stores, changed: BTreeSet::new() }
     }
 
     pub(super) fn knows(&self, store: &str) -> bool {
@@ -86,8 +88,12 @@ impl Quota {
     ) -> Result<(), Error> {
         let (old, new) = (before.unwrap_or(0), after.unwrap_or(0));
         let bytes = (self.bytes - old.min(self.bytes)).saturating_add(new);
-        if new > old && bytes > self.bytes_max {
-            return Err(Error::Quota { bytes, limit: self.bytes_max });
+        if new > old && bytes > self.allowed.bytes {
+            return Err(Error::Quota { bytes, limit: self.allowed.bytes });
+        }
+        let keys = (self.keys - u64::from(before.is_some()).min(self.keys)) + u64::from(after.is_some());
+        if keys > self.keys && keys > self.allowed.keys {
+            return Err(Error::Keys { keys, limit: self.allowed.keys });
         }
         let known = self.stores.get(store).copied();
         if known.is_none() && after.is_none() {
@@ -107,6 +113,7 @@ impl Quota {
             None => drop(self.stores.insert(store.into(), usage)),
         }
         self.bytes = bytes;
+        self.keys = keys;
         Ok(())
     }
 
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn growth_beyond_the_quota_is_refused_and_shrinking_never_is() {
         let full = BTreeMap::from([("a".into(), Usage { keys: 2, bytes: 150 })]);
-        let mut quota = Quota::new(full, 100);
+        let mut quota = Quota::new(full, Allowed { bytes: 100, keys: 100 });
         let refused = quota.change("a", Some(50), Some(60));
         assert!(matches!(refused, Err(Error::Quota { bytes: 160, limit: 100 })));
         quota.change("a", Some(50), Some(40)).unwrap();
@@ -152,8 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn one_key_too_many_is_refused_and_a_deleted_one_makes_room() {
+        let mut quota = Quota::new(BTreeMap::new(), Allowed { bytes: 1_000, keys: 2 });
+        quota.change("a", None, Some(1)).unwrap();
+        quota.change("b", None, Some(1)).unwrap();
+        assert_eq!(quota.change("a", None, Some(1)), Err(Error::Keys { keys: 3, limit: 2 }));
+        quota.change("a", Some(1), Some(9)).unwrap();
+        quota.change("b", Some(1), None).unwrap();
+        quota.change("a", None, Some(1)).unwrap();
+    }
+
+    #[test]
     fn one_store_too_many_is_refused() {
-        let mut quota = Quota::new(BTreeMap::new(), 1_000);
+        let mut quota = Quota::new(BTreeMap::new(), Allowed { bytes: 1_000, keys: 1_000 });
         for i in 0..STORES_MAX {
             quota.change(&i.to_string(), None, Some(1)).unwrap();
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::overlay::Overlay;
 use super::quota::{self, Quota};
-use super::{Error, TaskId, keys};
+use super::{Allowed, Error, TaskId, keys};
 use crate::model::limits::{
     SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX, STORE_NAME_MAX,
 };
@@ -30,14 +30,14 @@ pub struct TaskState {
 const SCAN_BYTES_MAX: usize = 256 * (STATE_KEY_MAX + STATE_VALUE_MAX);
 
 impl TaskState {
-    /// The committed state of a task, of which it may hold `bytes_max` bytes of keys and values.
+    /// The committed state of a task, and what it may grow to.
     ///
     /// # Errors
     /// `Read`.
-    pub fn open(storage: &Storage, id: TaskId, bytes_max: u64) -> Result<Self, Error> {
+    pub fn open(storage: &Storage, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
         let reader = storage.state();
         let stores = quota::load(id, |range, visit| reader.scan(range, visit))?;
-        let quota = Quota::new(stores, bytes_max);
+        let quota = Quota::new(stores, allowed);
         Ok(Self { id, reader, overlay: Overlay::default(), quota })
     }
 

@@ -13,7 +13,7 @@ use crate::model::limits::{STATE_KEY_MAX, STATE_VALUE_MAX};
 use crate::storage::tests::World;
 
 const TASK: TaskId = TaskId { deployment: 1, generation: 1, task: 0 };
-const LIMIT: u64 = 1 << 30;
+const LIMIT: Allowed = Allowed { bytes: 1 << 30, keys: 1 << 30 };
 
 fn open(world: &World) -> TaskState {
     TaskState::open(&world.storage, TASK, LIMIT).unwrap()
@@ -75,14 +75,14 @@ async fn a_scan_merges_own_writes_over_what_is_committed() {
 #[tokio::test]
 async fn sizes_follow_every_change_and_the_quota_holds() {
     let world = World::new();
-    let mut state = TaskState::open(&world.storage, TASK, 20).unwrap();
+    let mut state = TaskState::open(&world.storage, TASK, Allowed { bytes: 20, ..LIMIT }).unwrap();
     state.put("s", b"key", vec![0; 10].into()).unwrap();
     state.put("s", b"key", vec![0; 17].into()).unwrap();
     assert_eq!(state.put("s", b"k", Bytes::new()), Err(Error::Quota { bytes: 21, limit: 20 }));
     assert_eq!(state.get("s", b"k").unwrap(), None, "nothing is changed by a refused put");
     commit(&world, &mut state).await;
 
-    let mut state = TaskState::open(&world.storage, TASK, 20).unwrap();
+    let mut state = TaskState::open(&world.storage, TASK, Allowed { bytes: 20, ..LIMIT }).unwrap();
     assert_eq!(state.put("t", b"k", Bytes::new()), Err(Error::Quota { bytes: 21, limit: 20 }));
     state.put("s", b"key", vec![0; 16].into()).unwrap();
     state.put("t", b"k", Bytes::new()).unwrap();

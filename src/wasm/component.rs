@@ -1,9 +1,7 @@
 //! A component ready to run: loaded machine code, linked to the host functions once.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
 use super::artifact::{self, ArtifactError, Stamp};
@@ -30,7 +28,7 @@ pub enum LoadError {
 pub struct Component {
     pub(super) pre: InstancePre<Host>,
     pub(super) exports: Exports,
-    pub(super) instances: Arc<Semaphore>,
+    pub(super) engine: Engine,
     kind: ModuleKind,
     stamp: Stamp,
 }
@@ -57,7 +55,7 @@ impl Engine {
             index.ok_or_else(|| LoadError::Link(format!("it does not export `{function}` of {name}")))
         };
         let exports = Exports { open: function("open")?, process: function("process")? };
-        Ok(Component { pre, exports, instances: self.instances.clone(), kind, stamp })
+        Ok(Component { pre, exports, engine: self.clone(), kind, stamp })
     }
 }
 

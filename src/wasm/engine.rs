@@ -8,6 +8,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, EngineWeak, OptLevel, WasmBacktraceDetails};
 
 use super::host::{self, Host};
+use super::limiter::MemoryPool;
 use crate::model::limits::INSTANCES_MAX;
 use crate::runtime::tasks;
 
@@ -25,6 +26,21 @@ pub enum EngineError {
     Ticker(std::io::Error),
 }
 
+/// What all guests of a node may have together.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeLimits {
+    /// instances alive at once
+    pub instances: usize,
+    /// bytes of linear memory
+    pub memory: u64,
+}
+
+impl Default for NodeLimits {
+    fn default() -> Self {
+        Self { instances: INSTANCES_MAX, memory: u64::MAX }
+    }
+}
+
 /// Cheap to clone. Lives as long as the last clone, component or instance.
 #[derive(Clone)]
 pub struct Engine {
@@ -32,11 +48,13 @@ pub struct Engine {
     pub(super) linker: Arc<Linker<Host>>,
     /// one permit per live instance
     pub(super) instances: Arc<Semaphore>,
+    pub(super) memory: Arc<MemoryPool>,
+    pub(super) limits: NodeLimits,
 }
 
 impl Engine {
     /// Sets up the engine, links the host functions and starts the ticker thread, which ends with the engine.
-    pub fn new() -> Result<Self, EngineError> {
+    pub fn new(limits: NodeLimits) -> Result<Self, EngineError> {
         let setup = |e: wasmtime::Error| EngineError::Setup(format!("{e:#}"));
         let inner = wasmtime::Engine::new(&config()).map_err(setup)?;
         let mut linker = Linker::new(&inner);
@@ -44,7 +62,13 @@ impl Engine {
 
         let weak = inner.weak();
         tasks::thread("wasm-ticker", move || tick(&weak)).map_err(EngineError::Ticker)?;
-        Ok(Self { inner, linker: Arc::new(linker), instances: Arc::new(Semaphore::new(INSTANCES_MAX)) })
+        Ok(Self {
+            inner,
+            linker: Arc::new(linker),
+            instances: Arc::new(Semaphore::new(limits.instances)),
+            memory: Arc::new(MemoryPool::new(limits.memory)),
+            limits,
+        })
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Fault {
         backtrace: Vec<String>,
     },
     /// A bound of the deployment was passed.
-    #[error("the {} limit was passed: {detail}", kind.name())]
+    #[error("the {} limit was passed: {detail}{}", kind.name(), kind.raised_by())]
     Limit {
         /// which one
         kind: LimitKind,
@@ -73,6 +73,20 @@ impl LimitKind {
             Self::OutputBytes => "output bytes",
             Self::OutputRecords => "output records",
             Self::State => "state",
+        }
+    }
+}
+
+impl LimitKind {
+    /// The end of a message: the member of the deployment's spec that raises it, where it is a single one.
+    fn raised_by(self) -> &'static str {
+        match self {
+            Self::Cpu => "; `limits.cpu` of the deployment raises it",
+            Self::Wall => "; `limits.wall` of the deployment raises it",
+            Self::Memory => "; `limits.memory` of the deployment raises it",
+            Self::OutputBytes => "; `limits.output.bytes` of the deployment raises it",
+            Self::OutputRecords => "; `limits.output.records` of the deployment raises it",
+            Self::State => "",
         }
     }
 }
@@ -173,7 +187,10 @@ mod tests {
     #[test]
     fn a_fault_reads_as_one_line_with_a_code() {
         let fault = Fault::limit(LimitKind::Cpu, "more than 200ms in one call");
-        assert_eq!(fault.to_string(), "the CPU time limit was passed: more than 200ms in one call");
+        assert_eq!(
+            fault.to_string(),
+            "the CPU time limit was passed: more than 200ms in one call; `limits.cpu` of the deployment raises it"
+        );
         assert_eq!(fault.code(), "cpu_limit");
         assert_eq!(
             Fault::At { index: 3, reason: "no id".into() }.to_string(),

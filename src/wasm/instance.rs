@@ -13,11 +13,13 @@ use super::component::{Component, Exports};
 use super::fault::{self, Fault, LimitKind};
 use super::host::log::LogSink;
 use super::host::{HANDLES_MAX, Host};
+use super::limiter::Denied;
 use super::meter::Meter;
 use super::output::Input;
+use super::places::Place;
 use crate::model::deployment::GuestLimits;
 use crate::model::duration::{format_bytes, format_duration};
-use crate::model::limits::{GUEST_WALL_MAX, INSTANCES_MAX, STATE_BATCH_BYTES_MAX};
+use crate::model::limits::STATE_BATCH_BYTES_MAX;
 use crate::state::TaskState;
 
 /// CPU time that starting and `open` may take, if the limit of a call is smaller: patterns are compiled and tables built
@@ -39,6 +41,8 @@ pub struct InstanceConfig {
     pub limits: GuestLimits,
     /// where its lines go
     pub log: Arc<dyn LogSink>,
+    /// its place among the instances of the deployment, kept as long as it lives
+    pub place: Option<Place>,
 }
 
 /// An instance between calls.
@@ -71,12 +75,16 @@ impl Live {
         config: InstanceConfig,
         state: Option<TaskState>,
     ) -> Result<Self, Fault> {
-        let permit = component.instances.clone().try_acquire_owned().map_err(|_| {
+        let engine = &component.engine;
+        let permit = engine.instances.clone().try_acquire_owned().map_err(|_| {
             Fault::Instance(format!(
-                "{INSTANCES_MAX} instances run on this node already; stop a deployment first"
+                "{} instances run on this node already (`limits.node_instances` in its settings); stop a deployment \
+                 first",
+                engine.limits.instances
             ))
         })?;
-        let host = Host::new(config, state);
+        let wall_max = config.limits.wall;
+        let host = Host::new(config, state, engine.memory.clone());
         let meter = host.meter.clone();
         let fuel = lift_bytes_max(&host.config.limits);
         let mut store = Store::new(component.pre.engine(), host);
@@ -86,7 +94,8 @@ impl Live {
         store.epoch_deadline_callback(at_tick);
 
         prepare(&mut store, OPEN_CPU_MIN);
-        let started = bounded(&meter, GUEST_WALL_MAX, component.pre.instantiate_async(&mut store)).await;
+        let started =
+            bounded(&meter, wall_max.max(OPEN_CPU_MIN), component.pre.instantiate_async(&mut store)).await;
         let instance = started.map_err(|ended| match explain(&mut store, ended) {
             Fault::Protocol(cause) => Fault::Instance(cause),
             told => told,
@@ -96,7 +105,7 @@ impl Live {
             instance,
             exports: component.exports,
             meter,
-            wall_max: GUEST_WALL_MAX,
+            wall_max,
             _permit: permit,
             spent: false,
         })
@@ -248,7 +257,18 @@ fn explain(store: &mut Store<Host>, ended: Ended) -> Fault {
         return fault;
     }
     let spoken = host.voice.last_words();
-    if let Some(wanted) = host.limiter.take_denied() {
+    if let Some(denied) = host.limiter.take_denied() {
+        let wanted = match denied {
+            Denied::Own(wanted) => wanted,
+            // Not the record's fault, and perhaps not this code's.
+            Denied::Node(wanted, max) => {
+                let [wanted, max] = [wanted, max].map(format_bytes);
+                return Fault::Instance(format!(
+                    "all guests of this node would have {wanted} of memory together, {max} are allowed \
+                     (`limits.guest_memory` in its settings)"
+                ));
+            }
+        };
         let (wanted, max) = (format_bytes(wanted as u64), format_bytes(host.limiter.bytes_max() as u64));
         let spoken = spoken.map(|spoken| format!("; its last words: {spoken}")).unwrap_or_default();
         let detail = format!("the code wanted {wanted} of memory, {max} are allowed{spoken}");

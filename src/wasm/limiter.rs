@@ -1,4 +1,8 @@
-//! Memory of one instance: the sum over all of its linear memories. Interpreters have up to three.
+//! Memory of one instance: the sum over all of its linear memories. Interpreters have up to three. It is also taken from
+//! what all instances of the node may have together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wasmtime::ResourceLimiter;
 
@@ -7,19 +11,52 @@ const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// Core instances, tables and memories of one component. Python's has some twenty libraries (a guess with room).
 const PARTS_MAX: usize = 1_000;
 
+/// Linear memory of all instances of a node.
+#[derive(Debug)]
+pub(super) struct MemoryPool {
+    bytes_max: u64,
+    bytes: AtomicU64,
+}
+
 /// Says yes or no to growth, and remembers a no.
 #[derive(Debug)]
 pub(super) struct Limiter {
+    pool: Arc<MemoryPool>,
     bytes_max: usize,
     bytes: usize,
     table_elements: usize,
-    /// bytes that were asked for and refused since the call began
-    denied: Option<usize>,
+    /// what was refused since the call began
+    denied: Option<Denied>,
+}
+
+/// Memory that was asked for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// the instance would have so many bytes
+    Own(usize),
+    /// all instances of the node together would have so many, of at most so many
+    Node(u64, u64),
+}
+
+impl MemoryPool {
+    pub(super) fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, bytes: AtomicU64::new(0) }
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), Denied> {
+        let grown = |now: u64| now.checked_add(bytes).filter(|sum| *sum <= self.bytes_max);
+        let taken = self.bytes.fetch_update(Relaxed, Relaxed, grown);
+        taken.map(drop).map_err(|now| Denied::Node(now.saturating_add(bytes), self.bytes_max))
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Relaxed);
+    }
 }
 
 impl Limiter {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes: 0, table_elements: 0, denied: None }
+    pub(super) fn new(bytes_max: usize, pool: Arc<MemoryPool>) -> Self {
+        Self { pool, bytes_max, bytes: 0, table_elements: 0, denied: None }
     }
 
     /// Bytes of linear memory now.
@@ -31,8 +68,8 @@ impl Limiter {
         self.bytes_max
     }
 
-    /// The refused size, forgotten by asking.
-    pub(super) fn take_denied(&mut self) -> Option<usize> {
+    /// What was refused, forgotten by asking.
+    pub(super) fn take_denied(&mut self) -> Option<Denied> {
         self.denied.take()
     }
 }
@@ -50,7 +87,12 @@ impl ResourceLimiter for Limiter {
         }
         let total = self.bytes.saturating_sub(current).saturating_add(desired);
         if total > self.bytes_max {
-            self.denied = Some(total);
+            self.denied = Some(Denied::Own(total));
+            return Ok(false);
+        }
+        // A memory never shrinks.
+        if let Err(denied) = self.pool.take(desired.saturating_sub(current) as u64) {
+            self.denied = Some(denied);
             return Ok(false);
         }
         self.bytes = total;
@@ -87,18 +129,38 @@ impl ResourceLimiter for Limiter {
     }
 }
 
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.pool.give_back(self.bytes as u64);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn memories_of_one_instance_share_the_limit() {
-        let mut limiter = Limiter::new(300);
+        let mut limiter = Limiter::new(300, Arc::new(MemoryPool::new(u64::MAX)));
         assert!(limiter.memory_growing(0, 100, None).unwrap());
         assert!(limiter.memory_growing(0, 100, None).unwrap());
         assert!(!limiter.memory_growing(100, 250, None).unwrap());
-        assert_eq!(limiter.take_denied(), Some(350));
+        assert_eq!(limiter.take_denied(), Some(Denied::Own(350)));
         assert!(limiter.memory_growing(100, 200, None).unwrap());
         assert_eq!((limiter.bytes(), limiter.take_denied()), (300, None));
+    }
+
+    #[test]
+    fn instances_share_the_nodes_memory_and_give_it_back() {
+        let pool = Arc::new(MemoryPool::new(500));
+        let mut first = Limiter::new(300, pool.clone());
+        let mut second = Limiter::new(300, pool.clone());
+        assert!(first.memory_growing(0, 300, None).unwrap());
+        assert!(!second.memory_growing(0, 250, None).unwrap());
+        assert_eq!(second.take_denied(), Some(Denied::Node(550, 500)));
+        drop(first);
+        assert!(second.memory_growing(0, 250, None).unwrap());
+        drop(second);
+        assert_eq!(pool.bytes.load(Relaxed), 0);
     }
 }

@@ -20,18 +20,20 @@ mod limiter;
 mod meter;
 mod output;
 mod packed;
+mod places;
 mod processor;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transform;
 
 pub use component::{Component, LoadError};
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, NodeLimits};
 pub use fault::{Fault, LimitKind};
 pub use host::log::{LogLevel, LogSink};
 pub use inspect::{Inspected, Invalid, inspect};
 pub use instance::InstanceConfig;
 pub use output::{Answer, Content, Input, Outcome, Output};
+pub use places::{Place, Places};
 pub use processor::Processor;
 pub use transform::Transformer;
 

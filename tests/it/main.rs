@@ -7,6 +7,7 @@ mod http_records;
 mod http_resources;
 mod kafka;
 mod layout;
+mod limits;
 mod modules;
 mod outcomes;
 mod readme;

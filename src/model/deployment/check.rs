@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, SpecProblem};
 use crate::model::limits::{
-    BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_DEFAULT,
-    GUEST_OUTPUT_RECORDS_DEFAULT, MIB, STORE_NAME_MAX, STORES_MAX,
+    BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX,
+    GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, STORE_NAME_MAX, STORES_MAX,
 };
 use crate::model::module::{ModuleKind, ModuleRef};
 use crate::model::{TopicName, duration, names};
@@ -101,12 +101,20 @@ impl DeploymentSpec {
                 format!("{found}, expected 1MiB to {}", duration::format_bytes(*memory.end())),
             );
         }
-        if limits.cpu < Duration::from_millis(10) || limits.cpu > GUEST_CPU_MAX {
-            let found = duration::format_duration(limits.cpu);
-            say(
-                "/limits/cpu",
-                format!("{found}, expected 10ms to {}", duration::format_duration(GUEST_CPU_MAX)),
-            );
+        for (member, found, most) in
+            [("cpu", limits.cpu, GUEST_CPU_MAX), ("wall", limits.wall, GUEST_WALL_MAX)]
+        {
+            if found < Duration::from_millis(10) || found > most {
+                let [found, most] = [found, most].map(duration::format_duration);
+                say(&format!("/limits/{member}"), format!("{found}, expected 10ms to {most}"));
+            }
+        }
+        let counts =
+            [("instances", limits.instances, PARTITIONS_MAX), ("log_lines", limits.log_lines, LOG_LINES_MAX)];
+        for (member, found, most) in counts {
+            if found == 0 || found > most {
+                say(&format!("/limits/{member}"), format!("{found}, expected 1 to {most}"));
+            }
         }
         if !(1..=BATCH_RECORDS_MAX).contains(&limits.batch.records) {
             say(
@@ -114,12 +122,12 @@ impl DeploymentSpec {
                 format!("{}, expected 1 to {BATCH_RECORDS_MAX}", limits.batch.records),
             );
         }
-        let bytes = 1..=16 * GUEST_OUTPUT_BYTES_DEFAULT as u64;
+        let bytes = 1..=GUEST_OUTPUT_BYTES_MAX as u64;
         if !bytes.contains(&limits.output.bytes) {
             say("/limits/output/bytes", format!("{}, expected 1 to {}", limits.output.bytes, bytes.end()));
         }
-        if limits.output.records == 0 || limits.output.records > 10 * GUEST_OUTPUT_RECORDS_DEFAULT {
-            let most = 10 * GUEST_OUTPUT_RECORDS_DEFAULT;
+        if limits.output.records == 0 || limits.output.records > GUEST_OUTPUT_RECORDS_MAX {
+            let most = GUEST_OUTPUT_RECORDS_MAX;
             say("/limits/output/records", format!("{}, expected 1 to {most}", limits.output.records));
         }
         if self.on_error.max_retries > 100 {

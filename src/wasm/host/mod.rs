@@ -17,7 +17,7 @@ use self::log::Voice;
 use self::state::Stores;
 use super::fault::Fault;
 use super::instance::InstanceConfig;
-use super::limiter::Limiter;
+use super::limiter::{Limiter, MemoryPool};
 use super::meter::Meter;
 use crate::state::TaskState;
 
@@ -41,12 +41,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(config: InstanceConfig, state: Option<TaskState>) -> Self {
+    pub(super) fn new(config: InstanceConfig, state: Option<TaskState>, pool: Arc<MemoryPool>) -> Self {
         let voice = Arc::new(Voice::new(config.log.clone()));
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         Self {
-            limiter: Limiter::new(usize::try_from(config.limits.memory).unwrap_or(usize::MAX)),
+            limiter: Limiter::new(usize::try_from(config.limits.memory).unwrap_or(usize::MAX), pool),
             meter: Arc::default(),
             cpu_max: config.limits.cpu,
             wasi: wasi::empty_context(&voice),

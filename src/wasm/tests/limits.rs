@@ -117,7 +117,11 @@ async fn outputs_are_counted_with_what_they_take_over() {
     let (mut count, _) = config();
     count.limits.output.records = 49;
     let fault = component.transformer(count).await.unwrap().process(&records.inputs()).await.unwrap_err();
-    assert_eq!(fault.to_string(), "the output records limit was passed: more than 49 outputs of one call");
+    assert_eq!(
+        fault.to_string(),
+        "the output records limit was passed: more than 49 outputs of one call; `limits.output.records` of the \
+         deployment raises it"
+    );
 
     let outcomes = component.transformer(config().0).await.unwrap().process(&records.inputs()).await.unwrap();
     assert!(matches!(&outcomes[..], [Outcome::Emit(outputs)] if outputs.len() == 50));
@@ -139,7 +143,8 @@ async fn an_input_larger_than_its_memory_is_a_fault_of_the_call() {
 #[tokio::test]
 async fn instances_of_a_node_are_counted() {
     let mut component = Guest { body: KEEP, ..Guest::default() }.component();
-    component.instances = Arc::new(tokio::sync::Semaphore::new(1));
+    component.engine.instances = Arc::new(tokio::sync::Semaphore::new(1));
+    component.engine.limits.instances = 1;
     let first = component.transformer(config().0).await.unwrap();
     let fault = component.transformer(config().0).await.err().unwrap();
     assert!(fault.to_string().contains("instances run on this node already"), "{fault}");

@@ -19,7 +19,7 @@ use crate::model::batch::{BatchBuilder, Codec, Payload};
 use crate::model::deployment::GuestLimits;
 use crate::model::module::Digest;
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new().unwrap());
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(NodeLimits::default()).unwrap());
 
 /// One engine for all tests.
 pub(crate) fn engine() -> Engine {
@@ -136,6 +136,7 @@ fn config() -> (InstanceConfig, Arc<Lines>) {
         inputs: vec!["in".into()],
         outputs: vec!["alerts".into(), "other".into()],
         limits: GuestLimits::default(),
+        place: None,
         log: log.clone(),
     };
     (config, log)

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::runtime::clock::Clock;
-use crate::state::{TaskId, TaskState};
+use crate::state::{Allowed, TaskId, TaskState};
 use crate::storage::{Options, Storage};
 
 /// An empty state; it lives as long as its directory.
@@ -14,7 +14,8 @@ pub(super) fn state() -> (TaskState, TempDir) {
     let options = Options { dir: dir.path().to_owned(), memory: 64 << 20, clock, reader_threads: 1 };
     let storage = Storage::open(options).unwrap();
     let id = TaskId { deployment: 1, generation: 1, task: 0 };
-    (TaskState::open(&storage, id, 1 << 20).unwrap(), dir)
+    let allowed = Allowed { bytes: 1 << 20, keys: 1 << 20 };
+    (TaskState::open(&storage, id, allowed).unwrap(), dir)
 }
 
 const STATE: &str = r#"

@@ -72,5 +72,8 @@ async fn a_guest_that_sleeps_is_woken_by_the_wall_limit() {
     let mut transformer = guest.transformer().await.unwrap();
     transformer.live.wall_max = Duration::from_millis(50);
     let fault = transformer.process(&Records::of(&["a"]).inputs()).await.unwrap_err();
-    assert_eq!(fault.to_string(), "the wall time limit was passed: more than 50ms in one call");
+    assert_eq!(
+        fault.to_string(),
+        "the wall time limit was passed: more than 50ms in one call; `limits.wall` of the deployment raises it"
+    );
 }
