@@ -17,6 +17,7 @@ pub mod produce;
 mod producers;
 pub mod read;
 pub mod runtime_config;
+mod switch;
 mod topic_change;
 pub mod transactions;
 mod truncate;

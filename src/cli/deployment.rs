@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::Call;
 use super::failure::Failure;
+use super::lifecycle;
 use super::output::{Column, Format, at, count, plain, render_fields, render_table, size};
 use super::position::Position;
 use super::session::Session;
@@ -16,7 +17,7 @@ use crate::runtime::clock::Clock;
 /// A stream without an end has no time-out; this is as good as none.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Deployments: list, describe, logs, pause, resume, restart, rewind, delete
+/// Deployments: list, describe, logs, pause, resume, restart, rewind, history, delete
 #[derive(Args)]
 pub(super) struct Deployment {
     #[command(subcommand)]
@@ -28,7 +29,9 @@ enum Command {
     /// All deployments
     List,
     /// Spec and state of a deployment, task by task
-    Describe { name: String },
+    Describe {
+        name: String,
+    },
     /// What its code logs
     Logs {
         name: String,
@@ -49,9 +52,13 @@ enum Command {
         limit: Option<u32>,
     },
     /// Stand still; positions and state are kept
-    Pause { name: String },
+    Pause {
+        name: String,
+    },
     /// Go on
-    Resume { name: String },
+    Resume {
+        name: String,
+    },
     /// Fresh instances; failed tasks try again
     Restart {
         name: String,
@@ -72,6 +79,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    History(lifecycle::History),
     /// Delete a deployment
     Delete {
         name: String,
@@ -172,6 +180,7 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
             act(session, call, &name).await
         }
         Command::Rewind { name, to, state, dry_run } => rewind(session, &name, &to, state, dry_run).await,
+        Command::History(args) => lifecycle::history(session, args).await,
         Command::Delete { name, state } => {
             let fate = if state == Fate::Keep { "its state is kept" } else { "with its state" };
             session.confirm(&format!("delete deployment `{name}` ({fate})"))?;

@@ -14,6 +14,7 @@ mod failure;
 mod golden;
 mod group;
 mod hints;
+mod lifecycle;
 mod module;
 mod new_module;
 mod output;

@@ -91,6 +91,8 @@ codes! {
         "tasks are numbered like the partitions of the deployment's inputs";
     KeyNotFound "key_not_found" NOT_FOUND final None, "The store has no such key",
         "state is kept under the record's key; with after= and wait= the read waits for a record of yours";
+    RevisionNotFound "revision_not_found" NOT_FOUND final None, "The deployment has no such revision",
+        "GET /v1/deployments/{deployment}/revisions lists those that are kept";
     JobNotFound "job_not_found" NOT_FOUND final None, "Job not found",
         "jobs are kept for a while after they end, and not over a restart";
     GroupNotFound "group_not_found" NOT_FOUND final Some(("GROUP_ID_NOT_FOUND", 69)), "Group not found",

@@ -16,7 +16,7 @@ use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::page::{self, Page};
 use crate::model::DeploymentName;
 use crate::model::deployment::{RewindTo, StateFate};
-use crate::pipelines::{Applied, ApplyOptions, DeploymentView, RewindPlan};
+use crate::pipelines::{Applied, ApplyOptions, Change, DeploymentView, RewindPlan};
 
 /// How often a merge-patch without `If-Match` is tried again when somebody else changed the deployment meanwhile.
 const PATCH_TRIES: usize = 5;
@@ -25,7 +25,7 @@ const PATCH_TRIES: usize = 5;
 #[into_params(parameter_in = Path)]
 pub(super) struct DeploymentPath {
     /// the deployment
-    deployment: String,
+    pub(super) deployment: String,
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -118,20 +118,7 @@ pub(super) struct DryRun {
     created: bool,
     /// spec or code would differ from now
     changed: bool,
-    changes: Vec<ChangeView>,
-}
-
-/// A difference between two specs.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ChangeView {
-    /// JSON pointer into the spec
-    pointer: String,
-    /// null: it was not there
-    #[schema(schema_with = super::openapi::any_json)]
-    from: Value,
-    /// null: it is not there any more
-    #[schema(schema_with = super::openapi::any_json)]
-    to: Value,
+    changes: Vec<Change>,
 }
 
 /// The deployment, or in a dry run what would change.
@@ -331,9 +318,7 @@ fn options(conditions: Conditions, dry_run: bool) -> ApplyOptions {
 fn answer(applied: Applied, dry_run: bool) -> Result<Response, Problem> {
     let Applied { view, created, changed, diff } = applied;
     if dry_run {
-        let change = |c: crate::pipelines::Change| ChangeView { pointer: c.pointer, from: c.from, to: c.to };
-        let changes = diff.into_iter().map(change).collect();
-        return Ok(axum::Json(DryRun { created, changed, changes }).into_response());
+        return Ok(axum::Json(DryRun { created, changed, changes: diff }).into_response());
     }
     let view = view.ok_or_else(|| Problem::new(Code::Internal, "applied, but not to be seen"))?;
     let location = created.then(|| format!("/v1/deployments/{}", view.name));

@@ -17,6 +17,7 @@ mod groups;
 mod health;
 mod home;
 pub(crate) mod json_text;
+mod lifecycle;
 mod listener;
 mod logs;
 mod metrics;

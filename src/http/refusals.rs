@@ -280,6 +280,7 @@ impl From<DeployError> for Problem {
             }
             DeployError::Kind { .. } => Code::ModuleKind,
             DeployError::Revision { .. } | DeployError::Exists(_) => Code::PreconditionFailed,
+            DeployError::NoRevision { .. } => Code::RevisionNotFound,
             DeployError::Conflict(_) => Code::DeploymentConflict,
             DeployError::TooMany { .. } => Code::DeploymentLimit,
             DeployError::Inline { .. } => Code::DeploymentInline,

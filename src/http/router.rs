@@ -11,7 +11,8 @@ use super::error::Problem;
 use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
 use super::{
-    App, cluster, consume, deployments, groups, health, home, logs, modules, openapi, produce, state, topics,
+    App, cluster, consume, deployments, groups, health, home, lifecycle, logs, modules, openapi, produce,
+    state, topics,
 };
 
 /// The routes and what answers when none fits.
@@ -50,6 +51,8 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(deployments::resume))
         .routes(routes!(deployments::restart))
         .routes(routes!(deployments::rewind))
+        .routes(routes!(lifecycle::revisions))
+        .routes(routes!(lifecycle::revision))
         .routes(routes!(logs::logs))
         // state
         .routes(routes!(state::stores))

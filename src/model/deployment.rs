@@ -15,6 +15,7 @@ use super::limits::{
     STATE_BYTES_DEFAULT, STATE_KEYS_DEFAULT,
 };
 use super::module::{Digest, Version};
+use super::revision::Migration;
 use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, duration};
 
 pub use ceiling::Ceiling;
@@ -341,6 +342,9 @@ pub struct Deployment {
     pub start: Vec<StartPosition>,
     /// milliseconds since the epoch
     pub created_ms: i64,
+    /// state of an older version that is to be migrated, or was
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
     /// milliseconds since the epoch
     pub updated_ms: i64,
 }

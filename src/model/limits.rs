@@ -162,6 +162,10 @@ pub const BATCH_RECORDS_MAX: usize = 10_000;
 /// Bytes of records handed to a guest in one call.
 pub const BATCH_BYTES_MAX: usize = 8 * MIB;
 
+/// Revisions kept of one deployment; the oldest go. A row is as large as its spec, mostly a kilobyte (a guess: what
+/// somebody still remembers).
+pub const REVISIONS_MAX: u64 = 50;
+
 /// A key of a state store.
 pub const STATE_KEY_MAX: usize = 4 * KIB;
 /// A value of a state store: fits Kafka's message limit, as SCALE-OUT asks of every engine.

@@ -9,6 +9,7 @@ pub mod names;
 pub mod partitioner;
 pub mod producer;
 pub mod record;
+pub mod revision;
 pub mod runtime_config;
 pub mod topic;
 pub mod transaction;

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use super::DeployError;
 use super::plan::{self, Change};
-use super::supervisor::{Entry, Pipelines, live_max};
+use super::replace::Replacement;
+use super::supervisor::{Pipelines, live_max};
 use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition};
 use crate::model::limits::{KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{ModuleKind, ModuleRef, ModuleVersion};
+use crate::model::revision::Action;
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
 use crate::runtime::tasks;
 use crate::storage::tables::counters::{self, Counter};
-use crate::storage::{Commit, Storage, tables};
+use crate::storage::{Commit, Storage};
 
 /// What the headers of a dead letter may take: the words of a panic are the largest of them.
 const DEAD_LETTER_ROOM: usize = 256 * KIB;
@@ -99,7 +101,7 @@ impl Pipelines {
         self.check_instances(&spec, tasks)?;
         let mut commit = Commit::new();
         let deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
-        let view = self.replace(deployment, commit).await?;
+        let view = self.replace(Replacement::new(deployment, Action::Applied.into(), commit)).await?;
         Ok(Applied { view: Some(view), created, changed, diff })
     }
 
@@ -256,6 +258,7 @@ impl Pipelines {
             desired: Desired::Running,
             tasks,
             start,
+            migration: None,
             created_ms: now_ms,
             updated_ms: now_ms,
         })
@@ -276,40 +279,6 @@ impl Pipelines {
             }
         }
         Ok(positions)
-    }
-
-    /// Stops what ran, stores the new form with what else is in the commit, starts it. A refused commit starts the old form
-    /// again.
-    pub(super) async fn replace(
-        &self,
-        deployment: Deployment,
-        mut commit: Commit,
-    ) -> Result<DeploymentView, DeployError> {
-        let name = deployment.spec.name.clone();
-        let old = self.entries().into_iter().find(|e| e.deployment.spec.name == name).map(|e| e.deployment);
-        // A transform stays in force until the new one takes its place: no record may slip by in between.
-        self.halt(&name).await;
-        tables::deployments::put(&mut commit, &deployment);
-        if let Err(error) = self.broker().storage().commit(commit).await {
-            if let Some(old) = old {
-                self.start(old).await;
-            }
-            return Err(error.into());
-        }
-        self.start(Arc::new(deployment)).await;
-        if let Some(old) = old {
-            self.install_chains(&old.spec.input.topics);
-        }
-        Ok(self.entry(name.as_str())?.view())
-    }
-
-    /// A copy of the deployment with its next revision.
-    pub(super) fn revised(&self, entry: &Entry, change: impl FnOnce(&mut Deployment)) -> Deployment {
-        let mut deployment = Deployment::clone(&entry.deployment);
-        deployment.revision += 1;
-        deployment.updated_ms = self.broker().clock().now_ms();
-        change(&mut deployment);
-        deployment
     }
 }
 

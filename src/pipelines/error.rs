@@ -56,6 +56,16 @@ pub enum DeployError {
     /// It contradicts another deployment, its own past, or its topics.
     #[error("{0}")]
     Conflict(String),
+    /// No such revision is kept.
+    #[error("deployment `{name}` has no revision {revision}{}", kept_range(*kept))]
+    NoRevision {
+        /// the deployment
+        name: String,
+        /// as asked for
+        revision: u64,
+        /// the oldest and the newest that are
+        kept: Option<(u64, u64)>,
+    },
     /// The node holds as many as it may.
     #[error(
         "{limit} deployments exist, which is the most that this server holds (`limits.deployments` in its settings)"
@@ -82,6 +92,10 @@ pub enum DeployError {
 
 fn first(problems: &[SpecProblem]) -> String {
     problems.first().map(|p| format!("{}: {}", p.pointer, p.detail)).unwrap_or_default()
+}
+
+fn kept_range(kept: Option<(u64, u64)>) -> String {
+    kept.map(|(first, last)| format!("; {first} to {last} are kept")).unwrap_or_default()
 }
 
 fn needs(kind: DeploymentKind) -> &'static str {

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use super::apply::{ApplyOptions, check_conditions};
+use super::replace::{Replacement, revision_of};
 use super::supervisor::{Entry, Pipelines, wanted};
 use super::view::{DeploymentState, DeploymentView};
 use super::{DeployError, status::Status};
 use crate::model::deployment::{DeploymentKind, Desired, StateFate};
+use crate::model::revision::Action;
 use crate::state;
 use crate::storage::{Commit, tables};
 
@@ -58,7 +60,8 @@ impl Pipelines {
             // What fills a disk has to be stopped also when it is full.
             commit.past_reserve();
         }
-        self.replace(deployment, commit).await
+        let action = if desired == Desired::Paused { Action::Paused } else { Action::Resumed };
+        self.replace(Replacement::new(deployment, action.into(), commit)).await
     }
 
     /// Fresh instances that begin at the stored positions; `only_failed` leaves the other tasks alone.
@@ -130,7 +133,11 @@ impl Pipelines {
             // A delete, like every other on a full disk.
             commit.past_reserve();
             tables::deployments::put(&mut commit, &retired);
+            let positions = self.effective_from(&entry.deployment).await?;
+            let revision = revision_of(&retired, &Action::Retired.into(), positions);
+            tables::revisions::put(&mut commit, retired.id, &revision);
         } else {
+            tables::revisions::delete_all(&mut commit, entry.deployment.id);
             tables::deployments::delete(&mut commit, entry.deployment.id);
             state::clear_deployment(&mut commit, entry.deployment.id);
         }

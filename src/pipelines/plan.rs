@@ -4,18 +4,26 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
 use crate::model::limits::CHAIN_MAX;
 
+/// Any value of JSON, for the OpenAPI document.
+fn any_json() -> utoipa::openapi::Object {
+    utoipa::openapi::Object::with_type(utoipa::openapi::schema::SchemaType::AnyValue)
+}
+
 /// A difference between two specs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Change {
     /// JSON pointer into the spec
     pub pointer: String,
     /// null: it was not there
+    #[schema(schema_with = any_json)]
     pub from: Value,
     /// null: it is not there any more
+    #[schema(schema_with = any_json)]
     pub to: Value,
 }
 
@@ -111,6 +119,7 @@ mod tests {
             tasks: 0,
             start: Vec::new(),
             created_ms: 0,
+            migration: None,
             updated_ms: 0,
         }
     }

@@ -5,10 +5,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::lifecycle::processor;
+use super::replace::{Cause, Replacement};
 use super::supervisor::{Entry, Pipelines};
 use super::{DeployError, DeploymentView};
 use crate::broker::{OffsetSpec, TopicHandle};
 use crate::model::deployment::{Deployment, RewindTo, StateFate};
+use crate::model::revision::{Action, EffectiveFrom, StateChange};
 use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::state::{self, TaskId, positions};
 use crate::storage::Commit;
@@ -88,6 +90,7 @@ impl Pipelines {
         if fate == StateFate::Clear {
             state::clear_generation(&mut commit, deployment.id, deployment.generation);
             deployment.generation += 1;
+            deployment.migration = None;
         }
         for p in &partitions {
             let id =
@@ -95,7 +98,16 @@ impl Pipelines {
             positions::put(&mut commit, id, p.id, p.partition, p.to);
         }
         // A refused commit starts the deployment again as it was.
-        let view = self.replace(deployment, commit).await?;
+        let state = if fate == StateFate::Clear { StateChange::Clear } else { StateChange::Keep };
+        let cause = Cause { state, ..Action::Rewound.into() };
+        let to = |p: &RewindPartition| EffectiveFrom {
+            topic: p.topic.clone(),
+            partition: p.partition,
+            offset: p.to,
+        };
+        let positions = Some(partitions.iter().map(to).collect());
+        let replacement = Replacement { positions, ..Replacement::new(deployment, cause, commit) };
+        let view = self.replace(replacement).await?;
         Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: Some(view) })
     }
 

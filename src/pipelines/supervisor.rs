@@ -121,6 +121,11 @@ impl Pipelines {
 
     /// Installs the stage or starts the tasks. The caller holds the change lock, or nobody else is there yet.
     pub(super) async fn start(&self, deployment: Arc<Deployment>) {
+        self.start_with(deployment, None).await;
+    }
+
+    /// The same with a stage that was made before.
+    pub(super) async fn start_with(&self, deployment: Arc<Deployment>, stage: Option<Arc<Stage>>) {
         let name = deployment.spec.name.clone();
         let above = self.0.options.ceiling.notes(&deployment.spec).into();
         let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None, above };
@@ -128,7 +133,12 @@ impl Pipelines {
         self.broker().attach(&name, self.uses(&deployment));
         if deployment.desired != Desired::Retired {
             match deployment.spec.kind {
-                DeploymentKind::Inline => entry.stage = Some(Arc::new(self.stage(&deployment).await)),
+                DeploymentKind::Inline => {
+                    entry.stage = match stage {
+                        Some(stage) => Some(stage),
+                        None => Some(Arc::new(self.stage(&deployment).await)),
+                    }
+                }
                 DeploymentKind::Processor => {
                     let log = self.log(&deployment.spec);
                     let places = Places::new(deployment.spec.limits.instances);
@@ -141,7 +151,7 @@ impl Pipelines {
         self.install_chains(&deployment.spec.input.topics);
     }
 
-    async fn stage(&self, deployment: &Arc<Deployment>) -> Stage {
+    pub(super) async fn stage(&self, deployment: &Arc<Deployment>) -> Stage {
         let component = self.0.shared.registry.component(deployment.digest).await;
         let component = component.map_err(|e| {
             tracing::error!(deployment = %deployment.spec.name, error = %e, "an inline transform cannot be loaded");
@@ -198,11 +208,21 @@ impl Pipelines {
 
     /// Puts the stages of these topics in force.
     pub(super) fn install_chains(&self, topics: &[TopicName]) {
-        let entries = self.0.entries.read();
         for name in topics {
-            let on_topic = entries.values().filter(|e| e.deployment.spec.input.topics.contains(name));
-            self.broker().set_chain(name, Chain::new(on_topic.filter_map(|e| e.stage.clone()).collect()));
+            self.broker().set_chain(name, self.chain_of(name, None));
         }
+    }
+
+    /// The stages of a topic; with a new one, as they would be with it in the place of its deployment's old one.
+    pub(super) fn chain_of(&self, topic: &TopicName, new: Option<&Arc<Stage>>) -> Option<Chain> {
+        let entries = self.0.entries.read();
+        let is_replaced =
+            |e: &&Entry| new.is_some_and(|n| n.deployment().spec.name == e.deployment.spec.name);
+        let others = entries.values().filter(|e| !is_replaced(e));
+        let on_topic = others.filter(|e| e.deployment.spec.input.topics.contains(topic));
+        let stages = on_topic.filter_map(|e| e.stage.clone());
+        let new = new.filter(|n| n.deployment().spec.input.topics.contains(topic)).cloned();
+        Chain::new(stages.chain(new).collect())
     }
 
     /// Stops every task. Called once, at the end.

@@ -25,6 +25,7 @@ pub struct Commit {
     pub(super) expects: Vec<(Arc<Log>, Offset)>,
     pub(super) rows: Vec<Row>,
     pub(super) late: Vec<Late>,
+    pub(super) at_ends: Vec<AtEnds>,
     /// logs whose oldest records go
     pub(super) trims: Vec<(Arc<Log>, Trim)>,
     /// what compaction changes
@@ -70,6 +71,16 @@ pub(super) struct Late {
     pub(super) log: Option<Arc<Log>>,
 }
 
+type MakeFromEnds = Box<dyn FnOnce(&[Offset]) -> Bytes + Send>;
+
+/// A row whose value is made by the writer, from where logs end.
+pub(super) struct AtEnds {
+    pub(super) family: Family,
+    pub(super) key: Vec<u8>,
+    pub(super) logs: Vec<Arc<Log>>,
+    pub(super) make: MakeFromEnds,
+}
+
 /// Where an appended batch went: `base..next`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
@@ -99,7 +110,7 @@ pub(super) enum Reply {
 
 impl std::fmt::Debug for Commit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (appends, rows) = (self.appends.len(), self.rows.len() + self.late.len());
+        let (appends, rows) = (self.appends.len(), self.rows.len() + self.late.len() + self.at_ends.len());
         write!(f, "Commit({appends} batches, {rows} rows, {} bytes)", self.bytes)
     }
 }
@@ -216,6 +227,19 @@ impl Commit {
         self.late.push(Late { family, key, make: Box::new(make), log });
     }
 
+    /// A row that says where logs end at the place of this commit: behind all commits submitted before and its own
+    /// batches, before all that come later. `make` runs on the writer's thread and must not wait.
+    pub(super) fn put_at_ends(
+        &mut self,
+        family: Family,
+        key: Vec<u8>,
+        logs: Vec<Arc<Log>>,
+        make: impl FnOnce(&[Offset]) -> Bytes + Send + 'static,
+    ) {
+        self.bytes += key.len() + Self::OVERHEAD;
+        self.at_ends.push(AtEnds { family, key, logs, make: Box::new(make) });
+    }
+
     /// Bytes that it adds to a write, about.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -226,6 +250,7 @@ impl Commit {
         let adds = || {
             !self.appends.is_empty()
                 || !self.late.is_empty()
+                || !self.at_ends.is_empty()
                 || self.rows.iter().any(|r| matches!(r, Row::Put { .. }))
         };
         !self.past_reserve && adds()

@@ -11,7 +11,7 @@ use crate::model::batch::control::MarkerKind;
 use crate::model::batch::{self, RecordBatch};
 use crate::model::{Offset, TimestampMs, TopicId};
 
-use super::commit::{Append, Commit, Late, Placed, Receipt, Row, Trim};
+use super::commit::{Append, AtEnds, Commit, Late, Placed, Receipt, Row, Trim};
 use super::db::{Db, Handle};
 use super::error::CommitError;
 use super::families::{FIXED, Family};
@@ -51,7 +51,7 @@ impl<'db> Group<'db> {
     /// Takes a commit in, or refuses it and stays as it was.
     pub(super) fn place(&mut self, commit: Commit) -> Result<Receipt, CommitError> {
         self.check(&commit)?;
-        let Commit { appends, rows, late, trims, rewrites, retired, .. } = commit;
+        let Commit { appends, rows, late, at_ends, trims, rewrites, retired, .. } = commit;
 
         // A range that is deleted comes before what is written.
         for (log, trim) in &trims {
@@ -75,6 +75,11 @@ impl<'db> Group<'db> {
                 let family = self.family(family);
                 self.write.put_cf(&family, key, value);
             }
+        }
+        for AtEnds { family, key, logs, make } in at_ends {
+            let ends: Vec<_> = logs.iter().map(|log| self.touch(log).head.next()).collect();
+            let family = self.family(family);
+            self.write.put_cf(&family, key, make(&ends));
         }
         Ok(Receipt { placed })
     }

@@ -59,6 +59,10 @@ pub(crate) enum Kind {
     Cleaned = 19,
     /// `20 | scope u8 | group name`
     RuntimeConfig = 20,
+    /// `21 | deployment u32 | revision u64`
+    Revision = 21,
+    /// in the state family: how far a task's migration is
+    StateMigration = 22,
 }
 
 /// Bytes of a batch key.
@@ -234,6 +238,21 @@ pub(super) fn deployment(id: u32) -> Vec<u8> {
     key
 }
 
+pub(super) fn revision(deployment: u32, revision: u64) -> Vec<u8> {
+    let mut key = with_kind(Kind::Revision, 12);
+    key.extend_from_slice(&deployment.to_be_bytes());
+    key.extend_from_slice(&revision.to_be_bytes());
+    key
+}
+
+/// All revisions of a deployment: `start..end`.
+pub(super) fn revisions(deployment: u32) -> (Vec<u8>, Vec<u8>) {
+    let mut start = with_kind(Kind::Revision, 4);
+    start.extend_from_slice(&deployment.to_be_bytes());
+    let end = prefix_end(&start);
+    (start, end)
+}
+
 pub(super) fn module(name: &ModuleName, version: &Version) -> Vec<u8> {
     let version = version.to_string();
     let mut key = with_kind(Kind::Module, name.as_str().len() + 1 + version.len());
@@ -376,6 +395,14 @@ mod tests {
             prop_assert_eq!(start <= key && key < end, other == group);
             let (start, end) = pending_offsets(producer_id ^ 1, None);
             prop_assert!(key < start || end <= key);
+        }
+
+        #[test]
+        fn revisions_sort_by_number_and_lie_in_their_deployments_range(a: (u32, u64), b: (u32, u64)) {
+            prop_assert_eq!(revision(a.0, a.1).cmp(&revision(b.0, b.1)), a.cmp(&b));
+            let (start, end) = revisions(b.0);
+            let key = revision(a.0, a.1);
+            prop_assert_eq!(start <= key && key < end, a.0 == b.0);
         }
 
         #[test]

@@ -12,3 +12,4 @@ mod modules;
 mod outcomes;
 mod readme;
 mod support;
+mod upgrades;

@@ -14,6 +14,7 @@ pub mod offsets;
 pub(super) mod open_transactions;
 pub mod pending_offsets;
 pub mod producers;
+pub mod revisions;
 pub mod runtime_config;
 pub(super) mod segments;
 pub(super) mod topics;

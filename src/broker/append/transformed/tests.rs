@@ -64,6 +64,7 @@ fn stage(body: &str, data: &str, more: &Value) -> Arc<Stage> {
         tasks: 0,
         start: Vec::new(),
         created_ms: 0,
+        migration: None,
         updated_ms: 0,
     };
     let rest = format!("(data (i32.const 1024) \"{data}\")");

@@ -1,0 +1,97 @@
+//! `millstream deployment history`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::Call;
+use super::failure::Failure;
+use super::output::{Column, at, plain};
+use super::session::Session;
+use super::template::date;
+
+/// What has become of it, newest first
+#[derive(Args)]
+pub(super) struct History {
+    name: String,
+    /// One revision, whole
+    #[arg(long)]
+    revision: Option<u64>,
+}
+
+const REVISION_COLUMNS: [Column; 7] = [
+    ("REVISION", |r| at(r, "/revision")),
+    ("WHEN", |r| r.get("at_ms").and_then(Value::as_i64).map(date).unwrap_or_default()),
+    ("WHAT", what),
+    ("MODULE", |r| at(r, "/module")),
+    ("STATE", |r| at(r, "/state")),
+    ("FROM OFFSET", positions),
+    ("CHANGES", changes),
+];
+
+fn what(revision: &Value) -> String {
+    match at(revision, "/of") {
+        of if of.is_empty() => at(revision, "/action"),
+        of => format!("{} to {of}", at(revision, "/action")),
+    }
+}
+
+fn positions(revision: &Value) -> String {
+    let all = revision.get("positions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let one = |p: &Value| format!("{}:{}:{}", at(p, "/topic"), at(p, "/partition"), at(p, "/offset"));
+    let more = if all.len() > 3 { format!(" and {} more", all.len() - 3) } else { String::new() };
+    format!("{}{more}", all.iter().take(3).map(one).collect::<Vec<_>>().join(" "))
+}
+
+/// Where the spec changed, in few words.
+fn changes(revision: &Value) -> String {
+    let changes = revision.get("changes").and_then(Value::as_array).into_iter().flatten();
+    let pointers = changes.map(|c| at(c, "/pointer")).filter(|p| p.starts_with("/spec/"));
+    pointers.map(|p| p.trim_start_matches("/spec").to_owned()).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) async fn history(session: &Session, args: History) -> Result<(), Failure> {
+    let History { name, revision } = args;
+    if let Some(number) = revision {
+        let path = ["v1", "deployments", &name, "revisions", &number.to_string()];
+        let revision = session.client.json(Call::get(&path)).await?;
+        return session.out.one(&revision, describe);
+    }
+    let list = || Call::get(&["v1", "deployments", &name, "revisions"]);
+    let revisions = session.client.items(list, None).await?;
+    session.out.list(&revisions, &REVISION_COLUMNS)
+}
+
+fn describe(revision: &Value) -> String {
+    let mut text = String::new();
+    for (name, cell) in REVISION_COLUMNS.iter().take(6) {
+        text += &format!("{:<12} {}\n", name.to_lowercase(), cell(revision));
+    }
+    for change in revision.get("changes").and_then(Value::as_array).into_iter().flatten() {
+        let value = |name: &str| change.get(name).map(plain).filter(|v| !v.is_empty());
+        let (from, to) = (value("from"), value("to"));
+        let shown = |v: Option<String>| v.unwrap_or_else(|| "nothing".to_owned());
+        text += &format!("  {}: {} → {}\n", at(change, "/pointer"), shown(from), shown(to));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_revision_says_what_it_was_and_where_it_took_effect() {
+        let position = |n: u64| json!({"topic": "t", "partition": n, "offset": n * 10});
+        let revision = json!({"revision": 4, "action": "rolled_back", "of": 2, "at_ms": 0, "module": "m@1.0.0",
+            "positions": [position(0), position(1), position(2), position(3)],
+            "changes": [{"pointer": "/spec/params/top", "from": "5", "to": null}, {"pointer": "/version"}]});
+        assert_eq!(what(&revision), "rolled_back to 2");
+        assert_eq!(positions(&revision), "t:0:0 t:1:10 t:2:20 and 1 more");
+        assert_eq!(changes(&revision), "/params/top");
+        assert!(
+            describe(&revision).ends_with("  /spec/params/top: 5 → nothing\n  /version: nothing → nothing\n")
+        );
+    }
+}
