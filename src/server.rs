@@ -91,6 +91,7 @@ async fn serve(
         instances_max: config.limits.node_instances,
         deployments_max: config.limits.deployments,
         ceiling: config.limits.ceiling.clone(),
+        outbound: outbound(&config)?,
     };
     let pipelines = Pipelines::open(broker.clone(), registry.clone(), options).await?;
 
@@ -280,6 +281,16 @@ async fn open_storage(config: &Config, clock: &Clock) -> anyhow::Result<Storage>
         tracing::warn!("{warning}");
     }
     Ok(storage)
+}
+
+/// How guests go out.
+fn outbound(config: &Config) -> anyhow::Result<wasm::Outbound> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).with_context(|| format!("cannot read outbound.ca_file {}", path.display()))
+    };
+    let trusted = config.outbound.ca_file.as_ref().map(read).transpose()?;
+    wasm::Outbound::new(config.secrets.clone(), trusted.as_deref())
+        .context("cannot set up the requests of sinks and sources")
 }
 
 fn open_registry(

@@ -388,6 +388,7 @@ impl Stage {
             limits: spec.limits.clone(),
             log: (self.log)(partition),
             place: None,
+            http: None,
         }
     }
 

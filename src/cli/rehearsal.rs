@@ -121,7 +121,7 @@ async fn one(
 
     let scratch = match component.kind() {
         ModuleKind::Processor | ModuleKind::ProcessorPacked => Some(Scratch::make(&session.cache)?),
-        ModuleKind::Transform | ModuleKind::TransformPacked => None,
+        ModuleKind::Transform | ModuleKind::TransformPacked | ModuleKind::Sink => None,
     };
     let storage = scratch.as_ref().map(|scratch| &scratch.storage);
     let log: Arc<dyn LogSink> = lines.clone();

@@ -22,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 30] = [
+pub const KNOBS: [Knob; 31] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -312,6 +312,16 @@ pub const KNOBS: [Knob; 30] = [
             in_range(c.memory >= MEMORY_MIN, || {
                 format!("{text}, expected at least {}", format_bytes(MEMORY_MIN))
             })
+        },
+    },
+    Knob {
+        name: "outbound.ca_file",
+        default: "the roots that browsers trust",
+        doc: "File with certificates in PEM: whom the https of sinks and sources trusts, instead of the built-in roots. Too \
+              few and their requests fail with a certificate error; each one more can speak for every host.",
+        set: |c, text| {
+            c.outbound.ca_file = Some(PathBuf::from(text));
+            if text.is_empty() { Err("the path is empty".into()) } else { Ok(()) }
         },
     },
 ];

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::env::{self, Vars};
-use super::{Config, ConfigError, Given, KNOBS};
+use super::{Config, ConfigError, Given, KNOBS, secrets};
 
 /// What was given from outside.
 #[derive(Debug, Clone, Default)]
@@ -28,10 +28,13 @@ pub fn load(layers: &Layers) -> Result<Config, ConfigError> {
     if let Some(path) = path {
         let text = std::fs::read_to_string(&path)
             .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
-        let table = text
+        let mut table = text
             .parse::<toml::Table>()
             .map_err(|source| ConfigError::Syntax { path: path.clone(), source: Box::new(source) })?;
         let origin = path.display().to_string();
+        if let Some(own) = table.remove(secrets::TABLE) {
+            config.secrets = secrets::read(&own, &layers.vars, &origin)?;
+        }
         for (key, text) in flatten(&table) {
             set(&mut config, &key, &key, &text, &origin)?;
         }

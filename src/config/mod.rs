@@ -6,6 +6,7 @@ mod knobs;
 mod layers;
 mod limits;
 mod memory;
+mod secrets;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::model::duration::format_bytes;
 use crate::model::limits::{
     GROUP_MEMBERS_MAX, INITIAL_REBALANCE_DELAY, KAFKA_CONNECTIONS_DEFAULT, MIB, OFFSETS_KEPT,
 };
+use crate::model::secret::Secrets;
 
 /// The least `memory`: below it RocksDB's buffers leave no room for requests.
 pub const MEMORY_MIN: u64 = 64 * MIB as u64;
@@ -56,6 +58,10 @@ pub struct Config {
     pub groups: Groups,
     /// what deployments may ask for
     pub limits: Limits,
+    /// guests that go out
+    pub outbound: Outbound,
+    /// what deployments may send along, by name; from the file alone, and never shown
+    pub secrets: Secrets,
     /// the server's own log
     pub log: Log,
     /// what was given from outside, the last word on each setting
@@ -108,6 +114,13 @@ pub struct Groups {
     pub max_size: usize,
     /// how long offsets are kept that nobody uses
     pub offsets_retention: Duration,
+}
+
+/// How guests go out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// certificates in PEM of those whom https trusts, instead of the roots that browsers trust
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The server's own log.
@@ -200,6 +213,8 @@ impl Config {
                 offsets_retention: OFFSETS_KEPT,
             },
             limits: Limits::defaults_with(quarter_of_memory),
+            outbound: Outbound { ca_file: None },
+            secrets: Secrets::default(),
             log: Log { level: "info".to_owned(), format: LogFormat::Auto },
             given: Vec::new(),
         }

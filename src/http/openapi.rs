@@ -153,6 +153,15 @@ pub(super) fn start_schema() -> RefOr<Schema> {
     ] }))
 }
 
+/// Where the code of a sink or a source may go.
+pub(super) fn http_grants_schema() -> RefOr<Schema> {
+    schema(json!({ "type": "array", "maxItems": 64, "items": { "oneOf": [
+        { "type": "string" },
+        { "type": "object", "required": ["url"], "additionalProperties": false,
+          "properties": { "url": { "type": "string" }, "private": { "type": "boolean" } } },
+    ] } }))
+}
+
 /// Where a group's offsets go.
 pub(super) fn reset_to_schema() -> RefOr<Schema> {
     let one = |name: &str, value: serde_json::Value| json!({ "type": "object", "required": [name], "additionalProperties": false, "properties": { name: value } });

@@ -79,6 +79,7 @@ pub(super) struct Spec {
     /// processors: pass over records that were deleted before they were read
     skip_input_gap: Option<bool>,
     limits: Option<Limits>,
+    grants: Option<Grants>,
 }
 
 #[derive(ToSchema)]
@@ -87,6 +88,7 @@ pub(super) struct Spec {
 enum Kind {
     Inline,
     Processor,
+    Sink,
 }
 
 #[derive(ToSchema)]
@@ -217,6 +219,32 @@ struct OutputLimits {
     records: Option<u32>,
 }
 
+/// Where code that goes out may go, and what goes along.
+#[derive(ToSchema)]
+#[schema(as = DeploymentGrants)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct Grants {
+    /// such as `https://hooks.example.com`, `https://*.example.com`, `http://127.0.0.1:9000`, or
+    /// `{"url": …, "private": true}` for names of private networks
+    #[schema(schema_with = super::openapi::http_grants_schema)]
+    http: Option<Vec<String>>,
+    secrets: Option<Vec<SecretGrant>>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentSecretGrant)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct SecretGrant {
+    /// as in the server's config
+    name: String,
+    /// the header of a request that carries it
+    header: String,
+    /// the header's value, such as `Bearer {}`; default: the secret alone
+    format: Option<String>,
+    /// the granted host that gets it; may be left out where only one is granted
+    host: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,7 +264,7 @@ mod tests {
 
     #[test]
     fn every_member_that_does_not_read_is_named() {
-        let body = json!({ "kind": "sink", "module": "m", "input": { "topics": ["a b"] }, "outputs": {} });
+        let body = json!({ "kind": "pump", "module": "m", "input": { "topics": ["a b"] }, "outputs": {} });
         assert_eq!(refusal(body), ["/input", "/kind", "/outputs"]);
         assert_eq!(refusal(json!({ "kind": "inline", "input": { "topics": ["a"] } })), ["/module"]);
         assert_eq!(refusal(json!({ "name": "other" })), ["/name"]);

@@ -3,6 +3,7 @@
 
 mod ceiling;
 mod check;
+mod grants;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::revision::Migration;
 use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, duration};
 
 pub use ceiling::Ceiling;
+pub use grants::{Destination, GrantedHost, Grants, HttpGrant, SecretGrant};
 
 /// Where its code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +30,8 @@ pub enum DeploymentKind {
     Inline,
     /// by itself, topic to topic; without outputs the plain consumer
     Processor,
+    /// by itself, topic to the outside
+    Sink,
 }
 
 impl DeploymentKind {
@@ -36,7 +40,18 @@ impl DeploymentKind {
         match self {
             Self::Inline => "inline",
             Self::Processor => "processor",
+            Self::Sink => "sink",
         }
+    }
+
+    /// Runs by itself, with a position in each partition of its inputs.
+    pub fn has_tasks(self) -> bool {
+        matches!(self, Self::Processor | Self::Sink)
+    }
+
+    /// May be granted hosts and secrets.
+    pub fn goes_out(self) -> bool {
+        matches!(self, Self::Sink)
     }
 }
 
@@ -246,7 +261,7 @@ impl Default for GuestLimits {
 pub struct DeploymentSpec {
     /// unique on the server; may be left out where the path names it
     pub name: DeploymentName,
-    /// inline or processor
+    /// where its code runs
     pub kind: DeploymentKind,
     /// `name`, `name@1.2.3` or `name@sha256:…`; resolved to a digest when deployed
     pub module: String,
@@ -279,6 +294,9 @@ pub struct DeploymentSpec {
     /// bounds of its code
     #[serde(default)]
     pub limits: GuestLimits,
+    /// sinks and sources only: where its code may go out to
+    #[serde(default)]
+    pub grants: Grants,
 }
 
 /// Parameters may be written as numbers and booleans; the code sees text.

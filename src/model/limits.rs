@@ -227,3 +227,23 @@ pub const NEW_MEMBER_WAIT: Duration = Duration::from_secs(5 * 60);
 pub const OFFSETS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Time between two looks for offsets that nobody uses: Kafka's `offsets.retention.check.interval.ms`.
 pub const OFFSETS_LOOKED_THROUGH_EVERY: Duration = Duration::from_secs(600);
+
+/// Time for a guest's connection: name, address, handshakes (a guess; curl's users set 5 to 10).
+pub const HTTP_CONNECT_MAX: Duration = Duration::from_secs(10);
+/// From the request to the first byte of its answer (a guess; less than the whole call may take, so that its code is
+/// told).
+pub const HTTP_FIRST_BYTE_MAX: Duration = Duration::from_secs(20);
+/// Between two pieces of an answer (a guess).
+pub const HTTP_BETWEEN_BYTES_MAX: Duration = Duration::from_secs(15);
+/// A body that a guest sends or receives: twice the records of one call.
+pub const HTTP_BODY_BYTES_MAX: u64 = 16 * MIB as u64;
+/// The head of an answer to a guest.
+pub const HTTP_HEADER_BYTES_MAX: usize = 64 * KIB;
+/// Requests under way of one instance (a guess: enough to hide a slow answer).
+pub const HTTP_INSTANCE_REQUESTS_MAX: usize = 16;
+/// Requests under way of all instances: each costs a file descriptor and some buffers (a guess).
+pub const HTTP_REQUESTS_MAX: usize = 1_000;
+/// Idle connections that an instance keeps.
+pub const HTTP_IDLE_CONNECTIONS_MAX: usize = 8;
+/// Addresses of one name that are tried.
+pub const HTTP_ADDRESSES_TRIED_MAX: usize = 4;

@@ -11,6 +11,7 @@ pub mod producer;
 pub mod record;
 pub mod revision;
 pub mod runtime_config;
+pub mod secret;
 pub mod topic;
 pub mod transaction;
 

@@ -18,6 +18,8 @@ pub enum ModuleKind {
     Processor,
     /// exports `processor-packed`
     ProcessorPacked,
+    /// exports `sink`
+    Sink,
 }
 
 impl ModuleKind {
@@ -38,7 +40,21 @@ impl ModuleKind {
             Self::TransformPacked => "transform-packed",
             Self::Processor => "processor",
             Self::ProcessorPacked => "processor-packed",
+            Self::Sink => "sink",
         }
+    }
+
+    /// The exported function that takes a batch.
+    pub fn function(self) -> &'static str {
+        match self {
+            Self::Sink => "deliver",
+            _ => "process",
+        }
+    }
+
+    /// May import `wasi:http`.
+    pub fn goes_out(self) -> bool {
+        matches!(self, Self::Sink)
     }
 }
 

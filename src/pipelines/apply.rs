@@ -8,7 +8,9 @@ use super::replace::Replacement;
 use super::supervisor::{Pipelines, live_max};
 use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
-use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired, Start, StartPosition};
+use crate::model::deployment::{
+    Deployment, DeploymentKind, DeploymentSpec, Desired, SpecProblem, Start, StartPosition,
+};
 use crate::model::limits::{KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{ModuleKind, ModuleRef, ModuleVersion};
 use crate::model::revision::Action;
@@ -64,6 +66,7 @@ impl Pipelines {
         let past = entries.iter().find(|e| e.deployment.spec.name == spec.name).map(|e| e.deployment.clone());
         let live = past.as_ref().filter(|p| p.desired != Desired::Retired);
         check_conditions(&spec.name, live.map(|p| p.revision), options)?;
+        self.check_secrets(&spec)?;
         let module = self.resolve(&spec)?;
         let others = entries.iter().map(|e| &*e.deployment);
         if let Some(conflict) = plan::conflict(&spec, past.as_deref(), others) {
@@ -133,18 +136,30 @@ impl Pipelines {
         self.change(held).await
     }
 
+    fn check_secrets(&self, spec: &DeploymentSpec) -> Result<(), DeployError> {
+        let known = self.0.shared.outbound.secrets();
+        let unknown = spec.grants.secrets.iter().enumerate().filter(|(_, s)| known.find(&s.name).is_none());
+        let problems: Vec<_> = unknown
+            .map(|(i, secret)| SpecProblem {
+                pointer: format!("/grants/secrets/{i}/name"),
+                detail: format!(
+                    "the server has no secret `{}`; its operator adds it to [secrets] of its config",
+                    secret.name
+                ),
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(DeployError::Spec(problems)) }
+    }
+
     fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
-        let spec_problem = |detail: String| {
-            DeployError::Spec(vec![crate::model::deployment::SpecProblem {
-                pointer: "/module".into(),
-                detail,
-            }])
-        };
+        let spec_problem =
+            |detail: String| DeployError::Spec(vec![SpecProblem { pointer: "/module".into(), detail }]);
         let reference = ModuleRef::parse(&spec.module).map_err(spec_problem)?;
         let module = self.0.shared.registry.resolve(&reference)?;
         let fits = match spec.kind {
             DeploymentKind::Inline => module.kind.is_transform(),
             DeploymentKind::Processor => module.kind.is_processor() || module.kind.is_transform(),
+            DeploymentKind::Sink => module.kind == ModuleKind::Sink,
         };
         if fits {
             return Ok(module);
@@ -240,11 +255,7 @@ impl Pipelines {
                 ..past.clone()
             });
         }
-        let start = if spec.kind == DeploymentKind::Processor {
-            self.start_positions(&spec).await?
-        } else {
-            Vec::new()
-        };
+        let start = if spec.kind.has_tasks() { self.start_positions(&spec).await? } else { Vec::new() };
         let next = move |storage: &Storage| counters::load(storage, Counter::Deployment);
         let id = self.broker().storage().on_reader(next).await??;
         counters::put(commit, Counter::Deployment, id + 1);

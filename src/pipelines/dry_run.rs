@@ -139,6 +139,7 @@ impl DryRun<'_> {
             limits: spec.limits.clone(),
             log: self.log.clone(),
             place: None,
+            http: None,
         };
         if self.component.kind().is_transform() {
             return Ok(Instance::Transform(self.component.transformer(config).await?));

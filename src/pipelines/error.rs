@@ -102,6 +102,7 @@ fn needs(kind: DeploymentKind) -> &'static str {
     match kind {
         DeploymentKind::Inline => "`transform` or `transform-packed`",
         DeploymentKind::Processor => "`processor`",
+        DeploymentKind::Sink => "`sink`",
     }
 }
 
@@ -111,8 +112,8 @@ pub enum StateError {
     /// No such deployment.
     #[error(transparent)]
     Deployment(#[from] DeployError),
-    /// Inline deployments keep nothing.
-    #[error("deployment `{0}` is inline and has no state")]
+    /// Only processors keep something.
+    #[error("deployment `{0}` is no processor and has no state")]
     NoState(DeploymentName),
     /// No task has such a store.
     #[error("deployment `{deployment}` has no store `{name}`; it has {}", list(known))]

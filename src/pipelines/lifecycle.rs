@@ -124,8 +124,7 @@ impl Pipelines {
         };
         let conditions = ApplyOptions { if_revision: revision, ..ApplyOptions::default() };
         check_conditions(&entry.deployment.spec.name, Some(entry.deployment.revision), conditions)?;
-        let processor = entry.deployment.spec.kind == DeploymentKind::Processor;
-        let keep = processor && fate == StateFate::Keep;
+        let keep = entry.deployment.spec.kind.has_tasks() && fate == StateFate::Keep;
         self.halt(&entry.deployment.spec.name).await;
         let mut commit = Commit::new();
         let retired = self.revised(&entry, |d| d.desired = Desired::Retired);
@@ -153,10 +152,10 @@ impl Pipelines {
     }
 }
 
-/// Only processors stand still and go back.
+/// Only what has tasks stands still and goes back.
 pub(super) fn processor(entry: Entry, verb: &'static str) -> Result<Entry, DeployError> {
     match entry.deployment.spec.kind {
-        DeploymentKind::Processor => Ok(entry),
+        DeploymentKind::Processor | DeploymentKind::Sink => Ok(entry),
         DeploymentKind::Inline => Err(DeployError::Inline { name: entry.deployment.spec.name.clone(), verb }),
     }
 }

@@ -1,5 +1,5 @@
-//! Floor 6: deployments that run. Inline ones become stages of their topic's chain; processors become tasks, one per
-//! partition of their inputs, that commit position, state, outputs and dead letters in one storage commit.
+//! Floor 6: deployments that run. Inline ones become stages of their topic's chain; processors and sinks become
+//! tasks, one per partition of their inputs, that commit position, state, outputs and dead letters in one storage commit.
 
 mod apply;
 pub mod dry_run;

@@ -41,11 +41,11 @@ pub(super) fn conflict<'a>(
                 spec.name
             ));
         }
-        if spec.kind == DeploymentKind::Processor && past.spec.input.topics != spec.input.topics {
-            let name = &spec.name;
+        if spec.kind.has_tasks() && past.spec.input.topics != spec.input.topics {
+            let (kind, name) = (spec.kind.as_str(), &spec.name);
             return Some(format!(
-                "the input topics of processor `{name}` cannot change, for its state belongs to their partitions; \
-                 delete it first, or deploy under another name"
+                "the input topics of {kind} `{name}` cannot change, for its positions and its state belong to their \
+                 partitions; delete it first, or deploy under another name"
             ));
         }
     }

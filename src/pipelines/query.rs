@@ -225,7 +225,9 @@ impl Pipelines {
         let entry = self.entry(name)?;
         match entry.deployment.spec.kind {
             DeploymentKind::Processor => Ok(entry),
-            DeploymentKind::Inline => Err(StateError::NoState(entry.deployment.spec.name.clone())),
+            DeploymentKind::Inline | DeploymentKind::Sink => {
+                Err(StateError::NoState(entry.deployment.spec.name.clone()))
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::supervisor::{Entry, Inner};
 use crate::groups::{Committed, ReadOnlyGroup, ReadOnlyGroups};
-use crate::model::deployment::{DeploymentKind, Desired};
+use crate::model::deployment::Desired;
 use crate::model::{Partition, TopicName};
 
 /// Before the deployment's name.
@@ -55,7 +55,7 @@ impl ReadOnlyGroups for Shown {
 
 fn is_shown(entry: &Entry) -> bool {
     let deployment = &entry.deployment;
-    deployment.spec.kind == DeploymentKind::Processor && deployment.desired != Desired::Retired
+    deployment.spec.kind.has_tasks() && deployment.desired != Desired::Retired
 }
 
 fn group(entry: &Entry) -> ReadOnlyGroup {

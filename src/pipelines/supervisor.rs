@@ -21,7 +21,7 @@ use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
 use crate::storage::tables;
-use crate::wasm::{Fault, Places};
+use crate::wasm::{Fault, Outbound, Places};
 
 /// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
 const STOP_WAIT: Duration = Duration::from_secs(20);
@@ -32,12 +32,14 @@ const SETTLE_WAIT: Duration = Duration::from_secs(2);
 /// Bounds of all deployments together.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// guest instances of processors alive at once; a deployment that would pass it is refused
+    /// guest instances of tasks alive at once; a deployment that would pass it is refused
     pub instances_max: usize,
     /// deployments, retired ones included
     pub deployments_max: usize,
     /// the most that each of them may ask for
     pub ceiling: Ceiling,
+    /// how sinks and sources go out
+    pub outbound: Outbound,
 }
 
 /// Handle of the deployments; cheap to clone.
@@ -57,6 +59,7 @@ pub(super) struct Inner {
 pub(super) struct Shared {
     pub(super) broker: Broker,
     pub(super) registry: Registry,
+    pub(super) outbound: Outbound,
 }
 
 /// A deployment and what runs of it.
@@ -86,7 +89,8 @@ impl Pipelines {
     pub async fn open(broker: Broker, registry: Registry, options: Options) -> anyhow::Result<Self> {
         let logs = Logs::start(&broker).await?;
         let stored = tables::deployments::load_all(broker.storage())?;
-        let shared = Arc::new(Shared { broker, registry });
+        let outbound = options.outbound.clone();
+        let shared = Arc::new(Shared { broker, registry, outbound });
         let inner = Inner { shared, logs, options, changes: Default::default(), entries: RwLock::default() };
         let pipelines = Self(Arc::new(inner));
         let shown = Shown::of(&pipelines.0);
@@ -139,7 +143,7 @@ impl Pipelines {
                         None => Some(Arc::new(self.stage(&deployment).await)),
                     }
                 }
-                DeploymentKind::Processor => {
+                DeploymentKind::Processor | DeploymentKind::Sink => {
                     let log = self.log(&deployment.spec);
                     let places = Places::new(deployment.spec.limits.instances);
                     let start = |task| self.start_task(&deployment, task, log.clone(), places.clone());
@@ -180,7 +184,7 @@ impl Pipelines {
         let status = Arc::new(Status::new(task));
         let task =
             Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, places, receiver);
-        let ended = self.broker().guests().spawn("processor task", task.work());
+        let ended = self.broker().guests().spawn("task of a deployment", task.work());
         Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
     }
 
@@ -272,7 +276,7 @@ impl Pipelines {
     /// The topics that a deployment needs as they are.
     fn uses(&self, deployment: &Deployment) -> Vec<(TopicName, Use)> {
         let spec = &deployment.spec;
-        let input = if spec.kind == DeploymentKind::Processor { Use::StatefulInput } else { Use::Input };
+        let input = if spec.kind.has_tasks() { Use::StatefulInput } else { Use::Input };
         // Of code that is gone it is not known whether it rejects.
         let module = self.0.shared.registry.kind(deployment.digest).unwrap_or(ModuleKind::Transform);
         let dead = spec.wants_dead_letters(module).then(|| spec.dead_letter_topic());
@@ -280,7 +284,7 @@ impl Pipelines {
         inputs.chain(spec.outputs().cloned().chain(dead).map(|t| (t, Use::Output))).collect()
     }
 
-    /// Instances that the processors of this node may have alive.
+    /// Instances that the tasks of this node may have alive.
     pub(super) fn instances(&self) -> usize {
         self.entries().iter().map(|e| live_max(&e.deployment.spec, e.tasks.len())).sum()
     }

@@ -1,4 +1,4 @@
-//! A task: one partition index of a processor's inputs. Opens at its stored positions, reads, steps, commits; whatever
+//! A task: one partition index of the inputs of a processor or a sink. Opens at its stored positions, reads, steps, commits; whatever
 //! goes wrong, it reopens from what is stored.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::instance::new_instance;
+use super::instance::Worker;
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::Source;
@@ -17,13 +17,13 @@ use super::view::{DeploymentState, ErrorView};
 use crate::broker::Isolation;
 use crate::broker::fetch::Visible;
 use crate::model::batch::{Codec, RecordBatch};
-use crate::model::deployment::Deployment;
+use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
 use crate::runtime::{backoff, clock};
 use crate::state::{TaskId, positions};
 use crate::storage::{Commit, ReadError};
-use crate::wasm::{Answer, Fault, Input, Places, Processor};
+use crate::wasm::{Answer, Fault, Input, Places};
 
 /// Bytes asked of the storage in one read.
 const READ_BYTES: usize = MIB;
@@ -31,6 +31,8 @@ const READ_BYTES: usize = MIB;
 /// How long an instance works before it makes room for a task that waits for a place: long enough for what starting costs
 /// (Python's 2 ms) not to count.
 const TURN: Duration = Duration::from_millis(100);
+/// How long a delivery that is under way may go on when its task is told to stop; less than a stop waits.
+const DELIVERY_GRACE: Duration = Duration::from_secs(5);
 
 /// What the supervisor wants of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub(super) struct Task {
     orders: watch::Receiver<Order>,
     inputs: Vec<TaskInput>,
     next: Vec<Offset>,
-    instance: Option<Processor>,
+    instance: Option<Worker>,
     /// how often the storage refused in a row
     pub(super) refused: u32,
     turn: usize,
@@ -356,21 +358,29 @@ impl Task {
     pub(super) async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Result<Answer, Fault>, Stop> {
         let mut orders = self.orders.clone();
         let id = self.id();
+        let sink = self.deployment.spec.kind == DeploymentKind::Sink;
         let call = async {
             if self.instance.is_none() {
                 let log = self.log.instance(self.status.partition);
                 let place = self.places.take().await;
                 self.since = Some(clock::monotonic());
-                self.instance = Some(new_instance(&self.shared, &self.deployment, id, log, place).await?);
+                self.instance = Some(Worker::make(&self.shared, &self.deployment, id, log, place).await?);
             }
             match self.instance.as_mut() {
                 Some(instance) => instance.process(inputs).await,
                 None => Err(Fault::Instance("no instance".to_owned())),
             }
         };
+        let until_ordered = async {
+            let _ = orders.wait_for(|order| *order != Order::Run).await;
+            if sink {
+                // A delivery that is cut off arrives twice.
+                tokio::time::sleep(DELIVERY_GRACE).await;
+            }
+        };
         let result = tokio::select! {
             biased;
-            _ = orders.wait_for(|order| *order != Order::Run) => None,
+            () = until_ordered => None,
             result = call => Some(result),
         };
         match result {
@@ -379,7 +389,7 @@ impl Task {
                 Err(Stop::Ordered)
             }
             Some(Ok(answer)) => {
-                let memory = self.instance.as_ref().map_or(0, Processor::memory_bytes);
+                let memory = self.instance.as_ref().map_or(0, Worker::memory_bytes);
                 self.status.counts.memory_bytes.store(memory as u64, Ordering::Relaxed);
                 Ok(Ok(answer))
             }
@@ -393,8 +403,8 @@ impl Task {
 
     /// The batch's state changes, into the commit.
     pub(super) fn write_state(&mut self, commit: &mut Commit) {
-        if let Some(state) = self.instance.as_mut().and_then(Processor::state) {
-            state.write_into(commit);
+        if let Some(instance) = &mut self.instance {
+            instance.write_into(commit);
         }
     }
 

@@ -188,6 +188,8 @@ pub(super) type OpenResult = (Result<(), String>,);
 pub(super) type TransformResult = (Result<Vec<OutcomeOut>, ErrorOut>,);
 /// `transform-packed.process`
 pub(super) type PackedResult = (Result<PackedOut, ErrorOut>,);
+/// `sink.deliver`
+pub(super) type SinkResult = (Result<(), ErrorOut>,);
 /// `processor.process`
 pub(super) type ProcessorResult = (Result<Vec<OutputOut>, ErrorOut>,);
 /// `processor-packed.process`

@@ -8,7 +8,7 @@ use super::artifact::{self, ArtifactError, Stamp};
 use super::engine::Engine;
 use super::host::{Host, interface};
 use super::instance::{InstanceConfig, Live};
-use super::{Fault, Processor, Transformer};
+use super::{Fault, Processor, Sink, Transformer};
 use crate::model::module::ModuleKind;
 use crate::state::TaskState;
 
@@ -54,7 +54,7 @@ impl Engine {
             let index = instance.and_then(|instance| component.get_export_index(Some(&instance), function));
             index.ok_or_else(|| LoadError::Link(format!("it does not export `{function}` of {name}")))
         };
-        let exports = Exports { open: function("open")?, process: function("process")? };
+        let exports = Exports { open: function("open")?, process: function(kind.function())? };
         Ok(Component { pre, exports, engine: self.clone(), kind, stamp })
     }
 }
@@ -88,6 +88,15 @@ impl Component {
         let state = self.kind.is_processor().then_some(state);
         let live = Live::start(self, config, state).await?;
         Processor::open(live, self.kind).await
+    }
+
+    /// A new instance of a sink, opened. Runs guest code: call it on the guests' threads.
+    pub async fn sink(&self, config: InstanceConfig) -> Result<Sink, Fault> {
+        if self.kind != ModuleKind::Sink {
+            return Err(self.wrong_kind("as a sink"));
+        }
+        let live = Live::start(self, config, None).await?;
+        Sink::open(live).await
     }
 
     fn wrong_kind(&self, wanted: &str) -> Fault {

@@ -44,9 +44,19 @@ const NAME_BYTES_MAX: usize = 256;
 const OFFERED: [&str; 4] = ["types", "log", "config", "state"];
 /// WASI 0.2 packages that are linked, over an empty context.
 const WASI_OFFERED: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// Interfaces of `wasi:http` 0.2 that are linked. They do something within a deployment's grants, which sinks and sources
+/// alone can have.
+const HTTP_OFFERED: [&str; 2] = ["types", "outgoing-handler"];
+/// Our interfaces whose components go out.
+const GOING_OUT: [&str; 2] = ["sink", "source"];
 /// Kinds by what they export, the preferred one first.
-const KINDS: [ModuleKind; 4] =
-    [ModuleKind::TransformPacked, ModuleKind::Transform, ModuleKind::ProcessorPacked, ModuleKind::Processor];
+const KINDS: [ModuleKind; 5] = [
+    ModuleKind::TransformPacked,
+    ModuleKind::Transform,
+    ModuleKind::ProcessorPacked,
+    ModuleKind::Processor,
+    ModuleKind::Sink,
+];
 
 /// The released WIT, parsed.
 struct Released {
@@ -152,6 +162,10 @@ impl<'a> Name<'a> {
 }
 
 fn check_imports(resolve: &Resolve, world: WorldId) -> Result<(), Invalid> {
+    let goes_out = GOING_OUT.iter().any(|name| {
+        let wanted = format!("{PACKAGE}/{name}@{PACKAGE_VERSION}");
+        items(resolve, world, Side::Exports).iter().any(|export| export.name == wanted)
+    });
     let mut unknown = Vec::new();
     for Item { name, item } in items(resolve, world, Side::Imports) {
         let Some(parsed) = Name::parse(&name) else {
@@ -173,7 +187,7 @@ fn check_imports(resolve: &Resolve, world: WorldId) -> Result<(), Invalid> {
             }
             continue;
         }
-        if let Some(hint) = import_hint(&parsed) {
+        if let Some(hint) = import_hint(&parsed, goes_out) {
             unknown.push(UnknownImport { hint, name });
         }
     }
@@ -181,7 +195,7 @@ fn check_imports(resolve: &Resolve, world: WorldId) -> Result<(), Invalid> {
 }
 
 /// What to do about an import that is not ours; `None`: it is offered.
-fn import_hint(import: &Name<'_>) -> Option<String> {
+fn import_hint(import: &Name<'_>, goes_out: bool) -> Option<String> {
     if import.package == PACKAGE {
         return Some(match suggest(import.interface, OFFERED) {
             Some(near) => format!("did you mean `{PACKAGE}/{near}@{PACKAGE_VERSION}`?"),
@@ -197,7 +211,13 @@ fn import_hint(import: &Name<'_>) -> Option<String> {
     if minor == "0.2" && WASI_OFFERED.contains(&wasi) {
         return None;
     }
+    if minor == "0.2" && wasi == "http" && goes_out {
+        let offered = HTTP_OFFERED.contains(&import.interface);
+        return (!offered)
+            .then(|| format!("of wasi:http sinks and sources may import {}", HTTP_OFFERED.join(", ")));
+    }
     Some(match (wasi, minor.as_str()) {
+        ("http", _) if goes_out => "of wasi:http the versions 0.2 are offered".into(),
         ("http", _) => {
             "guests have no network; build without it (componentize-js: disableFeatures http and fetch-event)"
                 .into()
@@ -217,7 +237,9 @@ fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
     let Some(kind) = found.first().copied() else {
         return Err(no_kind(exports));
     };
-    if found.iter().any(|other| other.is_transform() != kind.is_transform()) {
+    // The two forms of a transform are one kind, and those of a processor; a sink stands alone.
+    let family = |kind: &ModuleKind| (kind.is_transform(), kind.is_processor());
+    if found.iter().any(|other| family(other) != family(&kind)) {
         return Err(Invalid::Ambiguous);
     }
     for kind in found {

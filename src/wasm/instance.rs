@@ -11,6 +11,7 @@ use wasmtime::{Store, StoreContextMut, UpdateDeadline};
 use super::bindings::OpenResult;
 use super::component::{Component, Exports};
 use super::fault::{self, Fault, LimitKind};
+use super::host::http::HttpAccess;
 use super::host::log::LogSink;
 use super::host::{HANDLES_MAX, Host};
 use super::limiter::Denied;
@@ -43,6 +44,8 @@ pub struct InstanceConfig {
     pub log: Arc<dyn LogSink>,
     /// its place among the instances of the deployment, kept as long as it lives
     pub place: Option<Place>,
+    /// where its requests may go; none: nowhere
+    pub http: Option<HttpAccess>,
 }
 
 /// An instance between calls.

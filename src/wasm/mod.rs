@@ -1,7 +1,7 @@
 //! Floor 3: the users' code. The only code that names wasmtime.
 //!
 //! Bytes become a checked component (`inspect`), machine code (`artifact`, made in a child process), a pre-linked
-//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`]). Nothing here touches the log, decides
+//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Sink`]). Nothing here touches the log, decides
 //! what a fault means for a record, or retries: that is the caller's business.
 //!
 //! An instance whose last call failed is spent: guest memory is uncommitted state.
@@ -22,6 +22,7 @@ mod output;
 mod packed;
 mod places;
 mod processor;
+mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transform;
@@ -29,12 +30,14 @@ mod transform;
 pub use component::{Component, LoadError};
 pub use engine::{Engine, EngineError, NodeLimits};
 pub use fault::{Fault, LimitKind};
+pub use host::http::{HttpAccess, Outbound, OutboundError, Resolve};
 pub use host::log::{LogLevel, LogSink};
 pub use inspect::{Inspected, Invalid, inspect};
 pub use instance::InstanceConfig;
 pub use output::{Answer, Content, Input, Outcome, Output};
 pub use places::{Place, Places};
 pub use processor::Processor;
+pub use sink::Sink;
 pub use transform::Transformer;
 
 /// What runs the components, such as `wasmtime 48.0.8`.

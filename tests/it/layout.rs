@@ -39,7 +39,14 @@ const HOMES: [Home; 8] = [
         instead: "only `storage` knows RocksDB; give it the operation that is missing",
     },
     Home {
-        words: &["wasmtime::", "wasmtime_wasi::", "use wasmtime", "wit_component::", "wit_parser::"],
+        words: &[
+            "wasmtime::",
+            "wasmtime_wasi::",
+            "wasmtime_wasi_http::",
+            "use wasmtime",
+            "wit_component::",
+            "wit_parser::",
+        ],
         homes: &["wasm"],
         instead: "only `wasm` knows wasmtime; give it the operation that is missing",
     },
@@ -65,7 +72,7 @@ const HOMES: [Home; 8] = [
     },
     Home {
         words: &["axum::", "hyper::", "StatusCode"],
-        homes: &["http", "cli"],
+        homes: &["http", "cli", "wasm/host/http"],
         instead: "below the doors nobody knows HTTP; give the error a variant and let http/error translate it",
     },
     Home { words: &["unbounded_channel", "mpsc::channel()"], homes: &[], instead: "every queue is bounded" },

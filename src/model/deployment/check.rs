@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, SpecProblem};
+use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, OutputSpec, SpecProblem};
 use crate::model::limits::{
     BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX,
     GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, STORE_NAME_MAX, STORES_MAX,
@@ -26,6 +26,7 @@ impl DeploymentSpec {
         self.check_topics(&mut say);
         self.check_state(&mut say);
         self.check_limits(&mut say);
+        self.check_grants(&mut say);
         problems
     }
 
@@ -55,6 +56,9 @@ impl DeploymentSpec {
                 "an inline deployment writes to its own topic; use routes for others".into(),
             );
         }
+        if self.kind == DeploymentKind::Sink && self.output != OutputSpec::default() {
+            say("/output", "a sink has no outputs; its dead letters are set by on_error".into());
+        }
         if self.output.routes.len() > DEPLOYMENT_TOPICS_MAX {
             say(
                 "/output/routes",
@@ -78,8 +82,8 @@ impl DeploymentSpec {
 
     fn check_state(&self, say: &mut impl FnMut(&str, String)) {
         let stores = &self.state.stores;
-        if self.kind == DeploymentKind::Inline && !stores.is_empty() {
-            say("/state/stores", "an inline deployment has no state".into());
+        if self.kind != DeploymentKind::Processor && !stores.is_empty() {
+            say("/state/stores", format!("a deployment of kind {} has no state", self.kind.as_str()));
         }
         if stores.len() > STORES_MAX {
             say("/state/stores", format!("{} stores, at most {STORES_MAX}", stores.len()));
@@ -130,8 +134,11 @@ impl DeploymentSpec {
             let most = GUEST_OUTPUT_RECORDS_MAX;
             say("/limits/output/records", format!("{}, expected 1 to {most}", limits.output.records));
         }
-        if self.on_error.max_retries > 100 {
-            say("/on_error/max_retries", format!("{}, expected 0 to 100", self.on_error.max_retries));
+        // What a sink delivers to may be away for days.
+        let retries_max = if self.kind == DeploymentKind::Sink { 1_000_000 } else { 100 };
+        if self.on_error.max_retries > retries_max {
+            let found = self.on_error.max_retries;
+            say("/on_error/max_retries", format!("{found}, expected 0 to {retries_max}"));
         }
     }
 
@@ -156,6 +163,7 @@ impl DeploymentSpec {
             DeploymentKind::Processor => {
                 self.on_error.policy == OnErrorPolicy::DeadLetter || module.is_transform()
             }
+            DeploymentKind::Sink => self.on_error.policy == OnErrorPolicy::DeadLetter,
             DeploymentKind::Inline => self.on_reject == OnReject::DeadLetter,
         }
     }

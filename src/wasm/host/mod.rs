@@ -1,8 +1,10 @@
-//! What a guest can call. One file per interface; permissions do not vary: log, configuration and, for processors, state.
+//! What a guest can call. One file per interface: log, configuration, state for processors, and for sinks and sources
+//! `wasi:http`, within their deployment's grants.
 //! WASI exists for guests whose language needs it, over an empty context: clocks and random numbers work; files, network,
 //! environment and arguments do not exist.
 
 pub(super) mod config;
+pub(super) mod http;
 pub(super) mod log;
 pub(super) mod state;
 pub(super) mod wasi;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::WasiHttpCtx;
 
 use self::log::Voice;
 use self::state::Stores;
@@ -37,6 +40,8 @@ pub(super) struct Host {
     /// why a host function ended the call
     pub(super) fault: Option<Fault>,
     wasi: WasiCtx,
+    http: http::Client,
+    http_ctx: WasiHttpCtx,
     table: ResourceTable,
 }
 
@@ -50,6 +55,8 @@ impl Host {
             meter: Arc::default(),
             cpu_max: config.limits.cpu,
             wasi: wasi::empty_context(&voice),
+            http: http::Client::new(config.http.clone(), &voice),
+            http_ctx: WasiHttpCtx::new(),
             voice,
             stores: state.map(|state| Box::new(Stores::new(state))),
             fault: None,
@@ -76,6 +83,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     log::link(linker)?;
     config::link(linker)?;
     state::link(linker)?;
+    http::link(linker)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 

@@ -86,6 +86,7 @@ fn every_released_world_is_accepted() {
         ("inline-transform", ModuleKind::Transform),
         ("packed-transform", ModuleKind::TransformPacked),
         ("stateful-processor", ModuleKind::Processor),
+        ("delivering-sink", ModuleKind::Sink),
     ] {
         assert_eq!(inspect(&dummy(WIT, world)).unwrap().kind, kind);
     }
@@ -164,10 +165,16 @@ fn unknown_imports_are_listed_with_what_to_do() {
 
 #[test]
 fn imports_have_hints() {
-    let hint = |name| import_hint(&Name::parse(name).unwrap());
+    let hint = |name| import_hint(&Name::parse(name).unwrap(), false);
     assert_eq!(hint("wasi:cli/stdout@0.2.6"), None);
     assert_eq!(hint("wasi:io/streams@0.2.0"), None);
     assert!(hint("wasi:http/types@0.2.4").unwrap().contains("no network"));
+    let out = |name| import_hint(&Name::parse(name).unwrap(), true);
+    assert_eq!(out("wasi:http/types@0.2.4"), None);
+    assert_eq!(out("wasi:http/outgoing-handler@0.2.12"), None);
+    let told = out("wasi:http/incoming-handler@0.2.4").unwrap();
+    assert_eq!(told, "of wasi:http sinks and sources may import types, outgoing-handler");
+    assert_eq!(out("wasi:http/handler@0.3.0").unwrap(), "of wasi:http the versions 0.2 are offered");
     assert!(hint("wasi:clocks/wall-clock@0.3.0").unwrap().contains("0.3"));
     assert!(hint("millstream:functions/confg@0.1.0").unwrap().contains("config@0.1.0"));
 }

@@ -138,6 +138,7 @@ fn config() -> (InstanceConfig, Arc<Lines>) {
         limits: GuestLimits::default(),
         place: None,
         log: log.clone(),
+        http: None,
     };
     (config, log)
 }

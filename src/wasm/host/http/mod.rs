@@ -1,0 +1,332 @@
+//! `wasi:http` for guests that go out: requests to granted hosts, and nothing else. Redirects are not followed: the guest
+//! sees them, and going on elsewhere takes a grant. Secrets are added here, after the guest has let go of the request.
+
+mod access;
+mod address;
+mod body;
+mod dial;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsConnector;
+use wasmtime::component::Linker;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use self::access::{Access, Refused, Target};
+use self::body::{Download, Upload};
+use self::dial::{Connection, NoConnection, SystemResolver};
+use self::pool::Pool;
+use super::Host;
+use super::log::{LogLevel, Voice};
+use crate::model::deployment::Grants;
+use crate::model::limits::{
+    HTTP_BETWEEN_BYTES_MAX, HTTP_BODY_BYTES_MAX, HTTP_CONNECT_MAX, HTTP_FIRST_BYTE_MAX,
+    HTTP_INSTANCE_REQUESTS_MAX, HTTP_REQUESTS_MAX,
+};
+use crate::model::secret::Secrets;
+use crate::runtime::build;
+
+pub use dial::Resolve;
+
+/// What is needed for going out. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound(Arc<Shared>);
+
+struct Shared {
+    secrets: Secrets,
+    resolver: Box<dyn Resolve>,
+    tls: TlsConnector,
+    /// requests of the whole node
+    places: Arc<Semaphore>,
+}
+
+/// No https is possible as it is set up.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    /// the file of trusted certificates
+    #[error("the file of trusted certificates has {0}")]
+    Certificates(String),
+    /// the TLS library
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// The grants of one deployment, for its instances. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpAccess {
+    access: Arc<Access>,
+    outbound: Outbound,
+}
+
+/// `wasi:http` of one instance.
+#[derive(Default)]
+pub(in crate::wasm) struct Client {
+    granted: Option<HttpAccess>,
+    instance: Option<Arc<Instance>>,
+}
+
+struct Instance {
+    voice: Arc<Voice>,
+    places: Arc<Semaphore>,
+    pool: Arc<Pool>,
+}
+
+// === impl Outbound ===
+
+impl Outbound {
+    /// `trusted`: certificates in PEM of those whom https trusts; none: the roots that browsers trust.
+    ///
+    /// # Errors
+    /// [`OutboundError`]
+    pub fn new(secrets: Secrets, trusted: Option<&[u8]>) -> Result<Self, OutboundError> {
+        Self::with_resolver(secrets, trusted, Box::new(SystemResolver))
+    }
+
+    /// With another resolver than the system's.
+    ///
+    /// # Errors
+    /// [`OutboundError`]
+    pub fn with_resolver(
+        secrets: Secrets,
+        trusted: Option<&[u8]>,
+        resolver: Box<dyn Resolve>,
+    ) -> Result<Self, OutboundError> {
+        let roots = match trusted {
+            None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+            Some(pem) => read_roots(pem).map_err(OutboundError::Certificates)?,
+        };
+        let tls = dial::connector(roots).map_err(|e| OutboundError::Tls(e.to_string()))?;
+        let places = Arc::new(Semaphore::new(HTTP_REQUESTS_MAX));
+        Ok(Self(Arc::new(Shared { secrets, resolver, tls, places })))
+    }
+
+    /// The secrets that deployments may use, by name.
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    /// What the grants of a deployment allow.
+    ///
+    /// # Errors
+    /// A secret that the server does not have, by name.
+    pub fn access(&self, grants: &Grants) -> Result<HttpAccess, String> {
+        let access = Arc::new(Access::of(grants, &self.0.secrets)?);
+        Ok(HttpAccess { access, outbound: self.clone() })
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").finish_non_exhaustive()
+    }
+}
+
+fn read_roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|e| format!("no PEM: {e}"))?;
+        roots.add(certificate).map_err(|e| format!("a certificate that does not read: {e}"))?;
+    }
+    if roots.is_empty() { Err("no certificates".to_owned()) } else { Ok(roots) }
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(super) fn new(granted: Option<HttpAccess>, voice: &Arc<Voice>) -> Self {
+        let instance = Instance {
+            voice: voice.clone(),
+            places: Arc::new(Semaphore::new(HTTP_INSTANCE_REQUESTS_MAX)),
+            pool: Arc::default(),
+        };
+        Self { granted, instance: Some(Arc::new(instance)) }
+    }
+}
+
+type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for Client {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
+        let (granted, instance) = (self.granted.clone(), self.instance.clone());
+        Box::new(async move {
+            let (Some(granted), Some(instance)) = (granted, instance) else {
+                return Err(Error::HttpRequestDenied);
+            };
+            let response = exchange(&granted, &instance, request, Waits::of(options)).await?;
+            let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
+            Ok((response.map(|body| body.boxed_unsync()), nothing))
+        })
+    }
+
+    // The default ones write into the server's log, where a guest's troubles do not belong.
+    fn p2_error_from_hyper(&mut self, _: &hyper::Error) -> ErrorCode {
+        ErrorCode::HttpProtocolError
+    }
+
+    fn p2_error_from_connect(&mut self, _: &std::io::Error) -> ErrorCode {
+        ErrorCode::ConnectionRefused
+    }
+
+    fn p2_error_from_tls(&mut self, _: &std::io::Error) -> ErrorCode {
+        ErrorCode::TlsProtocolError
+    }
+}
+
+/// How long the parts of an exchange may take: what the guest asks for, within the limits.
+struct Waits {
+    connect: Duration,
+    first_byte: Duration,
+    between_bytes: Duration,
+}
+
+impl Waits {
+    fn of(options: Option<RequestOptions>) -> Self {
+        let options = options.unwrap_or_default();
+        let within = |asked: Option<Duration>, most: Duration| asked.unwrap_or(most).min(most);
+        Self {
+            connect: within(options.connect_timeout, HTTP_CONNECT_MAX),
+            first_byte: within(options.first_byte_timeout, HTTP_FIRST_BYTE_MAX),
+            between_bytes: within(options.between_bytes_timeout, HTTP_BETWEEN_BYTES_MAX),
+        }
+    }
+}
+
+/// One request and the head of its answer.
+async fn exchange(
+    granted: &HttpAccess,
+    instance: &Instance,
+    request: Request<WasiBody>,
+    waits: Waits,
+) -> Result<Response<Download>, Error> {
+    let shared = &granted.outbound.0;
+    let (target, secrets) = granted.access.target(request.uri()).map_err(|refused| match refused {
+        Refused::Uri => Error::HttpRequestUriInvalid,
+        Refused::Denied => {
+            let (scheme, host) = (request.uri().scheme_str().unwrap_or("https"), request.uri().authority());
+            let host = host.map_or("", |host| host.as_str());
+            instance
+                .say(&format!("a request to {scheme}://{host} was refused: grants.http does not cover it"));
+            Error::HttpRequestDenied
+        }
+    })?;
+    let mut request = prepared(request, secrets)?;
+    let places = [
+        // A guest that begins more at once than it may is told so; it would wait for itself.
+        instance.places.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?,
+        node_place(shared, waits.connect).await?,
+    ];
+
+    loop {
+        let (mut connection, fresh) = connection(shared, instance, &target, waits.connect).await?;
+        let sent = connection.sender.try_send_request(request);
+        let mut failed = match tokio::time::timeout(waits.first_byte, sent).await {
+            Err(_) => return Err(Error::HttpResponseTimeout),
+            Ok(Ok(response)) => {
+                return Ok(response.map(|body| Download {
+                    body,
+                    left: HTTP_BODY_BYTES_MAX,
+                    connection: Some(connection),
+                    target,
+                    pool: instance.pool.clone(),
+                    between: waits.between_bytes,
+                    waiting: None,
+                    _places: places,
+                }));
+            }
+            Ok(Err(failed)) => failed,
+        };
+        // A kept connection that the other side has closed: not a byte of the request was sent.
+        match failed.take_message() {
+            Some(unsent) if !fresh => request = unsent,
+            _ => return Err(failed.into_error().into()),
+        }
+    }
+}
+
+/// A kept connection that is ready, or a new one, and whether it is new.
+async fn connection(
+    shared: &Shared,
+    instance: &Instance,
+    target: &Target,
+    wait: Duration,
+) -> Result<(Connection, bool), Error> {
+    while let Some(mut kept) = instance.pool.take(target) {
+        if matches!(tokio::time::timeout(wait, kept.sender.ready()).await, Ok(Ok(()))) {
+            return Ok((kept, false));
+        }
+    }
+    let dialled = dial::dial(target, &*shared.resolver, &shared.tls, wait).await;
+    dialled.map(|connection| (connection, true)).map_err(|NoConnection { error, why }| {
+        instance.say(&format!("no connection to {target}: {why}"));
+        error
+    })
+}
+
+async fn node_place(shared: &Shared, wait: Duration) -> Result<OwnedSemaphorePermit, Error> {
+    let place = tokio::time::timeout(wait, shared.places.clone().acquire_owned()).await;
+    place.ok().and_then(Result::ok).ok_or(Error::ConnectionLimitReached)
+}
+
+/// The request as it goes out: the path alone in its first line, and the secrets in its head.
+fn prepared(
+    mut request: Request<WasiBody>,
+    secrets: Vec<(HeaderName, HeaderValue)>,
+) -> Result<Request<Upload>, Error> {
+    // TRACE would have the head echoed, secrets included; CONNECT would make a tunnel.
+    let method = request.method().as_str();
+    if [Method::TRACE, Method::CONNECT].iter().any(|m| method.eq_ignore_ascii_case(m.as_str())) {
+        return Err(Error::HttpRequestMethodInvalid);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    *request.uri_mut() = path.parse::<Uri>().map_err(|_| Error::HttpRequestUriInvalid)?;
+    let headers = request.headers_mut();
+    headers.entry(header::USER_AGENT).or_insert(user_agent());
+    add(headers, secrets);
+    Ok(request.map(Upload::new))
+}
+
+/// The server's value takes the place of what the guest has put there.
+fn add(headers: &mut HeaderMap, secrets: Vec<(HeaderName, HeaderValue)>) {
+    for (name, value) in secrets {
+        headers.insert(name, value);
+    }
+}
+
+fn user_agent() -> HeaderValue {
+    HeaderValue::from_str(&format!("millstream/{}", build::VERSION))
+        .unwrap_or_else(|_| HeaderValue::from_static("millstream"))
+}
+
+impl Instance {
+    fn say(&self, text: &str) {
+        self.voice.say(LogLevel::Warn, text);
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http, table: &mut self.table, ctx: &mut self.http_ctx }
+    }
+}
+
+pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
