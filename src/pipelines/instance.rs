@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::supervisor::Shared;
 use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::state::{Allowed, TaskId, TaskState};
-use crate::storage::Commit;
 use crate::wasm::{Answer, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
 
 pub(super) enum Worker {
@@ -60,12 +59,11 @@ impl Worker {
         }
     }
 
-    /// The batch's state changes, into the commit.
-    pub(super) fn write_into(&mut self, commit: &mut Commit) {
-        if let Self::Processor(processor) = self
-            && let Some(state) = processor.state()
-        {
-            state.write_into(commit);
+    /// The task's state; transforms and sinks have none.
+    pub(super) fn state(&mut self) -> Option<&mut TaskState> {
+        match self {
+            Self::Processor(processor) => processor.state(),
+            Self::Sink(_) => None,
         }
     }
 }

@@ -4,6 +4,7 @@
 mod apply;
 pub mod dry_run;
 pub mod error;
+mod flight;
 mod instance;
 mod lifecycle;
 mod logs;

@@ -2,8 +2,8 @@
 //! the record that fails stands alone, and the deployment's `on_error` decides about that one.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
+use super::flight::{Done, Place, Refused};
 use super::output::{CollectError, collect, owned};
 use super::task::{Stop, Task};
 use super::view::{DeploymentState, ErrorView};
@@ -87,21 +87,29 @@ impl Task {
             }
             let mut commit = Commit::new();
             outbox.write_into(&mut commit);
-            self.write_state(&mut commit);
-            if self.commit(commit, source, next).await? {
-                let (counts, refused) = (&self.status.counts, rejected.len() as u64);
-                counts.records_in.fetch_add(inputs.len() as u64, Ordering::Relaxed);
-                counts.records_out.fetch_add(written, Ordering::Relaxed);
-                counts.rejected.fetch_add(refused, Ordering::Relaxed);
-                counts.dead_letters.fetch_add(refused, Ordering::Relaxed);
+            let done = Done {
+                records_in: inputs.len() as u64,
+                records_out: written,
+                rejected: rejected.len() as u64,
+                dead_letters: rejected.len() as u64,
+                skipped: 0,
+                state: self.write_state(&mut commit),
+            };
+            if self.commit(commit, source, next, done).await? {
                 return Ok(None);
             }
         }
     }
 
-    /// Adds the position and commits. False: refused for now, the caller has to do the work again, for the instance is
-    /// gone with its memory.
-    async fn commit(&mut self, mut commit: Commit, source: Source<'_>, next: Offset) -> Result<bool, Stop> {
+    /// Adds the position and submits; the task goes on while the commit is made. False: refused for now, the caller has
+    /// to do the work again, for the instance is gone with its memory.
+    async fn commit(
+        &mut self,
+        mut commit: Commit,
+        source: Source<'_>,
+        next: Offset,
+        done: Done,
+    ) -> Result<bool, Stop> {
         #[cfg(feature = "torn-commit")]
         {
             // For `make crash` alone: the position in a commit of its own, which its check has to notice.
@@ -109,15 +117,22 @@ impl Task {
             let _ = self.shared.broker.storage().commit(torn).await;
         }
         positions::put(&mut commit, self.id(), source.topic_id, source.partition, next);
-        match self.shared.broker.storage().commit(commit).await {
-            Ok(_) => {
-                self.status.set_position(source.topic, source.partition, next);
-                self.status.set_state(DeploymentState::Running);
+        while self.flight.is_full() {
+            self.make_way().await?;
+        }
+        let (topic, partition) = (source.topic.clone(), source.partition);
+        let place = Place { topic, partition, next };
+        match self.flight.submit(self.shared.broker.storage(), commit, place, done).await {
+            Ok(()) => {
                 self.refused = 0;
+                if self.is_sink() {
+                    self.settle().await?;
+                }
                 Ok(true)
             }
             Err(CommitError::DiskFull { .. }) => {
                 self.drop_instance();
+                self.settle().await?;
                 self.refused += 1;
                 let error =
                     self.error("disk_full", "the disk is nearly full; the task waits".into(), source, None);
@@ -126,14 +141,9 @@ impl Task {
                 self.pause(backoff::pause(self.deployment.spec.on_error.backoff, self.refused)).await?;
                 Ok(false)
             }
-            Err(error @ CommitError::TopicGone { .. }) => {
+            Err(error) => {
                 self.drop_instance();
-                Err(Stop::failed(self.error("topic_gone", error.to_string(), source, None)))
-            }
-            Err(CommitError::Closed | CommitError::Unknown(_)) => Err(Stop::Closed),
-            Err(error @ CommitError::Expected { .. }) => {
-                self.drop_instance();
-                Err(Stop::failed(self.error("conflict", error.to_string(), source, None)))
+                Err(self.refusal(Refused { error, topic: source.topic.clone(), partition }))
             }
         }
     }
@@ -148,6 +158,8 @@ impl Task {
         fault: Fault,
         parts: &mut Vec<Part>,
     ) -> Result<(), Stop> {
+        // What is told of the failure stands after what came before it.
+        self.settle().await?;
         let Part { range, failed } = part;
         let failed = failed + 1;
         let bad = match &fault {
@@ -215,12 +227,11 @@ impl Task {
                     outbox.write_into(&mut commit);
                 }
             }
-            if self.commit(commit, source, next).await? {
-                let counts = &self.status.counts;
-                let counter =
-                    if policy == OnErrorPolicy::Skip { &counts.skipped } else { &counts.dead_letters };
-                counter.fetch_add(1, Ordering::Relaxed);
-                counts.records_in.fetch_add(1, Ordering::Relaxed);
+            let done = match policy {
+                OnErrorPolicy::Skip => Done { records_in: 1, skipped: 1, ..Done::default() },
+                _ => Done { records_in: 1, dead_letters: 1, ..Done::default() },
+            };
+            if self.commit(commit, source, next, done).await? {
                 return Ok(());
             }
         }

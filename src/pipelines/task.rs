@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::flight::{Flight, Place, Refused};
 use super::instance::Worker;
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
@@ -16,13 +17,13 @@ use super::supervisor::Shared;
 use super::view::{DeploymentState, ErrorView};
 use crate::broker::Isolation;
 use crate::broker::fetch::Visible;
-use crate::model::batch::{Codec, RecordBatch};
+use crate::model::batch::{Payload, RecordBatch};
 use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
 use crate::runtime::{backoff, clock};
 use crate::state::{TaskId, positions};
-use crate::storage::{Commit, ReadError};
+use crate::storage::{Commit, CommitError, ReadError};
 use crate::wasm::{Answer, Fault, Input, Places};
 
 /// Bytes asked of the storage in one read.
@@ -68,8 +69,10 @@ pub(super) struct Task {
     since: Option<Instant>,
     orders: watch::Receiver<Order>,
     inputs: Vec<TaskInput>,
+    /// where it reads on; what is committed may lie behind
     next: Vec<Offset>,
     instance: Option<Worker>,
+    pub(super) flight: Flight,
     /// how often the storage refused in a row
     pub(super) refused: u32,
     turn: usize,
@@ -84,6 +87,7 @@ impl Task {
         places: Places,
         orders: watch::Receiver<Order>,
     ) -> Self {
+        let flight = Flight::new(status.clone());
         Self {
             shared,
             deployment,
@@ -95,6 +99,7 @@ impl Task {
             inputs: Vec::new(),
             next: Vec::new(),
             instance: None,
+            flight,
             refused: 0,
             turn: 0,
         }
@@ -130,6 +135,8 @@ impl Task {
                 },
             };
             self.drop_instance();
+            // What was submitted is made, or refused as a whole: then that is why it stopped.
+            let stop = self.settle().await.err().unwrap_or(stop);
             match stop {
                 Stop::Closed => return,
                 Stop::Failed(error) => {
@@ -156,10 +163,12 @@ impl Task {
         loop {
             let index = self.wait_for_records().await?;
             let Visible { batches, next } = self.read(index).await?;
-            // Compressed batches one at a time: a MiB of them may be a hundred when it is unpacked.
-            let packed = batches.iter().any(|b| b.header().codec != Codec::None);
-            for some in batches.chunks(if packed { 1 } else { batches.len().max(1) }) {
-                self.process(index, some).await?;
+            let mut rest = batches.as_slice();
+            while !rest.is_empty() {
+                let payloads = self.unpack(rest)?;
+                let (some, after) = rest.split_at(payloads.len());
+                rest = after;
+                self.process(index, some, &payloads).await?;
             }
             self.pass_over(index, next);
             self.make_room();
@@ -178,6 +187,7 @@ impl Task {
             Ok(Err(error)) => return Err(self.failed("state_unreadable", error.to_string())),
             Err(_) => return Err(Stop::Closed),
         };
+        self.flight.begin();
         self.inputs.clear();
         self.next.clear();
         for name in &self.deployment.spec.input.topics.clone() {
@@ -236,16 +246,17 @@ impl Task {
             }
             let waits =
                 self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
-            let mut orders = self.orders.clone();
+            let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
             let (places, holds) = (self.places.clone(), self.instance.is_some());
-            let wanted = tokio::select! {
+            let ended = tokio::select! {
                 biased;
-                _ = orders.wait_for(|order| *order != Order::Run) => false,
-                _ = futures_util::future::select_all(waits) => false,
+                _ = orders.wait_for(|order| *order != Order::Run) => Ok(false),
+                ended = flight.next(), if !flight.is_empty() => ended.map(|()| false),
+                _ = futures_util::future::select_all(waits) => Ok(false),
                 // Nothing to do, and another task waits.
-                () = places.wanted(), if holds => true,
+                () = places.wanted(), if holds => Ok(true),
             };
-            if wanted {
+            if ended.map_err(|refused| self.refusal(refused))? {
                 self.drop_instance();
             }
         }
@@ -264,7 +275,7 @@ impl Task {
     fn pass_over(&mut self, index: usize, next: Offset) {
         if self.next[index] < next {
             self.next[index] = next;
-            self.status.set_position(&self.inputs[index].topic, self.status.partition, next);
+            self.tell(index);
         }
     }
 
@@ -303,28 +314,49 @@ impl Task {
             return Err(self.failed("input_gap", text));
         }
         self.status.counts.gap_records.fetch_add(start - position, Ordering::Relaxed);
-        self.status.set_position(&input.topic, self.status.partition, start);
         self.next[index] = start;
+        self.tell(index);
         Ok(())
     }
 
-    /// Takes the batches through the code, in runs of at most the deployment's batch size.
-    async fn process(&mut self, index: usize, batches: &[RecordBatch]) -> Result<(), Stop> {
-        let damaged = |e: &dyn std::fmt::Display| e.to_string();
-        let mut payloads = Vec::with_capacity(batches.len());
+    /// Where it reads on is where it stands, once the commits under way are made.
+    fn tell(&mut self, index: usize) {
+        let (topic, next) = (self.inputs[index].topic.clone(), self.next[index]);
+        self.flight.tell(Place { topic, partition: self.status.partition, next });
+    }
+
+    /// The records of the first batches: one batch at least, and enough to fill a call. No more, because a MiB of
+    /// compressed ones may be a hundred when it is unpacked.
+    fn unpack(&self, batches: &[RecordBatch]) -> Result<Vec<Payload>, Stop> {
+        let (mut records, mut bytes) = (0, 0);
+        let mut payloads = Vec::new();
         for batch in batches {
-            match batch.payload(BATCH_UNCOMPRESSED_MAX) {
-                Ok(payload) => payloads.push(payload),
-                Err(error) => return Err(self.failed("input_unreadable", damaged(&error))),
+            if records >= self.deployment.spec.limits.batch.records || bytes >= READ_BYTES {
+                break;
             }
+            let payload = batch.payload(BATCH_UNCOMPRESSED_MAX);
+            let payload = payload.map_err(|e| self.failed("input_unreadable", e.to_string()))?;
+            records += batch.header().count as usize;
+            bytes += payload.bytes().len();
+            payloads.push(payload);
         }
+        Ok(payloads)
+    }
+
+    /// Takes the batches through the code, in runs of at most the deployment's batch size.
+    async fn process(
+        &mut self,
+        index: usize,
+        batches: &[RecordBatch],
+        payloads: &[Payload],
+    ) -> Result<(), Stop> {
         let from = self.next[index];
-        let mut inputs = Vec::new();
-        for payload in &payloads {
+        let mut inputs = Vec::with_capacity(batches.iter().map(|b| b.header().count as usize).sum());
+        for payload in payloads {
             for record in payload.records() {
                 let record = match record {
                     Ok(record) => record,
-                    Err(error) => return Err(self.failed("input_unreadable", damaged(&error))),
+                    Err(error) => return Err(self.failed("input_unreadable", error.to_string())),
                 };
                 let offset = payload.header().base_offset + Offset::from(record.offset_delta);
                 if offset >= from {
@@ -354,11 +386,20 @@ impl Task {
         }
     }
 
-    /// One call into the code, with an instance made when there is none. Orders end a call that takes long.
+    /// One call into the code, with an instance made when there is none. Orders end a call that takes long; what is
+    /// under way is told of meanwhile.
     pub(super) async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Result<Answer, Fault>, Stop> {
-        let mut orders = self.orders.clone();
+        if self.instance.is_none() {
+            // It reads what is committed.
+            self.settle().await?;
+            self.flight.take_state_made();
+        }
+        let made = self.flight.take_state_made();
+        if let Some(state) = self.instance.as_mut().and_then(Worker::state) {
+            (0..made).for_each(|_| state.committed());
+        }
         let id = self.id();
-        let sink = self.deployment.spec.kind == DeploymentKind::Sink;
+        let grace = if self.is_sink() { DELIVERY_GRACE } else { Duration::ZERO };
         let call = async {
             if self.instance.is_none() {
                 let log = self.log.instance(self.status.partition);
@@ -371,29 +412,18 @@ impl Task {
                 None => Err(Fault::Instance("no instance".to_owned())),
             }
         };
-        let until_ordered = async {
-            let _ = orders.wait_for(|order| *order != Order::Run).await;
-            if sink {
-                // A delivery that is cut off arrives twice.
-                tokio::time::sleep(DELIVERY_GRACE).await;
-            }
-        };
-        let result = tokio::select! {
-            biased;
-            () = until_ordered => None,
-            result = call => Some(result),
-        };
+        let result = meanwhile(call, &mut self.orders.clone(), grace, &mut self.flight).await;
         match result {
-            None => {
+            Err(refused) => {
                 self.drop_instance();
-                Err(Stop::Ordered)
+                Err(refused.map_or(Stop::Ordered, |refused| self.refusal(refused)))
             }
-            Some(Ok(answer)) => {
+            Ok(Ok(answer)) => {
                 let memory = self.instance.as_ref().map_or(0, Worker::memory_bytes);
                 self.status.counts.memory_bytes.store(memory as u64, Ordering::Relaxed);
                 Ok(Ok(answer))
             }
-            Some(Err(fault)) => {
+            Ok(Err(fault)) => {
                 self.drop_instance();
                 self.status.counts.restarts.fetch_add(1, Ordering::Relaxed);
                 Ok(Err(fault))
@@ -401,11 +431,44 @@ impl Task {
         }
     }
 
-    /// The batch's state changes, into the commit.
-    pub(super) fn write_state(&mut self, commit: &mut Commit) {
-        if let Some(instance) = &mut self.instance {
-            instance.write_into(commit);
+    /// What a sink has delivered is noted down before it goes on, so that little is delivered twice.
+    pub(super) fn is_sink(&self) -> bool {
+        self.deployment.spec.kind == DeploymentKind::Sink
+    }
+
+    /// The batch's state changes, into the commit; are there any to be told of?
+    pub(super) fn write_state(&mut self, commit: &mut Commit) -> bool {
+        if let Some(state) = self.instance.as_mut().and_then(Worker::state) {
+            state.write_ahead(commit);
+            return true;
         }
+        false
+    }
+
+    /// Waits until what is under way is made.
+    pub(super) async fn settle(&mut self) -> Result<(), Stop> {
+        let settled = self.flight.settle().await;
+        settled.map_err(|refused| self.refusal(refused))
+    }
+
+    /// Waits for the oldest commit under way.
+    pub(super) async fn make_way(&mut self) -> Result<(), Stop> {
+        let ended = self.flight.next().await;
+        ended.map_err(|refused| self.refusal(refused))
+    }
+
+    /// What a refused commit means for the task: it stands still, and reopens at what is stored.
+    pub(super) fn refusal(&self, refused: Refused) -> Stop {
+        let Refused { error, topic, partition } = refused;
+        let code = match &error {
+            CommitError::Closed | CommitError::Unknown(_) => return Stop::Closed,
+            CommitError::TopicGone { .. } => "topic_gone",
+            CommitError::DiskFull { .. } => "disk_full",
+            CommitError::Expected { .. } => "conflict",
+        };
+        let Stop::Failed(mut view) = self.failed(code, error.to_string()) else { return Stop::Closed };
+        (view.topic, view.partition) = (Some(topic), Some(partition));
+        Stop::Failed(view)
     }
 
     /// Guest memory is uncommitted state: it goes with the instance.
@@ -440,6 +503,31 @@ impl Task {
             attempt: 1,
             at_ms: self.shared.broker.clock().now_ms(),
         })
+    }
+}
+
+/// Awaits a call, and tells meanwhile of commits that end. The call is given up for another order than to run, after a
+/// grace, and when a commit that it stands on is refused.
+async fn meanwhile<T>(
+    call: impl Future<Output = T>,
+    orders: &mut watch::Receiver<Order>,
+    grace: Duration,
+    flight: &mut Flight,
+) -> Result<T, Option<Refused>> {
+    let until_ordered = async {
+        let _ = orders.wait_for(|order| *order != Order::Run).await;
+        if !grace.is_zero() {
+            tokio::time::sleep(grace).await;
+        }
+    };
+    let (mut call, mut until_ordered) = (std::pin::pin!(call), std::pin::pin!(until_ordered));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut until_ordered => return Err(None),
+            ended = flight.next(), if !flight.is_empty() => ended.map_err(Some)?,
+            result = &mut call => return Ok(result),
+        }
     }
 }
 

@@ -17,7 +17,8 @@ use crate::storage::{Commit, KeyRange, StateReader, Storage};
 
 /// The state of one task, owned by whoever runs the task. Calls are synchronous and may read from disk; they are made on
 /// the guests' threads. Nothing changes on disk before [`TaskState::write_into`] and the commit it goes into. Until that
-/// commit has ended no further call may be made, and if it was not made the state has to be opened anew.
+/// commit has ended no further call may be made; [`TaskState::write_ahead`] is for those who go on meanwhile. If a commit
+/// was not made the state has to be opened anew.
 #[derive(Debug)]
 pub struct TaskState {
     id: TaskId,
@@ -100,7 +101,7 @@ impl TaskState {
         if limit == 0 || range.start >= range.end {
             return Ok(page.entries);
         }
-        let mut own = self.overlay.dirty_range(store, start, end).peekable();
+        let mut own = self.overlay.own_range(store, start, end).peekable();
         self.reader.scan(&range, |key, value| {
             let key = &key[prefix.len()..];
             // Own writes up to this key come first, and hide it if they are of this key.
@@ -136,14 +137,21 @@ impl TaskState {
     /// it as committed: if the commit is refused or its outcome is unknown, the state has to be opened anew.
     pub fn write_into(&mut self, commit: &mut Commit) {
         let id = self.id;
-        self.overlay.drain(|store, key, value| {
-            let row = keys::entry(id, store, key);
-            match value {
-                Some(value) => commit.put_state(row, value.clone()),
-                None => commit.delete_state(row),
-            }
-        });
+        self.overlay.drain(|store, key, value| put(commit, id, store, key, value));
         self.quota.write_into(id, commit);
+    }
+
+    /// The same for a commit that is under way while the state is read and written further: what it holds is seen as if
+    /// it were committed. Such commits are made in their order, and [`TaskState::committed`] is told of each.
+    pub fn write_ahead(&mut self, commit: &mut Commit) {
+        let id = self.id;
+        self.overlay.drain_ahead(|store, key, value| put(commit, id, store, key, value));
+        self.quota.write_into(id, commit);
+    }
+
+    /// The oldest commit of [`TaskState::write_ahead`] that is under way was made.
+    pub fn committed(&mut self) {
+        self.overlay.commit();
     }
 
     fn value(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
@@ -172,6 +180,14 @@ impl TaskState {
         self.quota.change(store, size(&before), size(&value))?;
         self.overlay.write(store, key, value);
         Ok(())
+    }
+}
+
+fn put(commit: &mut Commit, id: TaskId, store: &str, key: &[u8], value: Option<&Bytes>) {
+    let row = keys::entry(id, store, key);
+    match value {
+        Some(value) => commit.put_state(row, value.clone()),
+        None => commit.delete_state(row),
     }
 }
 

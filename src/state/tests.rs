@@ -1,6 +1,6 @@
 //! Scenarios over a real storage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -200,6 +200,10 @@ enum Step {
     Get(u8),
     Scan(u8, u8, usize),
     Commit,
+    /// into a commit that is under way
+    Submit,
+    /// the oldest one is made
+    Make,
     Reopen,
 }
 
@@ -211,6 +215,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => key().prop_map(Step::Get),
         2 => (key(), key(), 0..6usize).prop_map(|(a, b, n)| Step::Scan(a, b, n)),
         1 => Just(Step::Commit),
+        2 => Just(Step::Submit),
+        2 => Just(Step::Make),
         1 => Just(Step::Reopen),
     ];
     proptest::collection::vec(step, 1..60)
@@ -226,6 +232,12 @@ proptest! {
         let mut state = open(&world);
         let mut model = BTreeMap::<u8, u8>::new();
         let mut kept = model.clone();
+        let mut under_way = VecDeque::new();
+        let make = |state: &mut TaskState, (commit, then): (Commit, BTreeMap<u8, u8>)| {
+            runtime.block_on(world.storage.commit(commit)).unwrap();
+            state.committed();
+            then
+        };
         for step in steps {
             match step {
                 Step::Put(k, v) => {
@@ -247,15 +259,32 @@ proptest! {
                     let expected: Vec<_> = within.take(n).map(|(k, v)| (*k, *v)).collect();
                     prop_assert_eq!(found, expected);
                 }
+                Step::Submit => {
+                    let mut commit = Commit::new();
+                    state.write_ahead(&mut commit);
+                    under_way.push_back((commit, model.clone()));
+                }
+                Step::Make => {
+                    if let Some(oldest) = under_way.pop_front() {
+                        kept = make(&mut state, oldest);
+                    }
+                }
                 Step::Commit => {
+                    while let Some(oldest) = under_way.pop_front() {
+                        make(&mut state, oldest);
+                    }
                     runtime.block_on(commit(&world, &mut state));
                     kept = model.clone();
                 }
                 Step::Reopen => {
+                    under_way.clear();
                     state = open(&world);
                     model = kept.clone();
                 }
             }
+        }
+        while let Some(oldest) = under_way.pop_front() {
+            make(&mut state, oldest);
         }
         runtime.block_on(commit(&world, &mut state));
         let stats = committed::stores(&world.storage, TASK).unwrap();

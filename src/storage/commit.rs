@@ -1,6 +1,6 @@
 //! The only unit of change: everything in a [`Commit`] is stored at once, or nothing is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -34,6 +34,7 @@ pub struct Commit {
     pub(super) retired: Vec<Arc<Log>>,
     pub(super) holds: Vec<Box<dyn Send>>,
     pub(super) made: Vec<Box<dyn FnOnce() + Send>>,
+    pub(super) chain: Option<Chain>,
     durability: Option<Durability>,
     /// see [`Commit::past_reserve`]
     past_reserve: bool,
@@ -59,6 +60,11 @@ pub(super) enum Row {
     Delete { family: Family, key: Vec<u8> },
     DeleteRange { family: Family, start: Vec<u8>, end: Vec<u8> },
 }
+
+/// Commits each of which is made of what the ones before it have done: once one is refused, the later ones are refused
+/// for the same reason, however many of them wait already.
+#[derive(Debug, Clone, Default)]
+pub struct Chain(Arc<OnceLock<CommitError>>);
 
 type MakeValue = Box<dyn FnOnce(&[Placed]) -> Vec<u8> + Send>;
 
@@ -190,6 +196,11 @@ impl Commit {
         self.durability = Some(durability);
     }
 
+    /// Makes the commit a link of a chain. Its links are submitted one after the other.
+    pub fn link(&mut self, chain: &Chain) {
+        self.chain = Some(chain.clone());
+    }
+
     /// Taken also when the disk is nearly full: something small without which nothing can be given back. Retention stops
     /// at an open transaction, so its end must not wait for room.
     pub fn past_reserve(&mut self) {
@@ -241,7 +252,7 @@ impl Commit {
     }
 
     /// Bytes that it adds to a write, about.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -270,6 +281,19 @@ fn producer_key(log: &Log, producer_id: i64) -> Vec<u8> {
     keys::in_log(Kind::Producer, log.topic_id(), log.partition(), producer_id.cast_unsigned())
 }
 
+// === impl Chain ===
+
+impl Chain {
+    /// Why an earlier link was refused.
+    pub(super) fn broken(&self) -> Option<&CommitError> {
+        self.0.get()
+    }
+
+    pub(super) fn tear(&self, refusal: &CommitError) {
+        let _ = self.0.set(refusal.clone());
+    }
+}
+
 // === impl Pending ===
 
 impl Pending {
@@ -279,8 +303,13 @@ impl Pending {
     }
 
     /// Waits for the outcome. The wait ends in any case: with the write, or with the failure of the writer.
-    pub async fn receipt(self) -> Result<Receipt, CommitError> {
-        self.0.await.unwrap_or_else(|_gone| Err(writer_gone()))
+    pub async fn receipt(mut self) -> Result<Receipt, CommitError> {
+        self.outcome().await
+    }
+
+    /// The same, and can be given up and asked for again until it has answered once.
+    pub async fn outcome(&mut self) -> Result<Receipt, CommitError> {
+        (&mut self.0).await.unwrap_or_else(|_gone| Err(writer_gone()))
     }
 }
 

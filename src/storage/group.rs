@@ -49,7 +49,15 @@ impl<'db> Group<'db> {
     }
 
     /// Takes a commit in, or refuses it and stays as it was.
-    pub(super) fn place(&mut self, commit: Commit) -> Result<Receipt, CommitError> {
+    pub(super) fn place(&mut self, mut commit: Commit) -> Result<Receipt, CommitError> {
+        let Some(chain) = commit.chain.take() else { return self.place_alone(commit) };
+        if let Some(refusal) = chain.broken() {
+            return Err(refusal.clone());
+        }
+        self.place_alone(commit).inspect_err(|refusal| chain.tear(refusal))
+    }
+
+    fn place_alone(&mut self, commit: Commit) -> Result<Receipt, CommitError> {
         self.check(&commit)?;
         let Commit { appends, rows, late, at_ends, trims, rewrites, retired, .. } = commit;
 

@@ -207,14 +207,14 @@ async fn a_transform_works_as_a_processor_and_what_it_rejects_is_a_dead_letter()
     let delete = server.request(reqwest::Method::DELETE, "/v1/topics/upper.dlq");
     assert!(server.send(delete).await?.expect(409)?.text().contains("upper"), "it may be needed any time");
     let records = ["a", "heartbeat", "", "b"].map(|value| json!({ "key": "k", "value": value }));
-    server.post("/v1/topics/in/records", &json!({ "records": records })).await?.expect(200)?;
+    server.post("/v1/topics/in/records?format=text", &json!({ "records": records })).await?.expect(200)?;
 
     let done =
         server.until("/v1/deployments/upper", |d| d["tasks"][0]["positions"][0]["offset"] == 4).await?;
     let totals = &done["totals"];
     let counted = ["records_in", "records_out", "rejected", "dead_letters", "errors"].map(|n| &totals[n]);
     assert_eq!(counted, [&json!(4), &json!(2), &json!(1), &json!(1), &json!(0)], "{done:#}");
-    let out = server.get("/v1/topics/out/records").await?.json()?;
+    let out = server.get("/v1/topics/out/records?format=text").await?.json()?;
     let found: Vec<_> =
         out["records"].as_array().context("records")?.iter().map(|r| (&r["key"], &r["value"])).collect();
     assert_eq!(found, [(&json!("k"), &json!("A")), (&json!("k"), &json!("B"))]);

@@ -372,3 +372,40 @@ async fn a_closed_storage_has_made_what_was_submitted_and_takes_nothing_more() {
     assert_eq!(world.storage.commit(Commit::new()).await, Err(CommitError::Closed));
     assert_eq!(world.storage.on_reader(|_| ()).await, Err(ReadError::Closed));
 }
+
+#[tokio::test]
+async fn after_a_refused_link_of_a_chain_nothing_of_it_is_made() {
+    let world = World::new();
+    let gone = world.topic("gone", 1, &[]).await;
+    let log = &world.topic("orders", 1, &[]).await[0];
+    world.storage.delete_topic(gone[0].topic_id()).await.unwrap();
+
+    let (chain, other) = (Chain::default(), Chain::default());
+    let mut pending = Vec::new();
+    for (chain, to, value) in [
+        (Some(&chain), log, "before"),
+        (Some(&chain), &gone[0], "refused"),
+        (Some(&chain), log, "behind it"),
+        (Some(&other), log, "of another chain"),
+        (None, log, "of none"),
+    ] {
+        let mut commit = Commit::new();
+        commit.append(to, batch(&[value]));
+        if let Some(chain) = chain {
+            commit.link(chain);
+        }
+        pending.push(world.storage.submit(commit).await.unwrap());
+    }
+    let mut outcomes = Vec::new();
+    for pending in pending {
+        outcomes.push(pending.receipt().await.map(drop));
+    }
+    let refused = || Err(CommitError::TopicGone { topic: gone[0].topic_id() });
+    assert_eq!(outcomes, [Ok(()), refused(), refused(), Ok(()), Ok(())]);
+    assert_eq!(world.values(log, 0).await, ["before", "of another chain", "of none"]);
+
+    let mut later = Commit::new();
+    later.append(log, batch(&["much later"]));
+    later.link(&chain);
+    assert_eq!(world.storage.commit(later).await.map(drop), refused());
+}
