@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 guests=(
     also-viewed count-by-key item-cf redact-json validate-json word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/trap
-    misbehaving/wrong-world template template-processor
+    misbehaving/unruly misbehaving/wrong-world template template-processor
 )
 # They become users' projects.
 templates=(template template-processor)

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::model::{DeploymentName, Header, Offset, Partition, Record, TopicName};
+use crate::wasm::Fault;
 
 /// Where a record came from and what was wrong with it.
 #[derive(Debug, Clone)]
@@ -21,12 +22,35 @@ pub struct Reason<'a> {
     pub code: &'a str,
     /// one line
     pub error: &'a str,
+    /// function names of a trap, innermost first; else empty
+    pub backtrace: &'a [String],
     /// tries it took, from 1
     pub attempt: u32,
 }
 
+/// Frames that are kept of a trap: those around the user's mistake.
+const FRAMES_MAX: usize = 20;
+
+/// The command that runs a deployment's code over a stored record again, and stores nothing.
+pub fn reproduce(
+    deployment: &DeploymentName,
+    topic: &TopicName,
+    partition: Partition,
+    offset: Offset,
+) -> String {
+    format!("millstream deployment run {deployment} --record {topic}/{partition}/{offset}")
+}
+
+/// The frames of a fault, when it has any.
+pub fn frames(fault: &Fault) -> &[String] {
+    match fault {
+        Fault::Trap { backtrace, .. } => &backtrace[..backtrace.len().min(FRAMES_MAX)],
+        _ => &[],
+    }
+}
+
 /// Names of the headers, in their order.
-pub const HEADERS: [&str; 8] = [
+pub const HEADERS: [&str; 10] = [
     "millstream.deployment",
     "millstream.module",
     "millstream.source.topic",
@@ -34,7 +58,9 @@ pub const HEADERS: [&str; 8] = [
     "millstream.source.offset",
     "millstream.error.code",
     "millstream.error",
+    "millstream.error.backtrace",
     "millstream.attempt",
+    "millstream.reproduce",
 ];
 
 /// The record with the headers of its own first, then ours.
@@ -47,7 +73,9 @@ pub fn letter(mut record: Record, reason: &Reason<'_>) -> Record {
         reason.offset.map(|o| o.to_string()),
         Some(reason.code.to_owned()),
         Some(reason.error.to_owned()),
+        (!reason.backtrace.is_empty()).then(|| reason.backtrace.join("\n")),
         Some(reason.attempt.to_string()),
+        reason.offset.map(|offset| reproduce(reason.deployment, reason.topic, reason.partition, offset)),
     ];
     for (name, value) in HEADERS.iter().zip(values) {
         if let Some(value) = value {

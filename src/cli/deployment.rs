@@ -294,6 +294,8 @@ fn describe(view: &Value) -> String {
         ("params", at(view, "/spec/params")),
         ("totals", totals.collect::<Vec<_>>().join(", ")),
         ("last error", worst_error(view).unwrap_or_default()),
+        ("again", at(view, "/last_error/reproduce")),
+        ("notes", at(view, "/notes")),
     ];
     let tasks = view.get("tasks").and_then(Value::as_array).cloned().unwrap_or_default();
     let tasks =

@@ -156,6 +156,9 @@ impl Problem {
         for frame in self.body.get("backtrace").and_then(Value::as_array).into_iter().flatten().take(20) {
             let _ = writeln!(text, "    {}", frame.as_str().unwrap_or_default());
         }
+        if let Some(again) = self.body.get("reproduce").and_then(Value::as_str) {
+            let _ = writeln!(text, "  again: {again}");
+        }
         if let Some(hint) = hints::of(&self.code).or(self.hint.as_deref()) {
             let _ = writeln!(text, "hint: {hint}");
         }

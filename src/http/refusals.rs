@@ -87,7 +87,10 @@ impl From<ProduceError> for Problem {
                     .errors(records.into_iter().take(100).map(place))
             }
             ProduceError::TransformFailed { deployment, module, record, source } => {
+                let again = format!("millstream deployment run {deployment} FILE");
                 let problem = problem.with("deployment", deployment.as_str()).with("module", module);
+                // With the records of the request in FILE: they are stored nowhere.
+                let problem = problem.with("reproduce", again);
                 let problem = match record {
                     Some(index) => problem.at(format!("/records/{index}"), source.to_string()),
                     None => problem,

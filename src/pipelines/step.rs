@@ -82,7 +82,7 @@ impl Task {
             let written = outbox.count();
             for (index, reason) in &rejected {
                 if let Some(input) = inputs.get(*index as usize) {
-                    self.give_to_dead(&mut outbox, input, source, ("rejected", reason), 1)?;
+                    self.give_to_dead(&mut outbox, input, source, ("rejected", reason, &[]), 1)?;
                 }
             }
             let mut commit = Commit::new();
@@ -222,7 +222,7 @@ impl Task {
                 OnErrorPolicy::Skip => {}
                 OnErrorPolicy::DeadLetter => {
                     let mut outbox = Outbox::default();
-                    let why = (fault.code(), &*fault.to_string());
+                    let why = (fault.code(), &*fault.to_string(), dead_letter::frames(fault));
                     self.give_to_dead(&mut outbox, input, source, why, attempt)?;
                     outbox.write_into(&mut commit);
                 }
@@ -237,13 +237,13 @@ impl Task {
         }
     }
 
-    /// Puts a record among the dead letters, with the code and the words for what was wrong with it.
+    /// Puts a record among the dead letters, with the code and the words for what was wrong with it, and where.
     fn give_to_dead(
         &self,
         outbox: &mut Outbox,
         input: &Input<'_>,
         source: Source<'_>,
-        (code, error): (&str, &str),
+        (code, error, backtrace): (&str, &str, &[String]),
         attempt: u32,
     ) -> Result<(), Stop> {
         let reason = Reason {
@@ -254,6 +254,7 @@ impl Task {
             offset: Some(input.offset),
             code,
             error,
+            backtrace,
             attempt,
         };
         let letter = dead_letter::letter(owned(input), &reason);
@@ -271,23 +272,20 @@ impl Task {
         attempt: u32,
     ) -> ErrorView {
         let mut view = self.error(fault.code(), fault.to_string(), source, input.map(|i| i.offset));
-        if let Fault::Trap { backtrace, .. } = fault {
-            view.backtrace.clone_from(backtrace);
-        }
+        view.backtrace = dead_letter::frames(fault).to_vec();
         view.attempt = attempt;
         view
     }
 
     fn error(&self, code: &str, message: String, source: Source<'_>, offset: Option<Offset>) -> ErrorView {
+        let name = &self.deployment.spec.name;
+        let again = |offset| dead_letter::reproduce(name, source.topic, source.partition, offset);
         ErrorView {
-            code: code.to_owned(),
-            message,
-            backtrace: Vec::new(),
             topic: Some(source.topic.clone()),
             partition: Some(source.partition),
             offset,
-            attempt: 1,
-            at_ms: self.shared.broker.clock().now_ms(),
+            reproduce: offset.map(again),
+            ..ErrorView::new(code, message, self.shared.broker.clock().now_ms())
         }
     }
 }

@@ -15,7 +15,7 @@ use super::status::Status;
 use super::task::{Order, Task};
 use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
 use crate::broker::inline::{Chain, Stage};
-use crate::broker::{Broker, catalog::Use};
+use crate::broker::{Broker, catalog::Use, dead_letter};
 use crate::model::deployment::{Ceiling, Deployment, DeploymentKind, DeploymentSpec, Desired};
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
@@ -384,19 +384,11 @@ fn stage_totals(stage: &Stage) -> Totals {
 
 fn stage_error(stage: &Stage) -> Option<ErrorView> {
     let error = stage.last_error()?;
-    let backtrace = match &error.fault {
-        Fault::Trap { backtrace, .. } => backtrace.clone(),
-        _ => Vec::new(),
-    };
     let place = error.record.map(|n| format!("record {n} of its batch: ")).unwrap_or_default();
     Some(ErrorView {
-        code: error.fault.code().to_owned(),
-        message: format!("{place}{}", error.fault),
-        backtrace,
+        backtrace: dead_letter::frames(&error.fault).to_vec(),
         topic: stage.deployment().spec.input.topics.first().cloned(),
         partition: Some(error.partition),
-        offset: None,
-        attempt: 1,
-        at_ms: error.at_ms,
+        ..ErrorView::new(error.fault.code(), format!("{place}{}", error.fault), error.at_ms)
     })
 }

@@ -493,16 +493,7 @@ impl Task {
     }
 
     pub(super) fn failed(&self, code: &str, message: String) -> Stop {
-        Stop::failed(ErrorView {
-            code: code.to_owned(),
-            message,
-            backtrace: Vec::new(),
-            topic: None,
-            partition: None,
-            offset: None,
-            attempt: 1,
-            at_ms: self.shared.broker.clock().now_ms(),
-        })
+        Stop::failed(ErrorView::new(code, message, self.shared.broker.clock().now_ms()))
     }
 }
 

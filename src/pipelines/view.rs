@@ -153,8 +153,28 @@ pub struct ErrorView {
     /// of the record
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<Offset>,
+    /// the command that runs the code over the record again and stores nothing
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
     /// tries so far
     pub attempt: u32,
     /// milliseconds since the epoch
     pub at_ms: i64,
+}
+
+impl ErrorView {
+    /// Of the first try, and of no record.
+    pub(super) fn new(code: &str, message: String, at_ms: i64) -> Self {
+        Self {
+            code: code.to_owned(),
+            message,
+            backtrace: Vec::new(),
+            topic: None,
+            partition: None,
+            offset: None,
+            reproduce: None,
+            attempt: 1,
+            at_ms,
+        }
+    }
 }

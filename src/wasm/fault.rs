@@ -113,6 +113,21 @@ impl Fault {
         }
     }
 
+    /// The same while an instance starts or opens: it is the code's, whichever record comes first.
+    pub(super) fn at_start(self) -> Self {
+        let place = match &self {
+            Self::Trap { backtrace, .. } if !backtrace.is_empty() => {
+                format!(" (in {})", backtrace.join(", called by "))
+            }
+            _ => String::new(),
+        };
+        match self {
+            Self::Open(_) | Self::Instance(_) | Self::Retry(_) => self,
+            Self::Protocol(cause) => Self::Instance(cause),
+            other => Self::Open(format!("{other}{place}")),
+        }
+    }
+
     pub(super) fn limit(kind: LimitKind, detail: impl Into<String>) -> Self {
         Self::Limit { kind, detail: detail.into() }
     }
@@ -164,12 +179,20 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
             _ => out.push(without_hash(line.rsplit_once("- ").map_or(line, |(_, name)| name)).to_owned()),
         }
     }
-    // The panic runtime's own frames say nothing about the user's code.
-    let machinery = |f: &String| {
-        ["panicking", "rust_panic", "rust_begin_unwind", "process::abort"].iter().any(|m| f.contains(m))
+    without_noise(out)
+}
+
+/// Innermost frames of the panic runtime, and everywhere those of the language's library and of the glue between guest
+/// and host: they say nothing about the user's code. If nothing else is left, all stay.
+fn without_noise(frames: Vec<String>) -> Vec<String> {
+    const LIBRARY: [&str; 9] =
+        ["core::", "<core::", "alloc::", "<alloc::", "std::", "<std::", "__rust", "rust_", "cabi_"];
+    const GLUE: [&str; 5] = ["panicking", "process::abort", "_cabi", "wit_bindgen", "millstream_sdk::__rt"];
+    let is_noise = |f: &str| {
+        LIBRARY.iter().any(|start| f.starts_with(start)) || GLUE.iter().any(|part| f.contains(part))
     };
-    let own = out.iter().position(|f| !machinery(f)).unwrap_or(0);
-    out.split_off(own)
+    let own: Vec<_> = frames.iter().filter(|frame| !is_noise(frame)).cloned().collect();
+    if own.is_empty() { frames } else { own }
 }
 
 /// Without the `::h0123456789abcdef` that rustc ends names with.
@@ -183,6 +206,33 @@ fn without_hash(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_are_the_users() {
+        let frames = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let all = frames(&[
+            "core::panicking::panic_fmt",
+            "shop::price at src/lib.rs:7:9",
+            "core::iter::traits::iterator::Iterator::map",
+            "shop::Shop::process",
+            "millstream_sdk::__rt::process_list",
+            "millstream:functions/processor@0.1.0#process",
+        ]);
+        let own = frames(&[
+            "shop::price at src/lib.rs:7:9",
+            "shop::Shop::process",
+            "millstream:functions/processor@0.1.0#process",
+        ]);
+        assert_eq!(without_noise(all), own);
+        assert_eq!(without_noise(frames(&["rust_panic"])), ["rust_panic"]);
+    }
+
+    #[test]
+    fn a_fault_of_the_start_is_nobodys_record() {
+        let fault = Fault::Trap { message: "no".into(), backtrace: vec!["a".into(), "b".into()] };
+        let said = "the code's open failed: the code trapped: no (in a, called by b)";
+        assert_eq!(fault.at_start().to_string(), said);
+    }
 
     #[test]
     fn a_fault_reads_as_one_line_with_a_code() {

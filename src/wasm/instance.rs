@@ -99,10 +99,7 @@ impl Live {
         prepare(&mut store, OPEN_CPU_MIN);
         let started =
             bounded(&meter, wall_max.max(OPEN_CPU_MIN), component.pre.instantiate_async(&mut store)).await;
-        let instance = started.map_err(|ended| match explain(&mut store, ended) {
-            Fault::Protocol(cause) => Fault::Instance(cause),
-            told => told,
-        })?;
+        let instance = started.map_err(|ended| explain(&mut store, ended).at_start())?;
         Ok(Self {
             store,
             instance,
@@ -136,7 +133,7 @@ impl Live {
     /// Calls `open`.
     pub(super) async fn open(&mut self) -> Result<(), Fault> {
         let open = self.function::<(), OpenResult>(self.exports.open)?;
-        let (opened,) = self.call_within(OPEN_CPU_MIN, open, ()).await?;
+        let (opened,) = self.call_within(OPEN_CPU_MIN, open, ()).await.map_err(Fault::at_start)?;
         opened.map_err(Fault::Open)
     }
 

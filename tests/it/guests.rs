@@ -11,14 +11,22 @@ const POISONED: u64 = 11;
 
 /// Deploys a misbehaving processor, feeds it one poisoned record, and gives (code, message) of its dead letter.
 async fn isolated(guest: &str, key: Option<&str>, limits: Value) -> Result<(String, String)> {
+    isolated_with(guest, key, json!({ "limits": limits })).await
+}
+
+/// As [`isolated`], with more members of the spec.
+async fn isolated_with(guest: &str, key: Option<&str>, members: Value) -> Result<(String, String)> {
     let server = Server::start().await?;
     server.topic("in", 1).await?;
     server.upload(guest).await?.expect(201)?;
-    let spec = json!({
+    let mut spec = json!({
         "kind": "processor", "module": guest, "input": { "topics": ["in"] },
         "output": { "default": "out", "create_topics": { "partitions": 1 } },
-        "on_error": { "policy": "dead_letter", "max_retries": 0 }, "limits": limits
+        "on_error": { "policy": "dead_letter", "max_retries": 0 }
     });
+    for (name, value) in members.as_object().context("members")? {
+        spec[name] = value.clone();
+    }
     server.put("/v1/deployments/bad", &spec).await?.expect(201)?;
     let records: Vec<_> = (0..RECORDS)
         .map(|n| {
@@ -33,6 +41,8 @@ async fn isolated(guest: &str, key: Option<&str>, limits: Value) -> Result<(Stri
     assert_eq!(view["totals"]["dead_letters"], 1, "{view:#}");
     let error = &view["last_error"];
     assert_eq!((&error["topic"], &error["offset"]), (&json!("in"), &json!(POISONED)), "{view:#}");
+    let again = format!("millstream deployment run bad --record in/0/{POISONED}");
+    assert_eq!(error["reproduce"], again, "{view:#}");
 
     let out = server.get("/v1/topics/out/records?limit=100").await?.expect(200)?.json()?;
     let passed: Vec<_> =
@@ -46,6 +56,10 @@ async fn isolated(guest: &str, key: Option<&str>, limits: Value) -> Result<(Stri
     let header = |name: &str| letter["headers"][name].as_str().unwrap_or_default().to_owned();
     assert_eq!(header("millstream.source.topic"), "in");
     assert_eq!(header("millstream.source.offset"), POISONED.to_string());
+    assert_eq!(header("millstream.reproduce"), again);
+    let frames = header("millstream.error.backtrace");
+    assert_eq!(frames.is_empty(), header("millstream.error.code") != "trap", "{frames}");
+    assert!(!frames.contains("core::") && !frames.contains("panicking"), "{frames}");
     assert!(header("millstream.module").starts_with(&format!("{guest}@0.1.0 sha256:")), "{letter:#}");
     Ok((header("millstream.error.code"), header("millstream.error")))
 }
@@ -87,6 +101,78 @@ async fn an_oversized_output_is_refused_by_its_bytes_and_by_its_number() -> Resu
     let (code, message) = isolated("oversized-output", Some("records"), json!({ "cpu": "20s" })).await?;
     assert_eq!(code, "output_records_limit", "{message}");
     Ok(())
+}
+
+#[tokio::test]
+async fn endless_recursion_ends_at_the_end_of_its_stack() -> Result<()> {
+    let (code, message) = isolated_with("unruly", None, json!({ "params": { "how": "stack-bomb" } })).await?;
+    assert_eq!(code, "trap");
+    assert!(message.contains("its call stack is exhausted"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn state_without_end_stops_at_its_bytes() -> Result<()> {
+    let members = json!({
+        "params": { "how": "huge-state" }, "state": { "max_bytes": "8MiB" }, "limits": { "cpu": "10s" }
+    });
+    let (code, message) = isolated_with("unruly", None, members).await?;
+    assert_eq!(code, "state_limit");
+    assert!(message.contains("`state.max_bytes`"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn text_that_is_none_breaks_the_interface() -> Result<()> {
+    let (code, message) = isolated_with("unruly", None, json!({ "params": { "how": "bad-text" } })).await?;
+    assert_eq!(code, "protocol", "{message}");
+    assert!(message.contains("utf-8") || message.contains("UTF-8"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn code_that_does_not_get_through_open_stops_and_blames_no_record() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("unruly").await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": "unruly", "input": { "topics": ["in"] }, "params": { "how": "slow-start" },
+        "on_error": { "policy": "dead_letter", "max_retries": 0 }
+    });
+    server.put("/v1/deployments/bad", &spec).await?.expect(201)?;
+    server.post("/v1/topics/in/records", &json!({ "records": [{ "value": 1 }] })).await?.expect(200)?;
+    let failed = server.until("/v1/deployments/bad", |d| d["state"] == "failed").await?;
+    assert_eq!(failed["last_error"]["code"], "open_failed", "{failed:#}");
+    let message = failed["last_error"]["message"].to_string();
+    assert!(message.contains("more than 1s of CPU time"), "{message}");
+    assert_eq!(failed["totals"]["dead_letters"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flood_of_lines_is_counted_and_the_record_goes_through() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("unruly").await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": "unruly", "input": { "topics": ["in"] }, "params": { "how": "log-flood" },
+        "output": { "default": "out", "create_topics": { "partitions": 1 } },
+        "limits": { "log_lines": 10, "cpu": "5s" }
+    });
+    server.put("/v1/deployments/bad", &spec).await?.expect(201)?;
+    let record = json!({ "records": [{ "value": "misbehave" }] });
+    let mut said = String::new();
+    // What was left out is said with the first line of a later second.
+    for n in 1..20 {
+        server.post("/v1/topics/in/records", &record).await?.expect(200)?;
+        server.until("/v1/deployments/bad", |d| d["totals"]["records_in"] == n).await?;
+        said = server.get("/v1/deployments/bad/logs?limit=1000").await?.expect(200)?.text();
+        if said.contains("more than 10 in one second (`limits.log_lines`)") {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    anyhow::bail!("nothing was said of the lines that were left out: {said}")
 }
 
 #[tokio::test]

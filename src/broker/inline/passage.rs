@@ -193,6 +193,7 @@ impl Place<'_> {
             Err(fault) => {
                 let bad = match &fault {
                     Fault::At { index, .. } => Some(origin(*index as usize)),
+                    _ if inputs.len() == 1 => Some(origin(0)),
                     _ => None,
                 };
                 stage.failed(&fault, self.partition, bad, self.now_ms);
@@ -248,6 +249,7 @@ impl Place<'_> {
             offset: None,
             code: "rejected",
             error: reason,
+            backtrace: &[],
             attempt: 1,
         };
         dead_letter::letter(record, &reason)
