@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::lifecycle;
 use super::output::{Column, Format, at, count, plain, render_fields, render_table, size};
 use super::position::Position;
+use super::run::{self, Place};
 use super::session::Session;
 use super::template::date;
 use crate::runtime::clock::Clock;
@@ -17,7 +18,7 @@ use crate::runtime::clock::Clock;
 /// A stream without an end has no time-out; this is as good as none.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Deployments: list, describe, logs, pause, resume, restart, rewind, history, delete
+/// Deployments: list, describe, logs, pause, resume, restart, rewind, history, run, delete
 #[derive(Args)]
 pub(super) struct Deployment {
     #[command(subcommand)]
@@ -69,17 +70,18 @@ enum Command {
     /// Move the positions
     Rewind {
         name: String,
-        /// earliest, latest, a time such as -1h, or -N or +N records
-        #[arg(long, allow_hyphen_values = true)]
-        to: String,
+        /// earliest, latest, a time such as -1h, -N or +N records, or TOPIC/PARTITION/OFFSET, which may be given again
+        #[arg(long, allow_hyphen_values = true, required = true)]
+        to: Vec<String>,
         /// What becomes of the state
         #[arg(long, value_enum, default_value_t = Fate::Keep)]
         state: Fate,
-        /// Show how many records would be read again
+        /// Show where each partition would go and how many records would be read again
         #[arg(long)]
         dry_run: bool,
     },
     History(lifecycle::History),
+    Run(run::DeploymentRun),
     /// Delete a deployment
     Delete {
         name: String,
@@ -181,6 +183,7 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
         }
         Command::Rewind { name, to, state, dry_run } => rewind(session, &name, &to, state, dry_run).await,
         Command::History(args) => lifecycle::history(session, args).await,
+        Command::Run(args) => run::deployment(session, args).await,
         Command::Delete { name, state } => {
             let fate = if state == Fate::Keep { "its state is kept" } else { "with its state" };
             session.confirm(&format!("delete deployment `{name}` ({fate})"))?;
@@ -200,9 +203,24 @@ async fn act(session: &Session, call: Call, name: &str) -> Result<(), Failure> {
     session.out.done(&view, &format!("deployment `{name}` is {}", at(&view, "/state")))
 }
 
-async fn rewind(session: &Session, name: &str, to: &str, state: Fate, dry_run: bool) -> Result<(), Failure> {
-    let target =
-        rewind_target(to, Clock::system().now_ms()).map_err(|e| Failure::Usage(format!("--to {to}: {e}")))?;
+/// Of a rewind's plan.
+const REWIND_COLUMNS: [Column; 5] = [
+    ("TOPIC", |p| at(p, "/topic")),
+    ("PARTITION", |p| at(p, "/partition")),
+    ("FROM", |p| at(p, "/from")),
+    ("TO", |p| at(p, "/to") + if p["clamped"] == true { " (end of the log)" } else { "" }),
+    ("RECORDS", |p| if p["estimated"] == true { "about " } else { "" }.to_owned() + &at(p, "/records")),
+];
+
+async fn rewind(
+    session: &Session,
+    name: &str,
+    to: &[String],
+    state: Fate,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let target = rewind_target(to, Clock::system().now_ms())
+        .map_err(|e| Failure::Usage(format!("--to {}: {e}", to.join(" --to "))))?;
     if state == Fate::Clear && !dry_run {
         session.confirm(&format!("rewind deployment `{name}` and drop its state"))?;
     }
@@ -210,18 +228,30 @@ async fn rewind(session: &Session, name: &str, to: &str, state: Fate, dry_run: b
     let call = Call::post(&["v1", "deployments", name, "rewind"]).query_if("dry_run", dry_run).json(&body);
     let plan = session.client.json(call).await?;
     let verb = if dry_run { "would be" } else { "is" };
+    let about = if plan["estimated"] == true { "about " } else { "" };
     let records = match plan.get("replayed").and_then(Value::as_i64).unwrap_or_default() {
-        n if n >= 0 => format!("{n} records are read again"),
-        n => format!("{} records are passed over", n.unsigned_abs()),
+        n if n >= 0 => format!("{about}{n} records are read again"),
+        n => format!("{about}{} records are passed over", n.unsigned_abs()),
     };
+    let line = format!("deployment `{name}` {verb} rewound; {records}");
     if dry_run && session.out.format.is_none() {
-        return session.out.text(&format!("deployment `{name}` {verb} rewound; {records}\n"));
+        let partitions = plan.get("partitions").and_then(Value::as_array).cloned().unwrap_or_default();
+        return session.out.text(&format!("{}{line}\n", render_table(&partitions, &REWIND_COLUMNS)));
     }
-    session.out.done(&plan, &format!("deployment `{name}` {verb} rewound; {records}"))
+    session.out.done(&plan, &line)
 }
 
 /// The `to` of a rewind request.
-fn rewind_target(text: &str, now_ms: i64) -> Result<Value, String> {
+fn rewind_target(texts: &[String], now_ms: i64) -> Result<Value, String> {
+    if texts.iter().any(|text| text.contains('/')) {
+        let mut offsets = json!({});
+        for text in texts {
+            let Place { topic, partition, offset } = Place::parse(text)?;
+            offsets[topic][partition.to_string()] = json!(offset);
+        }
+        return Ok(json!({ "offsets": offsets }));
+    }
+    let [text] = texts else { return Err("only TOPIC/PARTITION/OFFSET may be given again".to_owned()) };
     if let Some(forward) = text.strip_prefix('+') {
         return forward.parse::<i64>().map(|n| json!({"shift_by": n})).map_err(|e| e.to_string());
     }
@@ -232,7 +262,7 @@ fn rewind_target(text: &str, now_ms: i64) -> Result<Value, String> {
         Position::Last(records) => json!({"shift_by": i64::try_from(records).map_or(i64::MIN, |n| -n)}),
         Position::Time(_) => json!({"timestamp": position.time_ms(now_ms)}),
         Position::Offset(_) => {
-            return Err("an offset has no topic and partition; use a time or -N".to_owned());
+            return Err("an offset needs its partition: TOPIC/PARTITION/OFFSET".to_owned());
         }
     })
 }
@@ -311,12 +341,19 @@ mod tests {
 
     #[test]
     fn a_rewind_goes_to_ends_times_and_records_back_or_forward() {
-        assert_eq!(rewind_target("earliest", 0), Ok(json!("earliest")));
-        assert_eq!(rewind_target("-1h", 7_200_000), Ok(json!({"timestamp": 3_600_000})));
-        assert_eq!(rewind_target("-100", 0), Ok(json!({"shift_by": -100})));
-        assert_eq!(rewind_target("+100", 0), Ok(json!({"shift_by": 100})));
-        assert!(rewind_target("42", 0).is_err());
-        assert!(rewind_target("whenever", 0).is_err());
+        let target = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(ToString::to_string).collect();
+            rewind_target(&texts, 7_200_000)
+        };
+        assert_eq!(target(&["earliest"]), Ok(json!("earliest")));
+        assert_eq!(target(&["-1h"]), Ok(json!({"timestamp": 3_600_000})));
+        assert_eq!(target(&["-100"]), Ok(json!({"shift_by": -100})));
+        assert_eq!(target(&["+100"]), Ok(json!({"shift_by": 100})));
+        let offsets = json!({"offsets": {"a": {"0": 5, "1": 6}, "b": {"0": 7}}});
+        assert_eq!(target(&["a/0/5", "a/1/6", "b/0/7"]), Ok(offsets));
+        for bad in [&["42"][..], &["whenever"], &["earliest", "latest"], &["a/0/5", "latest"]] {
+            assert!(target(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

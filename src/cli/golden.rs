@@ -5,16 +5,11 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::http::json_text::compact;
-use crate::model::{Header, Offset, Partition, Record, TimestampMs};
+use crate::http::samples::{Line, members, string};
+use crate::model::Offset;
 use crate::pipelines::dry_run::{Entry, Sample};
 
 /// One test: `NAME.in.ndjson` and `NAME.out.ndjson`.
@@ -24,28 +19,6 @@ pub(super) struct Golden {
     pub(super) input: PathBuf,
     pub(super) output: PathBuf,
 }
-
-/// A line of input.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    topic: Option<String>,
-    partition: Option<Partition>,
-    offset: Option<Offset>,
-    timestamp: Option<TimestampMs>,
-    key: Option<String>,
-    key_base64: Option<String>,
-    #[serde(borrow)]
-    value: Option<&'a RawValue>,
-    value_text: Option<String>,
-    value_base64: Option<String>,
-    #[serde(default)]
-    headers: Headers,
-}
-
-/// Headers in their order.
-#[derive(Default)]
-struct Headers(Vec<Header>);
 
 /// The tests in a folder, by name.
 pub(super) fn find(folder: &Path) -> std::io::Result<Vec<Golden>> {
@@ -76,7 +49,8 @@ pub(super) fn samples(text: &str, topics: &[String]) -> Result<Vec<(usize, Sampl
 }
 
 fn sample(line: &str, index: Offset, topics: &[String]) -> Result<Sample, String> {
-    let line: Line<'_> = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let mut line: Line = serde_json::from_str(line).map_err(|e| e.to_string())?;
+    let record = line.record()?;
     let topic = match line.topic {
         None => 0,
         Some(topic) => topics
@@ -84,94 +58,24 @@ fn sample(line: &str, index: Offset, topics: &[String]) -> Result<Sample, String
             .position(|t| *t == topic)
             .ok_or_else(|| format!("`{topic}` is no input of deploy.yaml; it has {}", topics.join(", ")))?,
     };
-    let key = match (line.key, line.key_base64) {
-        (Some(key), None) => Some(Bytes::from(key)),
-        (None, encoded) => encoded.map(|text| decode(&text)).transpose()?,
-        (Some(_), Some(_)) => return Err("`key` and `key_base64`: give one of the two".to_owned()),
-    };
-    let value = match (line.value, line.value_text, line.value_base64) {
-        (Some(json), None, None) => Some(Bytes::from(compact(json.get()).into_owned())),
-        (None, Some(text), None) => Some(Bytes::from(text)),
-        (None, None, encoded) => encoded.map(|text| decode(&text)).transpose()?,
-        _ => return Err("give one of `value`, `value_text` and `value_base64`".to_owned()),
-    };
     Ok(Sample {
         topic: u32::try_from(topic).unwrap_or_default(),
         partition: line.partition.unwrap_or_default(),
         offset: line.offset.unwrap_or(index),
-        record: Record { key, value, timestamp: line.timestamp.unwrap_or_default(), headers: line.headers.0 },
+        record,
     })
-}
-
-fn decode(text: &str) -> Result<Bytes, String> {
-    BASE64.decode(text).map(Bytes::from).map_err(|e| format!("no base64: {e}"))
 }
 
 /// A line of output, without the line feed.
 pub(super) fn line(entry: &Entry) -> String {
-    let (route, record, timestamp) = match entry {
-        Entry::Rejected(reason) => return format!("{{\"reject\":{}}}", string(reason)),
-        Entry::Failed(reason) => return format!("{{\"error\":{}}}", string(reason)),
-        Entry::Stored { route, record, timestamp } => (route, record, timestamp),
-    };
-    let mut members = Vec::new();
-    if let Some(route) = route {
-        members.push(format!("\"topic\":{}", string(route)));
+    match entry {
+        Entry::Rejected(reason) => format!("{{\"reject\":{}}}", string(reason)),
+        Entry::Failed(reason) => format!("{{\"error\":{}}}", string(reason)),
+        Entry::Stored { route, record, timestamp, .. } => {
+            let topic = route.as_ref().map(|route| format!("\"topic\":{},", string(route)));
+            format!("{{{}{}}}", topic.unwrap_or_default(), members(record, *timestamp))
+        }
     }
-    if let Some(key) = &record.key {
-        members.push(match std::str::from_utf8(key) {
-            Ok(text) => format!("\"key\":{}", string(text)),
-            Err(_) => format!("\"key_base64\":\"{}\"", BASE64.encode(key)),
-        });
-    }
-    members.push(value(record.value.as_deref()));
-    if !record.headers.is_empty() {
-        members.push(format!("\"headers\":{}", headers(&record.headers)));
-    }
-    if let Some(timestamp) = timestamp {
-        members.push(format!("\"timestamp\":{timestamp}"));
-    }
-    format!("{{{}}}", members.join(","))
-}
-
-fn value(bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else { return "\"value\":null".to_owned() };
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return format!("\"value_base64\":\"{}\"", BASE64.encode(bytes));
-    };
-    // `null` would read as a tombstone, and white space would be lost.
-    let is_exact = serde_json::from_str::<&RawValue>(text).is_ok_and(|json| compact(json.get()) == text);
-    if is_exact && text != "null" {
-        format!("\"value\":{text}")
-    } else {
-        format!("\"value_text\":{}", string(text))
-    }
-}
-
-fn headers(headers: &[Header]) -> String {
-    let mut out = String::from("{");
-    for (index, header) in
-        headers.iter().enumerate().filter(|(i, h)| !headers[..*i].iter().any(|x| x.name == h.name))
-    {
-        let same: Vec<_> =
-            headers[index..].iter().filter(|h| h.name == header.name).map(header_value).collect();
-        let values = if let [one] = &same[..] { one.clone() } else { format!("[{}]", same.join(",")) };
-        let comma = if index == 0 { "" } else { "," };
-        let _ = write!(out, "{comma}{}:{values}", string(&header.name));
-    }
-    out + "}"
-}
-
-fn header_value(header: &Header) -> String {
-    match header.value.as_deref().map(|v| (v, std::str::from_utf8(v))) {
-        None => "null".to_owned(),
-        Some((_, Ok(text))) => string(text),
-        Some((bytes, Err(_))) => format!("{{\"base64\":\"{}\"}}", BASE64.encode(bytes)),
-    }
-}
-
-fn string(text: &str) -> String {
-    Value::from(text).to_string()
 }
 
 /// The lines of a file as this module writes them: without blank lines and space between tokens.
@@ -256,43 +160,6 @@ fn marked<'a>(expected: &'a [String], found: &'a [String]) -> Vec<(char, &'a str
     out.extend(b[j..].iter().map(|line| ('+', line.as_str())));
     out.extend(tail.iter().map(|line| (' ', line.as_str())));
     out
-}
-
-// === impl Headers ===
-
-impl<'de> Deserialize<'de> for Headers {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct HeadersVisitor;
-        impl<'de> Visitor<'de> for HeadersVisitor {
-            type Value = Headers;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of headers")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
-                let mut headers = Vec::new();
-                while let Some((name, value)) = map.next_entry::<String, Value>()? {
-                    let values = if let Value::Array(list) = value { list } else { vec![value] };
-                    for value in values {
-                        let value = one_value(&value).map_err(de::Error::custom)?;
-                        headers.push(Header { name: name.clone(), value });
-                    }
-                }
-                Ok(Headers(headers))
-            }
-        }
-        deserializer.deserialize_map(HeadersVisitor)
-    }
-}
-
-fn one_value(value: &Value) -> Result<Option<Bytes>, String> {
-    match value {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(Bytes::from(text.clone()))),
-        other => match other.get("base64").and_then(Value::as_str) {
-            Some(text) => decode(text).map(Some),
-            None => Err("a header is a string, null, {\"base64\": \"…\"}, or a list of these".to_owned()),
-        },
-    }
 }
 
 #[cfg(test)]

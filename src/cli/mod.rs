@@ -22,6 +22,7 @@ mod position;
 mod produce;
 mod project;
 mod rehearsal;
+mod run;
 mod serve;
 mod session;
 mod state;

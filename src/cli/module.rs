@@ -14,10 +14,10 @@ use super::new_module::{self, Kind};
 use super::output::{Column, at, human_bytes, render_fields, size};
 use super::project::{Language, Project};
 use super::session::Session;
-use super::{rehearsal, toolchain};
+use super::{rehearsal, run, toolchain};
 use crate::model::limits::{COMPILE_TIME_MAX, MODULE_BYTES_MAX};
 
-/// Modules: new, build, test, push, list, inspect, wit, delete
+/// Modules: new, build, test, push, run, list, inspect, wit, delete
 #[derive(Args)]
 pub(super) struct Module {
     #[command(subcommand)]
@@ -42,6 +42,7 @@ enum Command {
         folder: PathBuf,
     },
     Test(rehearsal::Test),
+    Run(run::ModuleRun),
     /// Upload a component, or build a project and upload that
     Push {
         /// Name on the server [default: the project's]
@@ -93,6 +94,7 @@ pub(super) async fn run(session: &Session, args: Module) -> Result<(), Failure> 
         Command::New { name, lang, kind } => new_module::create(session, &name, lang, kind),
         Command::Build { folder } => toolchain::run(session, &folder).await,
         Command::Test(args) => rehearsal::run(session, args).await,
+        Command::Run(args) => run::module(session, args).await,
         Command::Push { name, path, version, dry_run } => {
             let (name, file) = what_to_push(session, name, path).await?;
             push(session, &name, &file, version, dry_run).await

@@ -15,19 +15,19 @@ use super::failure::Failure;
 use super::golden::{self, Golden};
 use super::output::human_bytes;
 use super::project::Project;
+use super::run::{self, Place};
 use super::session::Session;
 use super::toolchain;
+use crate::model::TopicName;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::module::{Digest, ModuleKind};
-use crate::pipelines::dry_run::{DryRun, Failed, Report, Sample};
-use crate::runtime::clock::{Clock, monotonic};
-use crate::storage::{self, Storage};
+use crate::pipelines::dry_run::{AtFault, DryRun, Failed, Report, Sample};
+use crate::runtime::clock::monotonic;
+use crate::state::{Scratch, TaskId};
 use crate::wasm::{self, Component, Engine, Fault, LogLevel, LogSink, NodeLimits, artifact};
 
 /// Compiled modules that are kept for the next run, the newest ones; Python's take 34 MB each.
 const COMPILED_MAX: usize = 8;
-/// Memory of the storage that lends a processor its state.
-const STATE_MEMORY: u64 = 64 << 20;
 
 /// Run golden files: tests/NAME.in.ndjson has to lead to tests/NAME.out.ndjson
 #[derive(Args)]
@@ -46,6 +46,9 @@ pub(super) struct Test {
     /// Write what comes out as what is expected
     #[arg(long)]
     update: bool,
+    /// Run one stored record of the server instead of the tests: TOPIC/PARTITION/OFFSET
+    #[arg(long, value_name = "PLACE", value_parser = Place::parse, conflicts_with_all = ["only", "update"])]
+    record: Option<Place>,
     /// A component to test instead of building one
     #[arg(long, value_name = "WASM")]
     file: Option<PathBuf>,
@@ -71,27 +74,23 @@ enum Verdict {
 }
 
 pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
-    let folder = args.folder.strip_prefix(".").unwrap_or(&args.folder).join("tests");
-    let found =
-        golden::find(&folder).map_err(|e| Failure::local(&format!("cannot read {}", folder.display()), e))?;
-    let fits = |golden: &Golden| args.only.as_ref().is_none_or(|only| golden.name.contains(only));
-    let tests: Vec<_> = found.into_iter().filter(fits).collect();
-    if tests.is_empty() {
-        return Err(Failure::Usage(format!("no test: {} holds no such NAME.in.ndjson", folder.display())));
-    }
-
+    let tests = if args.record.is_some() { Vec::new() } else { tests(&args)? };
     let project = Project::open(&args.folder)?;
-    let file = match args.file {
+    let file = match args.file.clone() {
         Some(file) => file,
         None => toolchain::build(session, &project).await?.file,
     };
     let component = component(session, &file).await?;
-    let spec = spec(&project, component.kind())?;
+    let mut spec = spec(&project, component.kind())?;
+
+    if let Some(place) = &args.record {
+        return stored(session, &component, &mut spec, place).await;
+    }
 
     let mut failed = 0;
     for test in &tests {
         let lines = Arc::new(Lines::default());
-        let (verdict, report) = one(session, &component, &spec, test, args.update, &lines).await?;
+        let (verdict, report) = one(&component, &spec, test, args.update, &lines).await?;
         failed += usize::from(matches!(verdict, Verdict::Failed(_)));
         show(session, test, &verdict, &report, &lines)?;
     }
@@ -101,9 +100,51 @@ pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
     }
 }
 
-/// Runs one test, in a storage of its own if the code keeps state.
-async fn one(
+/// The tests that are asked for.
+fn tests(args: &Test) -> Result<Vec<Golden>, Failure> {
+    let folder = args.folder.strip_prefix(".").unwrap_or(&args.folder).join("tests");
+    let found =
+        golden::find(&folder).map_err(|e| Failure::local(&format!("cannot read {}", folder.display()), e))?;
+    let fits = |golden: &Golden| args.only.as_ref().is_none_or(|only| golden.name.contains(only));
+    let tests: Vec<_> = found.into_iter().filter(fits).collect();
+    if tests.is_empty() {
+        return Err(Failure::Usage(format!("no test: {} holds no such NAME.in.ndjson", folder.display())));
+    }
+    Ok(tests)
+}
+
+/// Runs one stored record, and shows what comes out.
+async fn stored(
     session: &Session,
+    component: &Component,
+    spec: &mut DeploymentSpec,
+    place: &Place,
+) -> Result<(), Failure> {
+    let line = run::fetch(session, place).await?.to_string();
+    let topic = TopicName::parse(&place.topic).map_err(|e| Failure::Usage(e.to_string()))?;
+    if !spec.input.topics.contains(&topic) {
+        spec.input.topics.push(topic);
+    }
+    let topics: Vec<_> = spec.input.topics.iter().map(ToString::to_string).collect();
+    let samples =
+        golden::samples(&line, &topics).map_err(|why| Failure::Refused(format!("{place}: {why}")))?;
+    let samples: Vec<_> = samples.into_iter().map(|(_, sample)| sample).collect();
+    let lines = Arc::new(Lines::default());
+    let report = rehearse(component, spec, &lines, &samples).await;
+    let mut text: String = report.entries.iter().map(|entry| golden::line(entry) + "\n").collect();
+    if let Some(failed) = &report.failed {
+        text.push_str(&trapped(&place.to_string(), failed));
+    }
+    text.extend(lines.0.lock().iter().map(|line| format!("    log {line}\n")));
+    session.out.text(&text)?;
+    match report.failed {
+        None => Ok(()),
+        Some(_) => Err(Failure::Refused(format!("the code fails on {place}"))),
+    }
+}
+
+/// Runs one test.
+async fn one(
     component: &Component,
     spec: &DeploymentSpec,
     test: &Golden,
@@ -119,16 +160,14 @@ async fn one(
     let (numbers, samples): (Vec<_>, Vec<Sample>) =
         golden::samples(&read(&test.input)?, &topics).map_err(wrong)?.into_iter().unzip();
 
-    let scratch = match component.kind() {
-        ModuleKind::Processor | ModuleKind::ProcessorPacked => Some(Scratch::make(&session.cache)?),
-        ModuleKind::Transform | ModuleKind::TransformPacked | ModuleKind::Sink => None,
-    };
-    let storage = scratch.as_ref().map(|scratch| &scratch.storage);
-    let log: Arc<dyn LogSink> = lines.clone();
-    let report = match (DryRun { component, spec, log, storage }).run(&samples).await {
-        Ok(report) => report,
-        Err(failed) => return Ok((Verdict::Failed(trapped(test, &numbers, &failed)), Report::default())),
-    };
+    let report = rehearse(component, spec, lines, &samples).await;
+    if let Some(failed) = &report.failed {
+        let place = match failed.sample.and_then(|sample| numbers.get(sample)) {
+            Some(number) => format!("{}, line {number}", test.input.display()),
+            None => test.input.display().to_string(),
+        };
+        return Ok((Verdict::Failed(trapped(&place, failed)), report));
+    }
 
     let found: Vec<_> = report.entries.iter().map(golden::line).collect();
     if update {
@@ -149,12 +188,21 @@ async fn one(
     Ok((verdict, report))
 }
 
-/// What ended a run: the record, the panic's message, the code's frames.
-fn trapped(test: &Golden, numbers: &[usize], failed: &Failed) -> String {
-    let place = match failed.sample.and_then(|sample| numbers.get(sample)) {
-        Some(number) => format!("{}, line {number}", test.input.display()),
-        None => test.input.display().to_string(),
-    };
+/// The code over the records, as a deployment would run it.
+async fn rehearse(
+    component: &Component,
+    spec: &DeploymentSpec,
+    lines: &Arc<Lines>,
+    samples: &[Sample],
+) -> Report {
+    let state = &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 });
+    let (log, at_fault): (Arc<dyn LogSink>, _) = (lines.clone(), AtFault::EndUnlessNamed);
+    let run = DryRun { component, spec, log, state, at_fault, strict: false, bytes_max: usize::MAX };
+    run.run(samples).await
+}
+
+/// What ended a run: the panic's message, the record, the code's frames.
+fn trapped(place: &str, failed: &Failed) -> String {
     let mut text = format!("  {place}: {}\n", failed.fault);
     if let Fault::Trap { backtrace, .. } = &failed.fault {
         text.extend(backtrace.iter().take(20).map(|frame| format!("    {frame}\n")));
@@ -252,33 +300,5 @@ fn sweep(folder: &Path) {
     files.sort();
     for (_, path) in files.iter().rev().skip(COMPILED_MAX) {
         let _ = std::fs::remove_file(path);
-    }
-}
-
-/// A storage that goes when it is dropped.
-struct Scratch {
-    storage: Storage,
-    folder: PathBuf,
-}
-
-impl Scratch {
-    fn make(cache: &Path) -> Result<Self, Failure> {
-        let folder = cache.join(format!("state-{}", std::process::id()));
-        private(&folder)?;
-        let options = storage::Options {
-            dir: folder.clone(),
-            memory: STATE_MEMORY,
-            clock: Clock::system(),
-            reader_threads: 1,
-        };
-        let storage = Storage::open(options).map_err(|e| Failure::local("cannot open the state", e))?;
-        Ok(Self { storage, folder })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        self.storage.close();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }

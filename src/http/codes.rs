@@ -189,6 +189,8 @@ codes! {
         "use a new key for every new request; keep it only for repetitions";
     AnswerTooLarge "answer_too_large" UNPROCESSABLE_ENTITY final None, "The answer would be larger than allowed",
         "ask for fewer keys at once";
+    RunTooLong "run_too_long" UNPROCESSABLE_ENTITY final None, "The dry run took longer than it may",
+        "run over fewer records, or with a smaller limits.cpu";
     NotAnInput "not_an_input" UNPROCESSABLE_ENTITY final None, "after= names a partition that the deployment does not read",
         "after= takes topic:partition:offset of one of the deployment's inputs";
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE final None, "The request headers are larger than allowed",

@@ -31,6 +31,8 @@ mod query;
 mod refusals;
 mod route_name;
 mod router;
+mod runs;
+pub(crate) mod samples;
 mod socket;
 mod spec;
 mod state;

@@ -192,3 +192,22 @@ pub(super) fn rewind_to_schema() -> RefOr<Schema> {
         one("shift_by", json!({ "type": "integer", "format": "int64" })),
     ] }))
 }
+
+/// Records of a dry run.
+pub(super) fn run_records_schema() -> RefOr<Schema> {
+    let any = json!({});
+    schema(json!({ "type": "array", "minItems": 1, "maxItems": 1000, "items": {
+        "type": "object", "additionalProperties": false, "properties": {
+            "topic": { "type": "string" }, "partition": { "type": "integer", "minimum": 0 },
+            "offset": { "type": "integer", "minimum": 0 }, "timestamp": { "type": "integer" },
+            "key": { "type": "string" }, "key_base64": { "type": "string" },
+            "value": any, "value_text": { "type": "string" }, "value_base64": { "type": "string" },
+            "headers": { "type": "object" },
+        },
+    } }))
+}
+
+/// Objects of a dry run's answer.
+pub(super) fn run_outputs_schema() -> RefOr<Schema> {
+    schema(json!({ "type": "array", "items": { "type": "object", "additionalProperties": true } }))
+}

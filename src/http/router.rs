@@ -12,7 +12,7 @@ use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
 use super::{
     App, cluster, consume, deployments, groups, health, home, lifecycle, logs, modules, openapi, produce,
-    state, topics,
+    runs, state, topics,
 };
 
 /// The routes and what answers when none fits.
@@ -44,6 +44,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(modules::wit))
         .routes(routes!(modules::wasm))
         .routes(routes!(modules::job))
+        .routes(routes!(runs::run_module))
         // deployments
         .routes(routes!(deployments::list))
         .routes(routes!(deployments::describe, deployments::apply, deployments::patch, deployments::delete))
@@ -53,6 +54,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(deployments::rewind))
         .routes(routes!(lifecycle::revisions))
         .routes(routes!(lifecycle::revision))
+        .routes(routes!(runs::run_deployment))
         .routes(routes!(logs::logs))
         // state
         .routes(routes!(state::stores))

@@ -190,6 +190,21 @@ pub const LOG_LINES_MAX: u32 = 10_000;
 /// Bytes of one log line; the rest is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 
+/// Dry runs of all clients at once: each takes a guest's thread for a while (a guess).
+pub const RUNS_MAX: usize = 4;
+/// Records of one dry run.
+pub const RUN_RECORDS_MAX: usize = 1_000;
+/// Time of one dry run: as long as one call may take.
+pub const RUN_TIME_MAX: Duration = GUEST_WALL_MAX;
+/// Outputs of one dry run; it ends with the call that passes it.
+pub const RUN_OUTPUT_BYTES_MAX: usize = 16 * MIB;
+/// Changes of state that a dry run shows.
+pub const RUN_CHANGES_MAX: usize = 1_000;
+/// Bytes of them, before and after.
+pub const RUN_CHANGES_BYTES_MAX: usize = 4 * MIB;
+/// Log lines that a dry run shows.
+pub const RUN_LOG_LINES_MAX: usize = 1_000;
+
 /// Members of groups that live in the server for clients over HTTP; one takes a kilobyte and 100 bytes a partition (a guess).
 pub const LOCAL_MEMBERS_MAX: usize = 10_000;
 /// Topics that one of them reads (a guess; more are better read by a client of its own).

@@ -151,7 +151,8 @@ impl Pipelines {
         if problems.is_empty() { Ok(()) } else { Err(DeployError::Spec(problems)) }
     }
 
-    fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
+    /// The module that a spec means, if it is of the right kind.
+    pub(super) fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
         let spec_problem =
             |detail: String| DeployError::Spec(vec![SpecProblem { pointer: "/module".into(), detail }]);
         let reference = ModuleRef::parse(&spec.module).map_err(spec_problem)?;

@@ -1,5 +1,5 @@
 //! One run of a component over given records, as a deployment would run it: the same calls, limits, and isolation of a
-//! record that fails. Nothing is published, and no state outlives the storage that the caller lends.
+//! record that fails. Nothing is published, and what the code writes into its state goes with the report.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,14 +8,10 @@ use std::time::Duration;
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::{Offset, Partition, Record, TimestampMs};
-use crate::state::{Allowed, TaskId, TaskState};
-use crate::storage::{Commit, Storage};
+use crate::state::{Allowed, Scratch};
 use crate::wasm::{
     Component, Fault, Input, InstanceConfig, LogSink, Outcome, Output, Processor, Transformer,
 };
-
-/// The task whose state a processor sees; the storage holds no other.
-const TASK: TaskId = TaskId { deployment: 0, generation: 0, task: 0 };
 
 /// A record to run over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +31,8 @@ pub struct Sample {
 pub enum Entry {
     /// a record
     Stored {
+        /// index of the sample that it was made of; `None`: the code names none
+        source: Option<usize>,
         /// name of the route; `None`: the default output
         route: Option<String>,
         /// what would be stored
@@ -48,18 +46,52 @@ pub enum Entry {
     Failed(String),
 }
 
-/// A run to its end.
+/// What became of a sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// a transform passes it on
+    Keep,
+    /// a transform leaves it out
+    Drop,
+    /// a transform replaces it
+    Emit,
+    /// a transform refuses it
+    Reject(String),
+    /// a processor has taken it
+    Processed,
+    /// the code fails on it
+    Fault(Fault),
+}
+
+/// What a record on which the code fails does to the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtFault {
+    /// ends it, unless a processor itself names the record
+    EndUnlessNamed,
+    /// ends it
+    End,
+    /// is left out
+    GoOn,
+}
+
+/// A run, to its end or as far as it came.
 #[derive(Debug, Default)]
 pub struct Report {
     /// in order
     pub entries: Vec<Entry>,
+    /// one per sample; `None`: the run ended before it
+    pub verdicts: Vec<Option<Verdict>>,
+    /// what ended it early
+    pub failed: Option<Failed>,
+    /// it ended because the entries have more bytes than it may give
+    pub cut: bool,
     /// of all calls
     pub cpu: Duration,
     /// linear memory, the largest of the instances
     pub memory_bytes: usize,
 }
 
-/// A run that the code ended.
+/// What ended a run.
 #[derive(Debug)]
 pub struct Failed {
     /// index of the sample that fails alone; `None`: no record is at fault
@@ -76,57 +108,91 @@ pub struct DryRun<'a> {
     pub spec: &'a DeploymentSpec,
     /// takes its lines
     pub log: Arc<dyn LogSink>,
-    /// an empty one; processors need it
-    pub storage: Option<&'a Storage>,
+    /// what a processor finds, and where it leaves what it has written
+    pub state: &'a Scratch,
+    /// what a failure means
+    pub at_fault: AtFault,
+    /// outputs without a route are a fault where the spec has no default output, as in a deployment
+    pub strict: bool,
+    /// of entries; a run that has passed it ends
+    pub bytes_max: usize,
 }
 
-enum Instance {
+/// A live instance of either kind.
+pub(super) enum Instance {
     Transform(Transformer),
     Processor(Processor),
 }
 
 impl DryRun<'_> {
     /// Takes the samples through fresh instances. Runs guest code on the caller's thread.
-    ///
-    /// # Errors
-    /// [`Failed`] with the first record that makes the code fail.
-    pub async fn run(&self, samples: &[Sample]) -> Result<Report, Failed> {
+    pub async fn run(&self, samples: &[Sample]) -> Report {
+        self.go_on(&mut None, samples).await
+    }
+
+    /// As [`DryRun::run`], with the instance of an earlier call if it went well, which is left for the next one.
+    pub(super) async fn go_on(&self, instance: &mut Option<Instance>, samples: &[Sample]) -> Report {
         let inputs: Vec<_> = samples.iter().map(Sample::input).collect();
-        let mut report = Report::default();
-        let mut instance = None;
+        let mut report = Report { verdicts: vec![None; samples.len()], ..Report::default() };
         // The next part lies on top.
         let mut parts = runs(inputs.len(), self.spec.limits.batch.records.max(1));
         while let Some(part) = parts.pop() {
-            let whole = |fault| Failed { sample: None, fault };
-            let live = match instance.take() {
-                Some(live) => live,
-                None => self.start().await.map_err(whole)?,
+            let started = match instance.take() {
+                Some(live) => Ok(live),
+                None => self.start().await,
             };
-            match self.attempt(live, &inputs[part.clone()], &samples[part.clone()], &mut report).await {
-                Ok(live) => instance = Some(live),
-                Err(Fault::At { index, reason }) if !self.component.kind().is_transform() => {
-                    let at = part.start + index as usize;
-                    // Its neighbours run again without it; it stands between them.
-                    if part.len() == 1 {
-                        report.entries.push(Entry::Failed(reason));
-                    } else {
-                        let cut = [at + 1..part.end, at..at + 1, part.start..at];
-                        parts.extend(cut.into_iter().filter(|part| !part.is_empty()));
+            let done = match started {
+                Ok(live) => self.attempt(live, &inputs[part.clone()], samples, &part, &mut report).await,
+                Err(fault) => Err(fault),
+            };
+            let fault = match done {
+                Ok(live) => {
+                    *instance = Some(live);
+                    report.cut = report.bytes() > self.bytes_max;
+                    if report.cut {
+                        break;
                     }
+                    continue;
                 }
-                Err(Fault::At { index, reason }) => {
-                    let fault = Fault::At { index: 0, reason };
-                    return Err(Failed { sample: Some(part.start + index as usize), fault });
+                Err(fault) => fault,
+            };
+            let bad = match &fault {
+                Fault::Open(_) | Fault::Instance(_) => {
+                    report.failed = Some(Failed { sample: None, fault });
+                    break;
                 }
-                Err(fault @ (Fault::Open(_) | Fault::Instance(_))) => return Err(whole(fault)),
-                Err(fault) if part.len() == 1 => return Err(Failed { sample: Some(part.start), fault }),
-                Err(_) => {
+                Fault::At { index, .. } => (part.start + *index as usize).min(part.end - 1),
+                _ if part.len() == 1 => part.start,
+                _ => {
                     let middle = part.start + part.len() / 2;
                     parts.extend([middle..part.end, part.start..middle]);
+                    continue;
                 }
+            };
+            if part.len() > 1 {
+                // Its neighbours run again without it; it stands between them.
+                let cut = [bad + 1..part.end, bad..bad + 1, part.start..bad];
+                parts.extend(cut.into_iter().filter(|part| !part.is_empty()));
+                continue;
+            }
+            report.verdicts[bad] = Some(Verdict::Fault(fault.clone()));
+            if self.ends(&fault, &mut report.entries) {
+                report.failed = Some(Failed { sample: Some(bad), fault });
+                break;
             }
         }
-        Ok(report)
+        report
+    }
+
+    /// Does the fault of a record end the run? One that a processor names is a line of what comes out.
+    fn ends(&self, fault: &Fault, entries: &mut Vec<Entry>) -> bool {
+        if let Fault::At { reason, .. } = fault
+            && !self.component.kind().is_transform()
+        {
+            entries.push(Entry::Failed(reason.clone()));
+            return self.at_fault == AtFault::End;
+        }
+        self.at_fault != AtFault::GoOn
     }
 
     async fn start(&self) -> Result<Instance, Fault> {
@@ -144,10 +210,7 @@ impl DryRun<'_> {
         if self.component.kind().is_transform() {
             return Ok(Instance::Transform(self.component.transformer(config).await?));
         }
-        let no_state = |why: String| Fault::Instance(why);
-        let storage = self.storage.ok_or_else(|| no_state("a processor needs state".to_owned()))?;
-        let state = TaskState::open(storage, TASK, Allowed::by(&spec.state));
-        let state = state.map_err(|e| no_state(e.to_string()))?;
+        let state = self.state.open(Allowed::by(&spec.state)).map_err(|e| Fault::Instance(e.to_string()))?;
         Ok(Instance::Processor(self.component.processor(config, state).await?))
     }
 
@@ -157,28 +220,34 @@ impl DryRun<'_> {
         mut live: Instance,
         inputs: &[Input<'_>],
         samples: &[Sample],
+        part: &Range<usize>,
         report: &mut Report,
     ) -> Result<Instance, Fault> {
         let (cpu, memory_bytes) = match &mut live {
             Instance::Transform(transform) => {
                 let before = transform.cpu_time();
                 let outcomes = transform.process(inputs).await?;
-                for (outcome, sample) in outcomes.into_iter().zip(samples) {
-                    self.judged(outcome, sample, samples, &mut report.entries);
+                for (outcome, index) in outcomes.into_iter().zip(part.clone()) {
+                    let verdict = self.judged(outcome, samples, index, part, &mut report.entries);
+                    report.verdicts[index] = Some(verdict);
                 }
                 (transform.cpu_time().saturating_sub(before), transform.memory_bytes())
             }
             Instance::Processor(processor) => {
                 let before = processor.cpu_time();
                 let outputs = processor.process(inputs).await?.outputs;
-                let mut commit = Commit::new();
+                if self.strict
+                    && self.spec.output.default.is_none()
+                    && outputs.iter().any(|output| output.route.is_none())
+                {
+                    return Err(Fault::no_output());
+                }
                 if let Some(state) = processor.state() {
-                    state.write_into(&mut commit);
+                    state.settle();
                 }
-                if let Some(storage) = self.storage {
-                    storage.commit(commit).await.map_err(|e| Fault::Instance(e.to_string()))?;
-                }
-                report.entries.extend(outputs.into_iter().map(|output| self.stored(output, samples)));
+                report.verdicts[part.clone()].fill(Some(Verdict::Processed));
+                let stored = outputs.into_iter().map(|output| self.stored(output, samples, part));
+                report.entries.extend(stored);
                 (processor.cpu_time().saturating_sub(before), processor.memory_bytes())
             }
         };
@@ -187,25 +256,49 @@ impl DryRun<'_> {
         Ok(live)
     }
 
-    fn judged(&self, outcome: Outcome, sample: &Sample, samples: &[Sample], entries: &mut Vec<Entry>) {
+    fn judged(
+        &self,
+        outcome: Outcome,
+        samples: &[Sample],
+        index: usize,
+        part: &Range<usize>,
+        entries: &mut Vec<Entry>,
+    ) -> Verdict {
         match outcome {
             Outcome::Keep => {
-                entries.push(Entry::Stored { route: None, record: sample.record.clone(), timestamp: None });
+                let record = samples[index].record.clone();
+                entries.push(Entry::Stored { source: Some(index), route: None, record, timestamp: None });
+                Verdict::Keep
             }
-            Outcome::Drop => {}
+            Outcome::Drop => Verdict::Drop,
             Outcome::Emit(outputs) => {
-                entries.extend(outputs.into_iter().map(|output| self.stored(output, samples)));
+                entries.extend(outputs.into_iter().map(|output| self.stored(output, samples, part)));
+                Verdict::Emit
             }
-            Outcome::Reject(reason) => entries.push(Entry::Rejected(reason)),
+            Outcome::Reject(reason) => {
+                entries.push(Entry::Rejected(reason.clone()));
+                Verdict::Reject(reason)
+            }
         }
     }
 
-    fn stored(&self, output: Output, samples: &[Sample]) -> Entry {
-        let source = output.source.and_then(|index| samples.get(index as usize)).map(|s| &s.record);
+    fn stored(&self, output: Output, samples: &[Sample], part: &Range<usize>) -> Entry {
+        let source = output.source.map(|index| part.start + index as usize);
+        let origin = source.and_then(|index| samples.get(index)).map(|s| &s.record);
         let route = output.route.and_then(|index| self.spec.output.routes.keys().nth(index as usize));
         let (route, timestamp) = (route.cloned(), output.timestamp);
-        let last = samples.last().map_or(0, |s| s.record.timestamp);
-        Entry::Stored { route, record: output::fill(output, source, last), timestamp }
+        let last = samples[part.clone()].last().map_or(0, |s| s.record.timestamp);
+        Entry::Stored { source, route, record: output::fill(output, origin, last), timestamp }
+    }
+}
+
+impl Report {
+    fn bytes(&self) -> usize {
+        let of = |entry: &Entry| match entry {
+            Entry::Stored { record, .. } => record.size(),
+            Entry::Rejected(reason) | Entry::Failed(reason) => reason.len(),
+        };
+        self.entries.iter().map(of).sum()
     }
 }
 
@@ -226,8 +319,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::runtime::clock::Clock;
-    use crate::storage::Options;
+    use crate::state::{ChangesMax, TaskId};
     use crate::wasm::LogLevel;
     use crate::wasm::tests::example;
 
@@ -237,7 +329,12 @@ mod tests {
         fn write(&self, _: LogLevel, _: String) {}
     }
 
-    async fn run(guest: &str, spec: serde_json::Value, values: &[&str]) -> Result<Vec<Entry>, Failed> {
+    async fn run(
+        guest: &str,
+        spec: serde_json::Value,
+        at_fault: AtFault,
+        values: &[&str],
+    ) -> (Report, Scratch) {
         let mut spec = spec;
         for (name, value) in
             [("name", json!("d")), ("module", json!(guest)), ("input", json!({"topics": ["in"]}))]
@@ -245,19 +342,25 @@ mod tests {
             spec[name] = value;
         }
         let spec = serde_json::from_value(spec).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let (clock, _) = Clock::manual(0);
-        let options = Options { dir: dir.path().to_owned(), memory: 64 << 20, clock, reader_threads: 1 };
-        let storage = Storage::open(options).unwrap();
         let component = example(guest);
-        let run =
-            DryRun { component: &component, spec: &spec, log: Arc::new(Silent), storage: Some(&storage) };
+        let task = TaskId { deployment: 0, generation: 0, task: 0 };
+        let (state, log) = (Scratch::empty(task), Arc::new(Silent));
+        let run = DryRun {
+            component: &component,
+            spec: &spec,
+            log,
+            state: &state,
+            at_fault,
+            strict: false,
+            bytes_max: 1 << 20,
+        };
         let sample = |(offset, value): (u64, &&str)| {
             let value = Some(value.as_bytes().to_vec().into());
             Sample { topic: 0, partition: 0, offset, record: Record { value, ..Record::default() } }
         };
         let samples: Vec<_> = (0..).zip(values).map(sample).collect();
-        run.run(&samples).await.map(|report| report.entries)
+        let report = run.run(&samples).await;
+        (report, state)
     }
 
     fn texts(entries: &[Entry]) -> Vec<String> {
@@ -274,22 +377,35 @@ mod tests {
 
     #[tokio::test]
     async fn a_transforms_records_and_rejections_stand_in_order() {
-        let entries = run("template", json!({"kind": "inline"}), &["a", "heartbeat", "", "b"]).await.unwrap();
-        assert_eq!(texts(&entries), ["=A", "rejected the value is empty", "=B"]);
+        let spec = json!({"kind": "inline"});
+        let (report, _) = run("template", spec, AtFault::End, &["a", "heartbeat", "", "b"]).await;
+        assert_eq!(texts(&report.entries), ["=A", "rejected the value is empty", "=B"]);
+        let reject = Verdict::Reject("the value is empty".to_owned());
+        let expected = [Verdict::Emit, Verdict::Drop, reject, Verdict::Emit].map(Some);
+        assert_eq!(report.verdicts, expected);
     }
 
     #[tokio::test]
     async fn a_processor_keeps_its_state_from_batch_to_batch() {
         let spec = json!({"kind": "processor", "limits": {"batch": {"records": 1}}});
-        let entries = run("word-count", spec, &["a b", "a"]).await.unwrap();
-        assert_eq!(texts(&entries), ["a=1", "b=1", "a=2"]);
+        let (report, state) = run("word-count", spec, AtFault::End, &["a b", "a"]).await;
+        assert_eq!(texts(&report.entries), ["a=1", "b=1", "a=2"]);
+        let changes = state.changes(ChangesMax { entries: 10, bytes: 1 << 20 }).unwrap();
+        let keys: Vec<_> = changes.entries.iter().map(|c| (&c.key[..], c.before.is_none())).collect();
+        assert_eq!(keys, [(&b"a"[..], true), (b"b", true)]);
     }
 
     #[tokio::test]
     async fn the_record_that_traps_is_found_in_its_batch() {
-        let failed =
-            run("trap", json!({"kind": "processor"}), &["a", "b", "misbehave", "c"]).await.unwrap_err();
+        let values = ["a", "b", "misbehave", "c"];
+        let (report, _) = run("trap", json!({"kind": "processor"}), AtFault::End, &values).await;
+        let failed = report.failed.unwrap();
         assert_eq!(failed.sample, Some(2));
         assert!(matches!(failed.fault, Fault::Trap { .. }), "{}", failed.fault);
+        assert_eq!(report.verdicts[3], None, "it was not reached");
+
+        let (report, _) = run("trap", json!({"kind": "processor"}), AtFault::GoOn, &values).await;
+        assert!(report.failed.is_none());
+        assert_eq!(texts(&report.entries), ["=a", "=b", "=c"]);
     }
 }

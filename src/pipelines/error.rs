@@ -2,9 +2,10 @@
 
 use crate::broker::{ReadError, TopicError};
 use crate::model::deployment::{DeploymentKind, SpecProblem};
+use crate::model::limits::{RUN_TIME_MAX, RUNS_MAX};
 use crate::model::module::ModuleKind;
 use crate::model::{DeploymentName, Offset, Partition, TopicName};
-use crate::registry::ResolveError;
+use crate::registry::{LoadError, ResolveError};
 use crate::storage::CommitError;
 
 /// Applying, changing, finding deployments.
@@ -173,6 +174,35 @@ pub enum StateError {
     /// The readers are stopping or overloaded.
     #[error("the state could not be read")]
     Read(#[from] crate::storage::ReadError),
+}
+
+/// A dry invocation.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The deployment, its module, or the spec.
+    #[error(transparent)]
+    Deploy(#[from] DeployError),
+    /// The module's code.
+    #[error("the module cannot be loaded")]
+    Load(#[from] LoadError),
+    /// Records, or what is asked for.
+    #[error("{0}")]
+    Invalid(String),
+    /// The state that was given, or the one that is there.
+    #[error("the state cannot be used")]
+    State(#[from] crate::state::Error),
+    /// The state could not be read.
+    #[error("the state could not be read")]
+    Read(#[from] crate::storage::ReadError),
+    /// Others run.
+    #[error("{RUNS_MAX} dry runs are under way, which is the most at once")]
+    Busy,
+    /// It took its time.
+    #[error("the run took longer than {} seconds", RUN_TIME_MAX.as_secs())]
+    TooLong,
+    /// The server stops.
+    #[error("the server is stopping")]
+    Closed,
 }
 
 fn list(names: &[String]) -> String {

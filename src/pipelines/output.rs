@@ -34,9 +34,7 @@ pub(super) fn collect(
             Some(route) => spec.output.routes.values().nth(route as usize),
         };
         let Some(topic) = topic else {
-            return Err(CollectError::Fault(Fault::Protocol(
-                "an output names no route, and the deployment has no `output.default`".to_owned(),
-            )));
+            return Err(CollectError::Fault(Fault::no_output()));
         };
         let source = output.source.and_then(|i| inputs.get(i as usize)).map(|input| input.record);
         let record = output::view(output, source.as_ref(), last);

@@ -1,6 +1,9 @@
 //! Rewind: other positions, with the state kept or cleared, in one commit. A cleared state gets the next generation at
 //! once, so that nothing of the old one can be seen; the old one is deleted in the same commit.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -8,12 +11,18 @@ use super::lifecycle::processor;
 use super::replace::{Cause, Replacement};
 use super::supervisor::{Entry, Pipelines};
 use super::{DeployError, DeploymentView};
-use crate::broker::{OffsetSpec, TopicHandle};
+use crate::broker::{Isolation, OffsetSpec, TopicHandle};
+use crate::model::batch::{BatchError, RecordBatch};
 use crate::model::deployment::{Deployment, RewindTo, StateFate};
+use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::revision::{Action, EffectiveFrom, StateChange};
 use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::state::{self, TaskId, positions};
 use crate::storage::Commit;
+
+/// What is read of a partition to count its records, and how much of it at a time: a second's work (a guess).
+const COUNTED_BYTES_MAX: usize = 64 * MIB;
+const COUNTED_STEP: usize = 4 * MIB;
 
 /// Where every input partition goes.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -22,6 +31,8 @@ pub struct RewindPlan {
     pub partitions: Vec<RewindPartition>,
     /// records that will be read again (or, where negative, passed over)
     pub replayed: i64,
+    /// at least one partition's count is an estimate
+    pub estimated: bool,
     /// the deployment afterwards; `None` in a dry run
     pub deployment: Option<DeploymentView>,
 }
@@ -38,8 +49,13 @@ pub struct RewindPartition {
     pub from: Offset,
     /// the next offset as it will be
     pub to: Offset,
-    /// `from - to`: records that will be read again
+    /// committed records from `to` to `from`, which will be read again; where negative, those that are passed over
     pub records: i64,
+    /// There are more than were looked through: the rest is counted by offsets, of which some may be free, or of markers
+    /// and aborted records.
+    pub estimated: bool,
+    /// the shift led beyond the log and ends where the log does
+    pub clamped: bool,
     #[serde(skip)]
     id: TopicId,
 }
@@ -80,8 +96,7 @@ impl Pipelines {
                 if !dry_run {
                     self.start(entry.deployment.clone()).await;
                 }
-                let partitions = other?;
-                return Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: None });
+                return Ok(plan_of(other?, None));
             }
         };
 
@@ -108,7 +123,7 @@ impl Pipelines {
         let positions = Some(partitions.iter().map(to).collect());
         let replacement = Replacement { positions, ..Replacement::new(deployment, cause, commit) };
         let view = self.replace(replacement).await?;
-        Ok(RewindPlan { replayed: sum(&partitions), partitions, deployment: Some(view) })
+        Ok(plan_of(partitions, Some(view)))
     }
 
     async fn plan_rewind(&self, entry: &Entry, to: &RewindTo) -> Result<Vec<RewindPartition>, DeployError> {
@@ -117,16 +132,27 @@ impl Pipelines {
             if let Some(other) = offsets.keys().find(|name| !inputs.contains(name)) {
                 return Err(DeployError::Conflict(format!("topic `{other}` is no input of this deployment")));
             }
+            let tasks = entry.deployment.tasks;
+            let beyond = |(name, of): (&TopicName, &BTreeMap<u32, Offset>)| {
+                Some((name.clone(), of.keys().copied().find(|partition| *partition >= tasks)?))
+            };
+            if let Some((name, partition)) = offsets.iter().find_map(beyond) {
+                let detail = format!("topic `{name}` has partitions 0 to {}, not {partition}", tasks - 1);
+                return Err(DeployError::Conflict(detail));
+            }
         }
         let mut partitions = Vec::new();
         for name in &entry.deployment.spec.input.topics {
             let topic = self.broker().topic(name.as_str())?;
             for partition in 0..topic.topic.partitions {
                 let from = self.position(entry, &topic, partition).await?;
-                let to = self.target(&topic, partition, from, to).await?;
-                let records = difference(from, to);
+                let (to, clamped) = self.target(&topic, partition, from, to).await?;
+                let (count, estimated) = self.between(&topic, partition, from.min(to)..from.max(to)).await?;
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                let records = if to <= from { count } else { -count };
                 let (topic, id) = (name.clone(), topic.id());
-                partitions.push(RewindPartition { topic, partition, from, to, records, id });
+                let plan = RewindPartition { topic, partition, from, to, records, estimated, clamped, id };
+                partitions.push(plan);
             }
         }
         Ok(partitions)
@@ -154,13 +180,17 @@ impl Pipelines {
         partition: Partition,
         from: Offset,
         to: &RewindTo,
-    ) -> Result<Offset, DeployError> {
+    ) -> Result<(Offset, bool), DeployError> {
         let (start, tail) = topic.log(partition).map_or((0, 0), |log| (log.start(), log.tail()));
         let at = match to {
             RewindTo::Earliest => OffsetSpec::Earliest,
             RewindTo::Latest => OffsetSpec::Latest,
             RewindTo::Timestamp(ms) => OffsetSpec::Timestamp(*ms),
-            RewindTo::ShiftBy(by) => OffsetSpec::Offset(from.saturating_add_signed(*by).clamp(start, tail)),
+            RewindTo::ShiftBy(by) => {
+                let shifted = from.saturating_add_signed(*by);
+                let to = shifted.clamp(start, tail);
+                return Ok((to, to != shifted));
+            }
             RewindTo::Offsets(offsets) => {
                 let asked =
                     offsets.get(topic.name()).and_then(|p| p.get(&partition)).copied().unwrap_or(from);
@@ -173,15 +203,56 @@ impl Pipelines {
                 OffsetSpec::Offset(asked)
             }
         };
-        Ok(self.broker().resolve_offset(topic, partition, at).await?)
+        Ok((self.broker().resolve_offset(topic, partition, at).await?, false))
+    }
+
+    /// How many committed records lie in a range, and whether that is an estimate.
+    async fn between(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        range: Range<Offset>,
+    ) -> Result<(u64, bool), DeployError> {
+        let Some(log) = topic.log(partition) else { return Ok((0, false)) };
+        // What was deleted before it was read comes no more.
+        let (mut at, mut count, mut bytes) = (range.start.max(log.start()), 0, 0);
+        let end = range.end.min(log.stable());
+        while at < end {
+            if bytes >= COUNTED_BYTES_MAX {
+                return Ok((count + (end - at), true));
+            }
+            let found = self.broker().visible(log, at, COUNTED_STEP, Isolation::Committed).await?;
+            for batch in &found.batches {
+                bytes += batch.bytes().len();
+                count += counted(batch, at, end)?;
+            }
+            if found.next <= at {
+                break;
+            }
+            at = found.next;
+        }
+        Ok((count, false))
     }
 }
 
-fn difference(from: Offset, to: Offset) -> i64 {
-    let of = |n: Offset| i64::try_from(n).unwrap_or(i64::MAX);
-    of(from) - of(to)
+/// The records of a batch with offsets in `from..end`.
+fn counted(batch: &RecordBatch, from: Offset, end: Offset) -> Result<u64, DeployError> {
+    let header = batch.header();
+    if header.base_offset >= from && header.next_offset() <= end {
+        return Ok(header.count.into());
+    }
+    let damaged = |e: BatchError| crate::storage::ReadError::Damaged(e.to_string());
+    let payload = batch.payload(BATCH_UNCOMPRESSED_MAX).map_err(damaged)?;
+    let mut count = 0;
+    for record in payload.records() {
+        let offset = header.base_offset + Offset::from(record.map_err(damaged)?.offset_delta);
+        count += u64::from((from..end).contains(&offset));
+    }
+    Ok(count)
 }
 
-fn sum(partitions: &[RewindPartition]) -> i64 {
-    partitions.iter().map(|p| p.records).sum()
+fn plan_of(partitions: Vec<RewindPartition>, deployment: Option<DeploymentView>) -> RewindPlan {
+    let replayed = partitions.iter().map(|p| p.records).sum();
+    let estimated = partitions.iter().any(|p| p.estimated);
+    RewindPlan { partitions, replayed, estimated, deployment }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::DeployError;
@@ -17,6 +17,7 @@ use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
 use crate::broker::inline::{Chain, Stage};
 use crate::broker::{Broker, catalog::Use, dead_letter};
 use crate::model::deployment::{Ceiling, Deployment, DeploymentKind, DeploymentSpec, Desired};
+use crate::model::limits::RUNS_MAX;
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
@@ -53,6 +54,8 @@ pub(super) struct Inner {
     /// one change of deployments at a time
     pub(super) changes: tokio::sync::Mutex<()>,
     pub(super) entries: RwLock<BTreeMap<DeploymentName, Entry>>,
+    /// places for dry runs
+    pub(super) runs: Arc<Semaphore>,
 }
 
 /// What every task needs.
@@ -91,7 +94,9 @@ impl Pipelines {
         let stored = tables::deployments::load_all(broker.storage())?;
         let outbound = options.outbound.clone();
         let shared = Arc::new(Shared { broker, registry, outbound });
-        let inner = Inner { shared, logs, options, changes: Default::default(), entries: RwLock::default() };
+        let (changes, entries) = (Default::default(), RwLock::default());
+        let inner =
+            Inner { shared, logs, options, changes, entries, runs: Arc::new(Semaphore::new(RUNS_MAX)) };
         let pipelines = Self(Arc::new(inner));
         let shown = Shown::of(&pipelines.0);
         pipelines.broker().groups().show(Arc::new(shown));

@@ -40,6 +40,14 @@ pub(super) fn entry(id: TaskId, store_name: &str, key: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Store and key of an entry; `None`: it is another row.
+pub(super) fn parse_entry(row: &[u8]) -> Option<(&str, &[u8])> {
+    let (kind, rest) = row.get(PREFIX_LEN - 1..)?.split_first()?;
+    let (len, rest) = rest.split_first().filter(|_| *kind == Kind::StateEntry as u8)?;
+    let (store, key) = rest.split_at_checked((*len).into())?;
+    Some((std::str::from_utf8(store).ok()?, key))
+}
+
 pub(super) fn position(id: TaskId, topic: TopicId, partition: Partition) -> Vec<u8> {
     let mut key = prefix(id, Kind::StatePosition, 20);
     key.extend_from_slice(topic.0.as_bytes());
@@ -99,6 +107,9 @@ mod tests {
             prop_assert_eq!(parse_position(&position(id, topic, partition)), Some((topic, partition)));
             let row = stats(id, &store);
             prop_assert_eq!(parse_stats(&row), Some(&store[..]));
+            prop_assert_eq!(parse_entry(&row), None);
+            let row = entry(id, &store, &partition.to_be_bytes());
+            prop_assert_eq!(parse_entry(&row), Some((&store[..], &partition.to_be_bytes()[..])));
         }
 
         #[test]

@@ -7,15 +7,20 @@ mod keys;
 mod overlay;
 pub mod positions;
 mod quota;
+mod scratch;
 mod store;
 
 #[cfg(test)]
 mod tests;
 
+pub use scratch::{Changed, Changes, ChangesMax, Given, Scratch};
 pub use store::TaskState;
 
+use bytes::Bytes;
+
 use crate::model::deployment::StateSpec;
-use crate::model::names::NameError;
+use crate::model::limits::{STATE_KEY_MAX, STATE_VALUE_MAX, STORE_NAME_MAX};
+use crate::model::names::{self, NameError};
 use crate::storage::{Commit, ReadError};
 
 /// Whose state it is. The generation grows when the state is cleared: what is left of an old one is never read.
@@ -112,4 +117,22 @@ pub fn clear_generation(commit: &mut Commit, deployment: u32, generation: u32) {
 pub fn clear_deployment(commit: &mut Commit, deployment: u32) {
     let (start, end) = keys::of_deployment(deployment);
     commit.delete_state_range(start, end);
+}
+
+fn check_store(store: &str) -> Result<(), Error> {
+    Ok(names::check("store", store, STORE_NAME_MAX)?)
+}
+
+fn check_key(key: &[u8]) -> Result<(), Error> {
+    if key.len() > STATE_KEY_MAX {
+        return Err(Error::KeySize { found: key.len(), limit: STATE_KEY_MAX });
+    }
+    Ok(())
+}
+
+fn check_value(value: &Bytes) -> Result<(), Error> {
+    if value.len() > STATE_VALUE_MAX {
+        return Err(Error::ValueSize { found: value.len(), limit: STATE_VALUE_MAX });
+    }
+    Ok(())
 }

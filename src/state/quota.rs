@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{Allowed, Error, TaskId, keys};
 use crate::model::limits::STORES_MAX;
 use crate::storage::keys::Kind;
-use crate::storage::{Commit, KeyRange, ReadError};
+use crate::storage::{KeyRange, ReadError};
 
 const FORMAT: u8 = 1;
 
@@ -33,7 +33,7 @@ pub(super) struct Quota {
 }
 
 impl Usage {
-    fn encode(self) -> Bytes {
+    pub(super) fn encode(self) -> Bytes {
         let mut row = vec![FORMAT];
         row.extend_from_slice(&self.keys.to_be_bytes());
         row.extend_from_slice(&self.bytes.to_be_bytes());
@@ -117,11 +117,10 @@ impl Quota {
         Ok(())
     }
 
-    /// Puts the rows of the stores that changed into the commit.
-    pub(super) fn write_into(&mut self, id: TaskId, commit: &mut Commit) {
+    /// Hands out the rows of the stores that changed, and counts them as committed.
+    pub(super) fn drain(&mut self, mut each: impl FnMut(&str, Bytes)) {
         for store in std::mem::take(&mut self.changed) {
-            let usage = self.stores.get(&store).copied().unwrap_or_default();
-            commit.put_state(keys::stats(id, &store), usage.encode());
+            each(&store, self.stores.get(&store).copied().unwrap_or_default().encode());
         }
     }
 }

@@ -8,12 +8,10 @@ use bytes::Bytes;
 
 use super::overlay::Overlay;
 use super::quota::{self, Quota};
-use super::{Allowed, Error, TaskId, keys};
-use crate::model::limits::{
-    SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX, STORE_NAME_MAX,
-};
-use crate::model::names;
-use crate::storage::{Commit, KeyRange, StateReader, Storage};
+use super::scratch::Scratch;
+use super::{Allowed, Error, TaskId, check_key, check_store, check_value, keys};
+use crate::model::limits::{SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX};
+use crate::storage::{Commit, KeyRange, ReadError, StateReader, Storage};
 
 /// The state of one task, owned by whoever runs the task. Calls are synchronous and may read from disk; they are made on
 /// the guests' threads. Nothing changes on disk before [`TaskState::write_into`] and the commit it goes into. Until that
@@ -22,9 +20,16 @@ use crate::storage::{Commit, KeyRange, StateReader, Storage};
 #[derive(Debug)]
 pub struct TaskState {
     id: TaskId,
-    reader: StateReader,
+    base: Base,
     overlay: Overlay,
     quota: Quota,
+}
+
+/// What lies under a task's own writes.
+#[derive(Debug)]
+pub(super) enum Base {
+    Committed(StateReader),
+    Scratch(Scratch),
 }
 
 /// Bytes of a page of [`TaskState::scan`]; a longer one is cut there. Any 256 entries fit.
@@ -36,10 +41,13 @@ impl TaskState {
     /// # Errors
     /// `Read`.
     pub fn open(storage: &Storage, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
-        let reader = storage.state();
-        let stores = quota::load(id, |range, visit| reader.scan(range, visit))?;
+        Self::on(Base::Committed(storage.state()), id, allowed)
+    }
+
+    pub(super) fn on(base: Base, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
+        let stores = quota::load(id, |range, visit| base.scan(range, visit))?;
         let quota = Quota::new(stores, allowed);
-        Ok(Self { id, reader, overlay: Overlay::default(), quota })
+        Ok(Self { id, base, overlay: Overlay::default(), quota })
     }
 
     /// The value of a key; `None`: there is no such key.
@@ -59,9 +67,7 @@ impl TaskState {
     pub fn put(&mut self, store: &str, key: &[u8], value: Bytes) -> Result<(), Error> {
         check_store(store)?;
         check_key(key)?;
-        if value.len() > STATE_VALUE_MAX {
-            return Err(Error::ValueSize { found: value.len(), limit: STATE_VALUE_MAX });
-        }
+        check_value(&value)?;
         self.write(store, key, Some(value))
     }
 
@@ -102,7 +108,7 @@ impl TaskState {
             return Ok(page.entries);
         }
         let mut own = self.overlay.own_range(store, start, end).peekable();
-        self.reader.scan(&range, |key, value| {
+        self.base.scan(&range, |key, value| {
             let key = &key[prefix.len()..];
             // Own writes up to this key come first, and hide it if they are of this key.
             while let Some((own_key, own_value)) = own.peek().copied() {
@@ -138,7 +144,16 @@ impl TaskState {
     pub fn write_into(&mut self, commit: &mut Commit) {
         let id = self.id;
         self.overlay.drain(|store, key, value| put(commit, id, store, key, value));
-        self.quota.write_into(id, commit);
+        self.quota.drain(|store, usage| commit.put_state(keys::stats(id, store), usage));
+    }
+
+    /// Puts everything written since the last time into the [`Scratch`] that lies under it. State over what is committed
+    /// is not changed by it.
+    pub fn settle(&mut self) {
+        let Base::Scratch(scratch) = &self.base else { return };
+        let id = self.id;
+        self.overlay.drain(|store, key, value| scratch.write(keys::entry(id, store, key), value.cloned()));
+        self.quota.drain(|store, usage| scratch.write(keys::stats(id, store), Some(usage)));
     }
 
     /// The same for a commit that is under way while the state is read and written further: what it holds is seen as if
@@ -146,7 +161,7 @@ impl TaskState {
     pub fn write_ahead(&mut self, commit: &mut Commit) {
         let id = self.id;
         self.overlay.drain_ahead(|store, key, value| put(commit, id, store, key, value));
-        self.quota.write_into(id, commit);
+        self.quota.drain(|store, usage| commit.put_state(keys::stats(id, store), usage));
     }
 
     /// The oldest commit of [`TaskState::write_ahead`] that is under way was made.
@@ -160,7 +175,7 @@ impl TaskState {
         }
         // A store that holds nothing needs no reads.
         let value = match self.quota.knows(store) {
-            true => self.reader.value(&keys::entry(self.id, store, key))?,
+            true => self.base.value(&keys::entry(self.id, store, key))?,
             false => None,
         };
         self.overlay.note(store, key, value.clone());
@@ -191,6 +206,28 @@ fn put(commit: &mut Commit, id: TaskId, store: &str, key: &[u8], value: Option<&
     }
 }
 
+// === impl Base ===
+
+impl Base {
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        match self {
+            Self::Committed(reader) => reader.value(key),
+            Self::Scratch(scratch) => scratch.value(key),
+        }
+    }
+
+    fn scan(
+        &self,
+        range: &KeyRange,
+        visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        match self {
+            Self::Committed(reader) => reader.scan(range, visit),
+            Self::Scratch(scratch) => scratch.scan(range, visit),
+        }
+    }
+}
+
 /// The entries of one scan, with their bounds.
 struct Page {
     entries: Vec<(Bytes, Bytes)>,
@@ -212,15 +249,4 @@ impl Page {
         self.entries.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
         if self.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
-}
-
-fn check_store(store: &str) -> Result<(), Error> {
-    Ok(names::check("store", store, STORE_NAME_MAX)?)
-}
-
-fn check_key(key: &[u8]) -> Result<(), Error> {
-    if key.len() > STATE_KEY_MAX {
-        return Err(Error::KeySize { found: key.len(), limit: STATE_KEY_MAX });
-    }
-    Ok(())
 }

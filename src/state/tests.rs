@@ -292,3 +292,49 @@ proptest! {
         prop_assert_eq!(found, (model.len() as u64, 2 * model.len() as u64));
     }
 }
+
+#[tokio::test]
+async fn a_scratch_stays_at_its_moment_and_keeps_what_is_settled_to_itself() {
+    let world = World::new();
+    let mut state = open(&world);
+    for key in ["a", "b", "c"] {
+        state.put("s", key.as_bytes(), "old".into()).unwrap();
+    }
+    commit(&world, &mut state).await;
+    let scratch = Scratch::pinned(TASK, world.storage.pin_state().unwrap());
+    state.put("s", b"d", "later".into()).unwrap();
+    commit(&world, &mut state).await;
+
+    let mut own = scratch.open(LIMIT).unwrap();
+    own.put("s", b"aa", "new".into()).unwrap();
+    own.put("s", b"c", "new".into()).unwrap();
+    own.delete("s", b"b").unwrap();
+    own.settle();
+    own.put("s", b"lost", "with its state".into()).unwrap();
+    let mut again = scratch.open(LIMIT).unwrap();
+    let entries = again.scan("s", b"", None, 10).unwrap();
+    assert_eq!(pairs(&entries), [("a", "old"), ("aa", "new"), ("c", "new")]);
+    assert_eq!(again.get("s", b"b").unwrap(), None);
+    assert_eq!(pairs(&again.scan("s", b"aa", Some(b"c"), 10).unwrap()), [("aa", "new")]);
+
+    let max = ChangesMax { entries: 2, bytes: 1 << 20 };
+    let changes = scratch.changes(max).unwrap();
+    let told: Vec<_> =
+        changes.entries.iter().map(|c| (&c.key[..], c.before.is_some(), c.after.is_some())).collect();
+    assert_eq!(told, [(&b"aa"[..], false, true), (b"b", true, false)]);
+    assert!(changes.more, "of c");
+
+    let other = Scratch::pinned(TASK, world.storage.pin_state().unwrap());
+    let all = ChangesMax { entries: 10, bytes: 1 << 20 };
+    assert_eq!(scratch.differences(&scratch.clone(), all).unwrap().entries, []);
+    assert_eq!(scratch.differences(&other, all).unwrap().entries.len(), 3);
+    assert_eq!(committed::get(&world.storage, TASK, "s", b"c").unwrap().0.unwrap(), "old");
+}
+
+#[test]
+fn given_entries_count_against_the_quota() {
+    let given = Given::from([("s".to_owned(), BTreeMap::from([(b"k".to_vec(), Bytes::from("12345"))]))]);
+    let mut state = Scratch::given(TASK, given).unwrap().open(Allowed { bytes: 10, ..LIMIT }).unwrap();
+    assert_eq!(state.get("s", b"k").unwrap().unwrap(), "12345");
+    assert!(matches!(state.put("s", b"l", "1234".into()), Err(Error::Quota { bytes: 11, limit: 10 })));
+}

@@ -24,6 +24,7 @@ mod ledger;
 mod log;
 mod lookup;
 mod open;
+mod pinned;
 mod queue;
 mod reader;
 mod reconcile;
@@ -58,6 +59,7 @@ pub use commit::{Chain, Commit, Pending, Placed, Receipt};
 pub use disk::DiskStatus;
 pub use error::{CommitError, Error, OpenError, ReadError};
 pub use log::{Ends, Log};
+pub use pinned::PinnedState;
 pub use transactions::{AbortedTxn, OpenTxn};
 pub use view::{KeyRange, StateReader, StateView};
 

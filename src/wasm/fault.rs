@@ -128,6 +128,12 @@ impl Fault {
         }
     }
 
+    /// An output has nowhere to go.
+    pub(crate) fn no_output() -> Self {
+        let words = "an output names no route, and the deployment has no `output.default`";
+        Self::Protocol(words.to_owned())
+    }
+
     pub(super) fn limit(kind: LimitKind, detail: impl Into<String>) -> Self {
         Self::Limit { kind, detail: detail.into() }
     }

@@ -11,5 +11,6 @@ mod limits;
 mod modules;
 mod outcomes;
 mod readme;
+mod runs;
 mod support;
 mod upgrades;

@@ -1,10 +1,13 @@
 //! Records to lines and back, and what a difference looks like.
 
+use bytes::Bytes;
+
 use super::*;
+use crate::model::Record;
 
 fn round_trip(line_in: &str) -> String {
     let (_, sample) = samples(line_in, &[]).unwrap().remove(0);
-    line(&Entry::Stored { route: None, record: sample.record, timestamp: None })
+    line(&Entry::Stored { source: None, route: None, record: sample.record, timestamp: None })
 }
 
 #[test]
@@ -28,7 +31,7 @@ fn a_line_that_is_written_is_read_as_the_same_record() {
 #[test]
 fn routes_timestamps_rejections_and_errors_have_their_members() {
     let record = Record { value: Some(Bytes::from_static(b"1")), ..Record::default() };
-    let stored = Entry::Stored { route: Some("alerts".into()), record, timestamp: Some(7) };
+    let stored = Entry::Stored { source: None, route: Some("alerts".into()), record, timestamp: Some(7) };
     assert_eq!(line(&stored), r#"{"topic":"alerts","value":1,"timestamp":7}"#);
     assert_eq!(line(&Entry::Rejected("no \"id\"".into())), r#"{"reject":"no \"id\""}"#);
     assert_eq!(line(&Entry::Failed("bad".into())), r#"{"error":"bad"}"#);

@@ -1,0 +1,428 @@
+//! Dry invocations: `POST …/run` of a version and of a deployment.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use super::App;
+use super::codes::Code;
+use super::error::Problem;
+use super::extract::{Json, NoQuery, Path, Query};
+use super::openapi::{Conflict, Missing, Unprocessable};
+use super::samples::{self, Line, members, string, text_member, value_member};
+use crate::model::module::{ModuleRef, VersionSelector};
+use crate::model::{DeploymentName, ModuleName, Offset, Partition, TopicName};
+use crate::pipelines::dry_run::{Entry, Sample, Verdict};
+use crate::pipelines::{DeployError, GivenRecord, RunError, RunRecords, RunReport, RunState};
+use crate::state::{Changed, Given};
+use crate::wasm::Fault;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct VersionPath {
+    /// the module
+    #[param(value_type = String)]
+    name: ModuleName,
+    /// `latest`, `1.2.0`, or `sha256:` with 8 or more digits
+    version: String,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct DeploymentPath {
+    /// the deployment
+    deployment: String,
+}
+
+/// Records for a module, and what it is to find around it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModuleRun {
+    /// 1 to 1000: key, value, value_text or value_base64, headers, timestamp, topic, partition, offset
+    #[schema(schema_with = super::openapi::run_records_schema)]
+    records: Vec<Line>,
+    #[serde(default)]
+    #[schema(schema_with = super::openapi::params_schema)]
+    params: Map<String, Value>,
+    /// names of its input topics; default `in`
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    inputs: Vec<Value>,
+    /// names of its routes
+    #[serde(default)]
+    outputs: Vec<String>,
+    /// store → key → value as JSON; what a processor finds
+    #[serde(default)]
+    #[schema(schema_with = super::openapi::any_json)]
+    state: BTreeMap<String, BTreeMap<String, Box<RawValue>>>,
+    /// as in a deployment
+    #[schema(schema_with = super::openapi::any_json, required = false)]
+    limits: Option<Value>,
+}
+
+/// Records for a deployment's code.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeploymentRun {
+    /// 1 to 1000; this or `from`
+    #[schema(schema_with = super::openapi::run_records_schema, required = false)]
+    records: Option<Vec<Line>>,
+    from: Option<From_>,
+    /// another version, or another module
+    module: Option<String>,
+    /// beside or instead of the deployment's own
+    #[serde(default)]
+    #[schema(schema_with = super::openapi::params_schema)]
+    params: Map<String, Value>,
+    /// what a processor finds
+    #[serde(default)]
+    #[schema(inline)]
+    state: StateChoice,
+}
+
+/// Committed records as they lie in an input.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RunFrom)]
+pub(super) struct From_ {
+    /// an input; the first one unless it is named
+    #[schema(value_type = Option<String>)]
+    topic: Option<TopicName>,
+    #[serde(default)]
+    partition: Partition,
+    /// of the first record
+    offset: Offset,
+    /// at most so many; default 1
+    #[schema(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
+}
+
+/// What a processor finds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum StateChoice {
+    /// nothing
+    #[default]
+    None,
+    /// what the task of the records' partition has committed by now; it is not changed
+    Committed,
+}
+
+/// What a run came to. Nothing of it is stored.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunReport)]
+pub(super) struct RunView {
+    /// `name@version`
+    module: String,
+    /// one per record, in order
+    records: Vec<RecordView>,
+    /// outputs that name no record as their source
+    #[schema(schema_with = super::openapi::run_outputs_schema)]
+    unsourced: Vec<Box<RawValue>>,
+    /// what ended the run before all records were through
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<FaultView>,
+    /// the outputs have more bytes than a run may give; what comes after is missing
+    cut: bool,
+    /// `{store, key, before, after}`, or with `key_base64`, `before_text`, `before_base64` and so on
+    #[schema(schema_with = super::openapi::run_outputs_schema)]
+    state_changes: Vec<Box<RawValue>>,
+    /// more changed than is shown
+    more_state_changes: bool,
+    logs: Vec<LogLine>,
+    /// lines beyond those shown
+    logs_left_out: u64,
+    /// CPU time of all calls, microseconds
+    cpu_us: u64,
+    /// from the first instance's start to the end, microseconds
+    wall_us: u64,
+    /// linear memory of an instance
+    memory_bytes: usize,
+}
+
+/// A line of the code.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunLogLine)]
+struct LogLine {
+    level: &'static str,
+    text: String,
+}
+
+/// A record and what became of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunRecord)]
+pub(super) struct RecordView {
+    topic: String,
+    partition: Partition,
+    offset: Offset,
+    /// `keep`, `drop`, `emit`, `reject`, `processed`, `fault`, or `not_run`
+    verdict: &'static str,
+    /// a transform's reason
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<FaultView>,
+    /// what a deployment would do with a record that is refused or fails
+    #[serde(skip_serializing_if = "Option::is_none")]
+    becomes: Option<String>,
+    /// the command that runs it again
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reproduce: Option<String>,
+    #[schema(schema_with = super::openapi::run_outputs_schema)]
+    outputs: Vec<Box<RawValue>>,
+}
+
+/// A failure of the code.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunFault)]
+pub(super) struct FaultView {
+    /// such as `trap` or `cpu_limit`
+    code: &'static str,
+    /// of a panic, its message
+    message: String,
+    /// demangled frames, innermost first
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    backtrace: Vec<String>,
+}
+
+/// Run a version over given records
+///
+/// As a deployment would, and without any effect: nothing is stored.
+#[utoipa::path(
+    post, path = "/v1/modules/{name}/versions/{version}/run", tag = "modules", params(VersionPath),
+    request_body = ModuleRun,
+    responses((status = 200, description = "what it came to, also when the code fails", body = RunView), Missing, Unprocessable),
+)]
+pub(super) async fn run_module(
+    State(app): State<App>,
+    Path(path): Path<VersionPath>,
+    Query(NoQuery {}): Query<NoQuery>,
+    Json(body): Json<ModuleRun>,
+) -> Result<axum::Json<RunView>, Problem> {
+    let version = VersionSelector::parse(&path.version).map_err(|e| Problem::new(Code::InvalidPath, e))?;
+    let module = app.registry.resolve(&ModuleRef { name: path.name.clone(), version })?;
+    let inputs = if body.inputs.is_empty() { vec![json!("in")] } else { body.inputs };
+    let routes: BTreeMap<_, _> = body.outputs.into_iter().map(|name| (name.clone(), name)).collect();
+    let mut spec = json!({
+        "name": path.name,
+        "kind": if module.kind.is_transform() { "inline" } else { "processor" },
+        "module": format!("{}@{}", path.name, module.digest),
+        "input": { "topics": inputs },
+        "output": { "routes": routes },
+        "params": body.params,
+    });
+    if let Some(limits) = body.limits {
+        spec["limits"] = limits;
+    }
+    let Value::Object(spec) = spec else {
+        return Err(Problem::new(Code::Internal, "a spec that is no object"));
+    };
+    let name = DeploymentName::parse(path.name.as_str());
+    let name = name.map_err(|e| Problem::new(Code::InvalidPath, e.to_string()))?;
+    let spec = super::spec::read(spec, &name)?;
+    let value = |json: Box<RawValue>| super::json_text::compact(json.get()).into_owned().into();
+    let entries = |stored: BTreeMap<String, Box<RawValue>>| {
+        stored.into_iter().map(|(key, json)| (key.into_bytes(), value(json))).collect()
+    };
+    let state: Given = body.state.into_iter().map(|(store, stored)| (store, entries(stored))).collect();
+    let records = given(body.records)?;
+    let report = app.pipelines.run_module(spec, records, RunState::Given(state)).await?;
+    Ok(axum::Json(view(&report, None)))
+}
+
+/// Run a deployment's code over records
+///
+/// Over given ones or some of an input, with its parameters and limits and perhaps its committed state. Nothing is stored.
+#[utoipa::path(
+    post, path = "/v1/deployments/{deployment}/run", tag = "deployments", params(DeploymentPath),
+    request_body = DeploymentRun,
+    responses((status = 200, description = "what it came to, also when the code fails", body = RunView), Missing, Conflict, Unprocessable),
+)]
+pub(super) async fn run_deployment(
+    State(app): State<App>,
+    Path(path): Path<DeploymentPath>,
+    Query(NoQuery {}): Query<NoQuery>,
+    Json(body): Json<DeploymentRun>,
+) -> Result<axum::Json<RunView>, Problem> {
+    let from_log = body.from.is_some();
+    let records = match (body.records, body.from) {
+        (Some(records), None) => RunRecords::Given(given(records)?),
+        (None, Some(From_ { topic, partition, offset, limit })) => {
+            RunRecords::Log { topic, partition, offset, limit: limit.unwrap_or(1) }
+        }
+        _ => return Err(Problem::new(Code::InvalidBody, "give one of `records` and `from`")),
+    };
+    let state = match body.state {
+        StateChoice::None => RunState::None,
+        StateChoice::Committed => RunState::Committed,
+    };
+    let params = params(body.params)?;
+    let module = body.module.clone();
+    let report = app.pipelines.run_deployment(&path.deployment, records, module, params, state).await?;
+    let again = Again { deployment: &path.deployment, module: body.module.as_deref(), state: body.state };
+    Ok(axum::Json(view(&report, from_log.then_some(again))))
+}
+
+fn given(lines: Vec<Line>) -> Result<Vec<GivenRecord>, Problem> {
+    let record = |(index, mut line): (usize, Line)| {
+        let record = line.record().map_err(|why| {
+            Problem::new(Code::InvalidBody, format!("record {index}: {why}"))
+                .at(format!("/records/{index}"), why)
+        })?;
+        let Line { topic, partition, offset, .. } = line;
+        Ok(GivenRecord { topic, partition, offset, record })
+    };
+    lines.into_iter().enumerate().map(record).collect()
+}
+
+fn params(values: Map<String, Value>) -> Result<BTreeMap<String, String>, Problem> {
+    let text = |(name, value): (String, Value)| match value {
+        Value::String(text) => Ok((name, text)),
+        Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
+        _ => {
+            let detail = "must be text, a number or a boolean".to_owned();
+            Err(Problem::new(Code::InvalidBody, format!("parameter `{name}` {detail}"))
+                .at(format!("/params/{name}"), detail))
+        }
+    };
+    values.into_iter().map(text).collect()
+}
+
+/// How a run of stored records is asked for on the command line.
+struct Again<'a> {
+    deployment: &'a str,
+    module: Option<&'a str>,
+    state: StateChoice,
+}
+
+impl Again<'_> {
+    fn command(&self, topic: &str, sample: &Sample) -> String {
+        let mut command = format!(
+            "millstream deployment run {} --record {topic}/{}/{}",
+            self.deployment, sample.partition, sample.offset
+        );
+        if let Some(module) = self.module {
+            command.push_str(&format!(" --module {module}"));
+        }
+        if self.state == StateChoice::Committed {
+            command.push_str(" --state committed");
+        }
+        command
+    }
+}
+
+fn view(run: &RunReport, again: Option<Again<'_>>) -> RunView {
+    let report = &run.report;
+    let mut outputs: Vec<Vec<Box<RawValue>>> = run.samples.iter().map(|_| Vec::new()).collect();
+    let mut unsourced = Vec::new();
+    for entry in &report.entries {
+        if let Entry::Stored { source, route, record, timestamp } = entry {
+            let topic = match route {
+                Some(route) => run.spec.output.routes.get(route),
+                None => run.spec.output.default.as_ref(),
+            };
+            let named = [("route", route.as_deref()), ("topic", topic.map(TopicName::as_str))];
+            let mut text: String = named
+                .into_iter()
+                .filter_map(|(name, value)| Some(format!("\"{name}\":{},", string(value?))))
+                .collect();
+            text.push_str(&members(record, *timestamp));
+            let list = source.and_then(|index| outputs.get_mut(index)).unwrap_or(&mut unsourced);
+            list.extend(object(text));
+        }
+    }
+    let records =
+        run.samples.iter().zip(&report.verdicts).zip(outputs).map(|((sample, verdict), outputs)| {
+            let topic = run.topic(sample).to_owned();
+            let (name, reason, fault) = match verdict {
+                None => ("not_run", None, None),
+                Some(Verdict::Keep) => ("keep", None, None),
+                Some(Verdict::Drop) => ("drop", None, None),
+                Some(Verdict::Emit) => ("emit", None, None),
+                Some(Verdict::Processed) => ("processed", None, None),
+                Some(Verdict::Reject(reason)) => ("reject", Some(reason.clone()), None),
+                Some(Verdict::Fault(fault)) => ("fault", None, Some(FaultView::of(fault))),
+            };
+            RecordView {
+                reproduce: fault.as_ref().and(again.as_ref()).map(|again| again.command(&topic, sample)),
+                topic,
+                partition: sample.partition,
+                offset: sample.offset,
+                verdict: name,
+                reason,
+                fault,
+                becomes: verdict.as_ref().and_then(|verdict| run.becomes(verdict)),
+                outputs,
+            }
+        });
+    let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let line = |(level, text): &(crate::wasm::LogLevel, String)| LogLine {
+        level: level.as_str(),
+        text: text.clone(),
+    };
+    RunView {
+        module: run.module.clone(),
+        records: records.collect(),
+        unsourced,
+        ended_by: report.failed.as_ref().map(|failed| FaultView::of(&failed.fault)),
+        cut: report.cut,
+        state_changes: run.changes.entries.iter().filter_map(change).collect(),
+        more_state_changes: run.changes.more,
+        logs: run.lines.iter().map(line).collect(),
+        logs_left_out: run.lines_left_out,
+        cpu_us: us(report.cpu),
+        wall_us: us(run.wall),
+        memory_bytes: report.memory_bytes,
+    }
+}
+
+/// A change of state as JSON.
+pub(super) fn change(changed: &Changed) -> Option<Box<RawValue>> {
+    object(format!(
+        "\"store\":{},{},{},{}",
+        samples::string(&changed.store),
+        text_member("key", &changed.key),
+        value_member("before", changed.before.as_deref()),
+        value_member("after", changed.after.as_deref()),
+    ))
+}
+
+/// Members in braces. They are JSON, so it is always `Some`.
+pub(super) fn object(members: String) -> Option<Box<RawValue>> {
+    RawValue::from_string(format!("{{{members}}}")).ok()
+}
+
+impl FaultView {
+    pub(super) fn of(fault: &Fault) -> Self {
+        let (message, backtrace) = match fault {
+            Fault::Trap { message, backtrace } => (message.clone(), backtrace.clone()),
+            other => (other.to_string(), Vec::new()),
+        };
+        Self { code: fault.code(), message, backtrace }
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        let code = match error {
+            RunError::Deploy(error) => return Self::from(error),
+            RunError::Load(error) => return Self::from(error),
+            RunError::Invalid(_) => Code::InvalidBody,
+            RunError::State(crate::state::Error::Read(error)) | RunError::Read(error) => {
+                return Self::from(DeployError::Tables(error));
+            }
+            RunError::State(ref source) => {
+                let detail = source.to_string();
+                return Self::new(Code::InvalidBody, detail.clone()).at("/state", detail);
+            }
+            RunError::Busy => Code::Overloaded,
+            RunError::TooLong => Code::RunTooLong,
+            RunError::Closed => Code::Draining,
+        };
+        Self::caused(code, &error)
+    }
+}

@@ -1,0 +1,325 @@
+//! Dry invocations: given records, or some of a topic, through a module or a deployment's code, beside everything that
+//! runs. Nothing is published and no state is changed: what the code writes lies in memory and goes with the answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use super::dry_run::{AtFault, DryRun, Report, Sample, Verdict};
+use super::error::RunError;
+use super::supervisor::Pipelines;
+use crate::broker::{Isolation, ReadLimits};
+use crate::model::deployment::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnFault, OnReject};
+use crate::model::limits::{
+    BATCH_BYTES_MAX, RUN_CHANGES_BYTES_MAX, RUN_CHANGES_MAX, RUN_LOG_LINES_MAX, RUN_OUTPUT_BYTES_MAX,
+    RUN_RECORDS_MAX, RUN_TIME_MAX,
+};
+use crate::model::module::ModuleVersion;
+use crate::model::{Offset, Partition, Record, TopicName};
+use crate::runtime::clock::monotonic;
+use crate::state::{Changes, ChangesMax, Given, Scratch, TaskId};
+use crate::wasm::{LogLevel, LogSink};
+
+/// Whose state code sees that has none.
+const NOBODY: TaskId = TaskId { deployment: 0, generation: 0, task: 0 };
+
+/// A record that somebody wrote, and where it is said to lie.
+#[derive(Debug, Clone)]
+pub struct GivenRecord {
+    /// `None`: the first input
+    pub topic: Option<String>,
+    /// `None`: 0
+    pub partition: Option<Partition>,
+    /// `None`: its index
+    pub offset: Option<Offset>,
+    /// the record
+    pub record: Record,
+}
+
+/// What a run reads.
+#[derive(Debug, Clone)]
+pub enum RunRecords {
+    /// these
+    Given(Vec<GivenRecord>),
+    /// committed records of an input as they lie in its log
+    Log {
+        /// `None`: the first input
+        topic: Option<TopicName>,
+        /// its partition
+        partition: Partition,
+        /// of the first
+        offset: Offset,
+        /// how many, if there are so many
+        limit: usize,
+    },
+}
+
+/// What a processor's stores hold when the run begins.
+#[derive(Debug, Clone)]
+pub enum RunState {
+    /// nothing
+    None,
+    /// these entries
+    Given(Given),
+    /// what the task of the records' partition has committed by now
+    Committed,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct RunReport {
+    /// `name@version`
+    pub module: String,
+    /// what it ran as
+    pub spec: DeploymentSpec,
+    /// the records that went in
+    pub samples: Vec<Sample>,
+    /// what came out
+    pub report: Report,
+    /// of the state
+    pub changes: Changes,
+    /// what the code logged
+    pub lines: Vec<(LogLevel, String)>,
+    /// how many more lines it logged
+    pub lines_left_out: u64,
+    /// from the start of the first instance
+    pub wall: Duration,
+}
+
+/// A piece of work whose asker may go away; it then ends at its next tick.
+pub(super) struct Held<T>(pub(super) JoinHandle<T>);
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Pipelines {
+    /// Runs a module over records as a deployment with this spec would, whose topics need not exist.
+    ///
+    /// # Errors
+    /// See [`RunError`]; what the code does wrong is in the report.
+    pub async fn run_module(
+        &self,
+        spec: DeploymentSpec,
+        records: Vec<GivenRecord>,
+        state: RunState,
+    ) -> Result<RunReport, RunError> {
+        let module = self.module_for(&spec)?;
+        let samples = samples(&spec, records)?;
+        self.run(spec, &module, samples, state, NOBODY, AtFault::End, false).await
+    }
+
+    /// Runs a deployment's code, or another version of it, over records.
+    ///
+    /// # Errors
+    /// See [`RunError`]; what the code does wrong is in the report.
+    pub async fn run_deployment(
+        &self,
+        name: &str,
+        records: RunRecords,
+        module: Option<String>,
+        params: BTreeMap<String, String>,
+        state: RunState,
+    ) -> Result<RunReport, RunError> {
+        let deployment = self.entry(name)?.deployment;
+        let mut spec = deployment.spec.clone();
+        // What runs, rather than what its name means by now.
+        let (own, _) = spec.module.split_once('@').unwrap_or((&spec.module, ""));
+        spec.module = module.unwrap_or_else(|| format!("{own}@{}", deployment.digest));
+        spec.params.extend(params);
+        let module = self.module_for(&spec)?;
+        let samples = match records {
+            RunRecords::Given(records) => samples(&spec, records)?,
+            RunRecords::Log { topic, partition, offset, limit } => {
+                self.from_log(&spec, topic, partition, offset, limit).await?
+            }
+        };
+        let task = TaskId {
+            deployment: deployment.id,
+            generation: deployment.generation,
+            task: samples.first().map_or(0, |s| s.partition),
+        };
+        if matches!(state, RunState::Committed) {
+            if spec.kind == DeploymentKind::Inline {
+                return Err(RunError::Invalid("an inline deployment has no state".to_owned()));
+            }
+            if samples.iter().any(|s| s.partition != task.task) {
+                let detail =
+                    "with committed state the records have to be of one partition, whose task has it";
+                return Err(RunError::Invalid(detail.to_owned()));
+            }
+        }
+        let at_fault = match spec.kind {
+            DeploymentKind::Inline if spec.on_fault == OnFault::Closed => AtFault::End,
+            DeploymentKind::Processor if spec.on_error.policy == OnErrorPolicy::Stop => AtFault::End,
+            _ => AtFault::GoOn,
+        };
+        self.run(spec, &module, samples, state, task, at_fault, true).await
+    }
+
+    /// Checks a spec and finds its module.
+    fn module_for(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, RunError> {
+        let mut problems = spec.problems();
+        problems.extend(self.0.options.ceiling.problems(spec));
+        if !problems.is_empty() {
+            return Err(super::DeployError::Spec(problems).into());
+        }
+        Ok(self.resolve(spec)?)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the two doors above are what callers see")]
+    async fn run(
+        &self,
+        spec: DeploymentSpec,
+        module: &ModuleVersion,
+        samples: Vec<Sample>,
+        state: RunState,
+        task: TaskId,
+        at_fault: AtFault,
+        strict: bool,
+    ) -> Result<RunReport, RunError> {
+        let permit = self.0.runs.clone().try_acquire_owned().map_err(|_| RunError::Busy)?;
+        let component = self.0.shared.registry.component(module.digest).await?;
+        let module = format!("{}@{}", module.name, module.version);
+        let storage = self.broker().storage().clone();
+        let work = async move {
+            let _permit = permit;
+            let began = monotonic();
+            let state = match state {
+                RunState::None => Scratch::empty(task),
+                RunState::Given(stores) => Scratch::given(task, stores)?,
+                RunState::Committed => Scratch::pinned(task, storage.pin_state()?),
+            };
+            let log = Arc::new(Lines::default());
+            let run = DryRun {
+                component: &component,
+                spec: &spec,
+                log: log.clone(),
+                state: &state,
+                at_fault,
+                strict,
+                bytes_max: RUN_OUTPUT_BYTES_MAX,
+            };
+            let report = run.run(&samples).await;
+            let max = ChangesMax { entries: RUN_CHANGES_MAX, bytes: RUN_CHANGES_BYTES_MAX };
+            let changes = state.changes(max)?;
+            let (lines, lines_left_out) = std::mem::take(&mut *log.0.lock());
+            let wall = began.elapsed();
+            Ok(RunReport { module, spec, samples, report, changes, lines, lines_left_out, wall })
+        };
+        let mut running = Held(self.broker().guests().spawn("dry run", work));
+        match tokio::time::timeout(RUN_TIME_MAX, &mut running.0).await {
+            Ok(Ok(report)) => report,
+            Ok(Err(_)) => Err(RunError::Closed),
+            Err(_) => Err(RunError::TooLong),
+        }
+    }
+
+    async fn from_log(
+        &self,
+        spec: &DeploymentSpec,
+        topic: Option<TopicName>,
+        partition: Partition,
+        offset: Offset,
+        limit: usize,
+    ) -> Result<Vec<Sample>, RunError> {
+        check_count(limit)?;
+        let inputs = &spec.input.topics;
+        let index = index_of(spec, topic.as_ref().map(TopicName::as_str))?;
+        let name = inputs.get(index as usize).map(TopicName::as_str).unwrap_or_default();
+        let topic = self.broker().topic(name).map_err(super::DeployError::from)?;
+        let limits = ReadLimits {
+            records: limit,
+            bytes: BATCH_BYTES_MAX,
+            wait: Duration::ZERO,
+            isolation: Isolation::Committed,
+        };
+        let page = self.broker().read(&topic, partition, offset, limits).await;
+        let page = page.map_err(super::DeployError::from)?;
+        let sample = |(offset, record)| Sample { topic: index, partition, offset, record };
+        Ok(page.records.into_iter().map(sample).collect())
+    }
+}
+
+/// The given records with the inputs that they name.
+fn samples(spec: &DeploymentSpec, records: Vec<GivenRecord>) -> Result<Vec<Sample>, RunError> {
+    check_count(records.len())?;
+    let sample = |(index, given): (Offset, GivenRecord)| {
+        let topic = index_of(spec, given.topic.as_deref())?;
+        let (partition, offset) = (given.partition.unwrap_or(0), given.offset.unwrap_or(index));
+        Ok(Sample { topic, partition, offset, record: given.record })
+    };
+    (0..).zip(records).map(sample).collect()
+}
+
+fn check_count(records: usize) -> Result<(), RunError> {
+    if (1..=RUN_RECORDS_MAX).contains(&records) {
+        return Ok(());
+    }
+    Err(RunError::Invalid(format!("{records} records, expected 1 to {RUN_RECORDS_MAX}")))
+}
+
+fn index_of(spec: &DeploymentSpec, topic: Option<&str>) -> Result<u32, RunError> {
+    let Some(topic) = topic else { return Ok(0) };
+    let inputs = &spec.input.topics;
+    match inputs.iter().position(|input| input.as_str() == topic) {
+        Some(index) => Ok(u32::try_from(index).unwrap_or(u32::MAX)),
+        None => {
+            let inputs: Vec<_> = inputs.iter().map(|t| format!("`{t}`")).collect();
+            Err(RunError::Invalid(format!("`{topic}` is no input; there is {}", inputs.join(", "))))
+        }
+    }
+}
+
+// === impl RunReport ===
+
+impl RunReport {
+    /// The input that a sample is of.
+    pub fn topic(&self, sample: &Sample) -> &str {
+        self.spec.input.topics.get(sample.topic as usize).map(TopicName::as_str).unwrap_or_default()
+    }
+
+    /// What a deployment with this spec would do with a record that was refused or that the code fails on.
+    pub fn becomes(&self, verdict: &Verdict) -> Option<String> {
+        let spec = &self.spec;
+        let dead_letter = || format!("a dead letter in topic `{}`", spec.dead_letter_topic());
+        let inline = spec.kind == DeploymentKind::Inline;
+        Some(match verdict {
+            Verdict::Reject(_) if !inline || spec.on_reject == OnReject::DeadLetter => dead_letter(),
+            Verdict::Reject(_) => "the batch is refused, and nothing of it is stored".to_owned(),
+            Verdict::Fault(_) if inline && spec.on_fault == OnFault::Open => {
+                "its batch is stored as it came".to_owned()
+            }
+            Verdict::Fault(_) if inline => "the request fails, and nothing of it is stored".to_owned(),
+            Verdict::Fault(_) => {
+                let fate = match spec.on_error.policy {
+                    OnErrorPolicy::Stop => "the task stops at it".to_owned(),
+                    OnErrorPolicy::Skip => "it is passed over".to_owned(),
+                    OnErrorPolicy::DeadLetter => dead_letter(),
+                };
+                format!("after {} tries more: {fate}", spec.on_error.max_retries)
+            }
+            Verdict::Keep | Verdict::Drop | Verdict::Emit | Verdict::Processed => return None,
+        })
+    }
+}
+
+/// Lines of the code, the first ones.
+#[derive(Default)]
+struct Lines(Mutex<(Vec<(LogLevel, String)>, u64)>);
+
+impl LogSink for Lines {
+    fn write(&self, level: LogLevel, text: String) {
+        let mut lines = self.0.lock();
+        if lines.0.len() < RUN_LOG_LINES_MAX {
+            lines.0.push((level, text));
+        } else {
+            lines.1 += 1;
+        }
+    }
+}
