@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use passage::Passage;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -47,6 +47,7 @@ pub struct Stage {
     /// what it did so far
     pub counters: Counters,
     last_error: Mutex<Option<StageError>>,
+    tap: RwLock<Option<Arc<dyn Tap>>>,
 }
 
 /// The instances of a stage that are not called right now.
@@ -55,6 +56,12 @@ struct Seats {
     by_partition: HashMap<Partition, Seat>,
     /// of [`Seat::used`]
     uses: u64,
+}
+
+/// Hears what a stage made of the batches that it was called with. Called on the way of a produce: it must not wait.
+pub trait Tap: Send + Sync {
+    /// A call that ended.
+    fn heard(&self, partition: Partition, inputs: &[Input<'_>], outcomes: Result<&[Outcome], &Fault>);
 }
 
 /// Where the instance of a partition waits for its next batch.
@@ -311,7 +318,13 @@ impl Stage {
             turns,
             counters: Counters::default(),
             last_error: Mutex::default(),
+            tap: RwLock::default(),
         }
+    }
+
+    /// Somebody who listens from now on, or nobody.
+    pub fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+        *self.tap.write() = tap;
     }
 
     /// The deployment.
@@ -325,6 +338,15 @@ impl Stage {
     }
 
     async fn process(&self, partition: Partition, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {
+        let outcomes = self.call(partition, inputs).await;
+        let tap = self.tap.read().clone();
+        if let Some(tap) = tap {
+            tap.heard(partition, inputs, outcomes.as_deref());
+        }
+        outcomes
+    }
+
+    async fn call(&self, partition: Partition, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {
         let _turn = self.turns.acquire().await.map_err(|e| Fault::Instance(e.to_string()))?;
         let (warm, drops) = {
             let mut seats = self.seats.lock();

@@ -12,13 +12,14 @@ use super::output::{Column, Format, at, count, plain, render_fields, render_tabl
 use super::position::Position;
 use super::run::{self, Place};
 use super::session::Session;
+use super::shadow;
 use super::template::date;
 use crate::runtime::clock::Clock;
 
 /// A stream without an end has no time-out; this is as good as none.
 const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Deployments: list, describe, logs, pause, resume, restart, rewind, history, run, delete
+/// Deployments: list, describe, logs, pause, resume, restart, rewind, history, run, shadow, delete
 #[derive(Args)]
 pub(super) struct Deployment {
     #[command(subcommand)]
@@ -82,6 +83,7 @@ enum Command {
     },
     History(lifecycle::History),
     Run(run::DeploymentRun),
+    Shadow(shadow::Shadow),
     /// Delete a deployment
     Delete {
         name: String,
@@ -184,6 +186,7 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
         Command::Rewind { name, to, state, dry_run } => rewind(session, &name, &to, state, dry_run).await,
         Command::History(args) => lifecycle::history(session, args).await,
         Command::Run(args) => run::deployment(session, args).await,
+        Command::Shadow(args) => shadow::run(session, args).await,
         Command::Delete { name, state } => {
             let fate = if state == Fate::Keep { "its state is kept" } else { "with its state" };
             session.confirm(&format!("delete deployment `{name}` ({fate})"))?;

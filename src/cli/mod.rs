@@ -25,6 +25,7 @@ mod rehearsal;
 mod run;
 mod serve;
 mod session;
+mod shadow;
 mod state;
 mod status;
 mod template;

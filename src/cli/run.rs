@@ -98,7 +98,7 @@ impl std::fmt::Display for Place {
     }
 }
 
-fn parameter(text: &str) -> Result<(String, String), String> {
+pub(super) fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or_else(|| format!("`{text}`, expected NAME=VALUE"))?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -195,7 +195,7 @@ async fn run(session: &Session, call: Call) -> Result<(), Failure> {
     }
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
@@ -254,14 +254,14 @@ fn report(answer: &Value) -> String {
     text
 }
 
-fn failure(fault: &Value) -> String {
+pub(super) fn failure(fault: &Value) -> String {
     let mut text = format!("    {} ({})\n", at(fault, "/message"), at(fault, "/code"));
     text.extend(list(fault, "backtrace").take(20).map(|frame| format!("      {}\n", plain(frame))));
     text
 }
 
 /// An output on one line: where to, and its members as they came.
-fn output(output: &Value) -> String {
+pub(super) fn output(output: &Value) -> String {
     let Value::Object(members) = output else { return output.to_string() };
     let mut members = members.clone();
     members.remove("route");
@@ -270,7 +270,7 @@ fn output(output: &Value) -> String {
 }
 
 /// A value of a change, in whichever form it has.
-fn side(changed: &Value, name: &str) -> String {
+pub(super) fn side(changed: &Value, name: &str) -> String {
     let forms = [name.to_owned(), format!("{name}_text"), format!("{name}_base64")];
     match forms.iter().find_map(|form| changed.get(form)) {
         None | Some(Value::Null) => "nothing".to_owned(),

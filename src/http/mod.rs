@@ -33,10 +33,12 @@ mod route_name;
 mod router;
 mod runs;
 pub(crate) mod samples;
+mod shadows;
 mod socket;
 mod spec;
 mod state;
 mod topics;
+mod verdicts;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -287,6 +287,7 @@ impl From<DeployError> for Problem {
             DeployError::Conflict(_) => Code::DeploymentConflict,
             DeployError::TooMany { .. } => Code::DeploymentLimit,
             DeployError::Inline { .. } => Code::DeploymentInline,
+            DeployError::NoShadow(_) => Code::ShadowNotFound,
             DeployError::Commit(ref source) => commit_code(source),
             DeployError::Tables(ref source) => read_code(source),
         };

@@ -12,7 +12,7 @@ use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
 use super::{
     App, cluster, consume, deployments, groups, health, home, lifecycle, logs, modules, openapi, produce,
-    runs, state, topics,
+    runs, shadows, state, topics,
 };
 
 /// The routes and what answers when none fits.
@@ -55,6 +55,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(lifecycle::revisions))
         .routes(routes!(lifecycle::revision))
         .routes(routes!(runs::run_deployment))
+        .routes(routes!(shadows::describe, shadows::start, shadows::stop))
         .routes(routes!(logs::logs))
         // state
         .routes(routes!(state::stores))

@@ -13,13 +13,13 @@ use super::codes::Code;
 use super::error::Problem;
 use super::extract::{Json, NoQuery, Path, Query};
 use super::openapi::{Conflict, Missing, Unprocessable};
-use super::samples::{self, Line, members, string, text_member, value_member};
+use super::samples::Line;
+use super::verdicts::{FaultView, LogLine, change, output, told, verdict_name};
 use crate::model::module::{ModuleRef, VersionSelector};
 use crate::model::{DeploymentName, ModuleName, Offset, Partition, TopicName};
-use crate::pipelines::dry_run::{Entry, Sample, Verdict};
+use crate::pipelines::dry_run::{Entry, Sample};
 use crate::pipelines::{DeployError, GivenRecord, RunError, RunRecords, RunReport, RunState};
-use crate::state::{Changed, Given};
-use crate::wasm::Fault;
+use crate::state::Given;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -35,7 +35,7 @@ pub(super) struct VersionPath {
 #[into_params(parameter_in = Path)]
 pub(super) struct DeploymentPath {
     /// the deployment
-    deployment: String,
+    pub(super) deployment: String,
 }
 
 /// Records for a module, and what it is to find around it.
@@ -144,14 +144,6 @@ pub(super) struct RunView {
     memory_bytes: usize,
 }
 
-/// A line of the code.
-#[derive(Serialize, ToSchema)]
-#[schema(as = RunLogLine)]
-struct LogLine {
-    level: &'static str,
-    text: String,
-}
-
 /// A record and what became of it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RunRecord)]
@@ -174,19 +166,6 @@ pub(super) struct RecordView {
     reproduce: Option<String>,
     #[schema(schema_with = super::openapi::run_outputs_schema)]
     outputs: Vec<Box<RawValue>>,
-}
-
-/// A failure of the code.
-#[derive(Serialize, ToSchema)]
-#[schema(as = RunFault)]
-pub(super) struct FaultView {
-    /// such as `trap` or `cpu_limit`
-    code: &'static str,
-    /// of a panic, its message
-    message: String,
-    /// demangled frames, innermost first
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    backtrace: Vec<String>,
 }
 
 /// Run a version over given records
@@ -279,7 +258,7 @@ fn given(lines: Vec<Line>) -> Result<Vec<GivenRecord>, Problem> {
     lines.into_iter().enumerate().map(record).collect()
 }
 
-fn params(values: Map<String, Value>) -> Result<BTreeMap<String, String>, Problem> {
+pub(super) fn params(values: Map<String, Value>) -> Result<BTreeMap<String, String>, Problem> {
     let text = |(name, value): (String, Value)| match value {
         Value::String(text) => Ok((name, text)),
         Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
@@ -321,38 +300,21 @@ fn view(run: &RunReport, again: Option<Again<'_>>) -> RunView {
     let mut unsourced = Vec::new();
     for entry in &report.entries {
         if let Entry::Stored { source, route, record, timestamp } = entry {
-            let topic = match route {
-                Some(route) => run.spec.output.routes.get(route),
-                None => run.spec.output.default.as_ref(),
-            };
-            let named = [("route", route.as_deref()), ("topic", topic.map(TopicName::as_str))];
-            let mut text: String = named
-                .into_iter()
-                .filter_map(|(name, value)| Some(format!("\"{name}\":{},", string(value?))))
-                .collect();
-            text.push_str(&members(record, *timestamp));
+            let made = output(&run.spec, route.as_deref(), record, *timestamp);
             let list = source.and_then(|index| outputs.get_mut(index)).unwrap_or(&mut unsourced);
-            list.extend(object(text));
+            list.extend(made);
         }
     }
     let records =
         run.samples.iter().zip(&report.verdicts).zip(outputs).map(|((sample, verdict), outputs)| {
             let topic = run.topic(sample).to_owned();
-            let (name, reason, fault) = match verdict {
-                None => ("not_run", None, None),
-                Some(Verdict::Keep) => ("keep", None, None),
-                Some(Verdict::Drop) => ("drop", None, None),
-                Some(Verdict::Emit) => ("emit", None, None),
-                Some(Verdict::Processed) => ("processed", None, None),
-                Some(Verdict::Reject(reason)) => ("reject", Some(reason.clone()), None),
-                Some(Verdict::Fault(fault)) => ("fault", None, Some(FaultView::of(fault))),
-            };
+            let (reason, fault) = told(verdict.as_ref());
             RecordView {
                 reproduce: fault.as_ref().and(again.as_ref()).map(|again| again.command(&topic, sample)),
                 topic,
                 partition: sample.partition,
                 offset: sample.offset,
-                verdict: name,
+                verdict: verdict_name(verdict.as_ref()),
                 reason,
                 fault,
                 becomes: verdict.as_ref().and_then(|verdict| run.becomes(verdict)),
@@ -377,32 +339,6 @@ fn view(run: &RunReport, again: Option<Again<'_>>) -> RunView {
         cpu_us: us(report.cpu),
         wall_us: us(run.wall),
         memory_bytes: report.memory_bytes,
-    }
-}
-
-/// A change of state as JSON.
-pub(super) fn change(changed: &Changed) -> Option<Box<RawValue>> {
-    object(format!(
-        "\"store\":{},{},{},{}",
-        samples::string(&changed.store),
-        text_member("key", &changed.key),
-        value_member("before", changed.before.as_deref()),
-        value_member("after", changed.after.as_deref()),
-    ))
-}
-
-/// Members in braces. They are JSON, so it is always `Some`.
-pub(super) fn object(members: String) -> Option<Box<RawValue>> {
-    RawValue::from_string(format!("{{{members}}}")).ok()
-}
-
-impl FaultView {
-    pub(super) fn of(fault: &Fault) -> Self {
-        let (message, backtrace) = match fault {
-            Fault::Trap { message, backtrace } => (message.clone(), backtrace.clone()),
-            other => (other.to_string(), Vec::new()),
-        };
-        Self { code: fault.code(), message, backtrace }
     }
 }
 

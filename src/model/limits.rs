@@ -205,6 +205,15 @@ pub const RUN_CHANGES_BYTES_MAX: usize = 4 * MIB;
 /// Log lines that a dry run shows.
 pub const RUN_LOG_LINES_MAX: usize = 1_000;
 
+/// Shadow runs of a node at once: each takes the CPU of its deployment twice (a guess).
+pub const SHADOWS_MAX: usize = 4;
+/// Time of a shadow run unless set.
+pub const SHADOW_TIME_DEFAULT: Duration = Duration::from_secs(600);
+/// The most: as long as it runs, what the live tasks overwrite in their state stays on disk.
+pub const SHADOW_TIME_MAX: Duration = Duration::from_secs(3_600);
+/// State that both versions of a shadow run have changed, all tasks together; it lies in memory.
+pub const SHADOW_STATE_BYTES_MAX: usize = 256 * MIB;
+
 /// Members of groups that live in the server for clients over HTTP; one takes a kilobyte and 100 bytes a partition (a guess).
 pub const LOCAL_MEMBERS_MAX: usize = 10_000;
 /// Topics that one of them reads (a guess; more are better read by a client of its own).

@@ -228,7 +228,7 @@ impl DryRun<'_> {
                 let before = transform.cpu_time();
                 let outcomes = transform.process(inputs).await?;
                 for (outcome, index) in outcomes.into_iter().zip(part.clone()) {
-                    let verdict = self.judged(outcome, samples, index, part, &mut report.entries);
+                    let verdict = judged(self.spec, outcome, samples, index, part, &mut report.entries);
                     report.verdicts[index] = Some(verdict);
                 }
                 (transform.cpu_time().saturating_sub(before), transform.memory_bytes())
@@ -246,7 +246,7 @@ impl DryRun<'_> {
                     state.settle();
                 }
                 report.verdicts[part.clone()].fill(Some(Verdict::Processed));
-                let stored = outputs.into_iter().map(|output| self.stored(output, samples, part));
+                let stored = outputs.into_iter().map(|output| stored(self.spec, output, samples, part));
                 report.entries.extend(stored);
                 (processor.cpu_time().saturating_sub(before), processor.memory_bytes())
             }
@@ -255,41 +255,43 @@ impl DryRun<'_> {
         report.memory_bytes = report.memory_bytes.max(memory_bytes);
         Ok(live)
     }
+}
 
-    fn judged(
-        &self,
-        outcome: Outcome,
-        samples: &[Sample],
-        index: usize,
-        part: &Range<usize>,
-        entries: &mut Vec<Entry>,
-    ) -> Verdict {
-        match outcome {
-            Outcome::Keep => {
-                let record = samples[index].record.clone();
-                entries.push(Entry::Stored { source: Some(index), route: None, record, timestamp: None });
-                Verdict::Keep
-            }
-            Outcome::Drop => Verdict::Drop,
-            Outcome::Emit(outputs) => {
-                entries.extend(outputs.into_iter().map(|output| self.stored(output, samples, part)));
-                Verdict::Emit
-            }
-            Outcome::Reject(reason) => {
-                entries.push(Entry::Rejected(reason.clone()));
-                Verdict::Reject(reason)
-            }
+/// Puts what a transform's outcome leads to among the entries. `part`: the samples of the call, of which this is the one
+/// with the index.
+pub(super) fn judged(
+    spec: &DeploymentSpec,
+    outcome: Outcome,
+    samples: &[Sample],
+    index: usize,
+    part: &Range<usize>,
+    entries: &mut Vec<Entry>,
+) -> Verdict {
+    match outcome {
+        Outcome::Keep => {
+            let record = samples[index].record.clone();
+            entries.push(Entry::Stored { source: Some(index), route: None, record, timestamp: None });
+            Verdict::Keep
+        }
+        Outcome::Drop => Verdict::Drop,
+        Outcome::Emit(outputs) => {
+            entries.extend(outputs.into_iter().map(|output| stored(spec, output, samples, part)));
+            Verdict::Emit
+        }
+        Outcome::Reject(reason) => {
+            entries.push(Entry::Rejected(reason.clone()));
+            Verdict::Reject(reason)
         }
     }
+}
 
-    fn stored(&self, output: Output, samples: &[Sample], part: &Range<usize>) -> Entry {
-        let source = output.source.map(|index| part.start + index as usize);
-        let origin = source.and_then(|index| samples.get(index)).map(|s| &s.record);
-        let route = output.route.and_then(|index| self.spec.output.routes.keys().nth(index as usize));
-        let (route, timestamp) = (route.cloned(), output.timestamp);
-        let last = samples[part.clone()].last().map_or(0, |s| s.record.timestamp);
-        Entry::Stored { source, route, record: output::fill(output, origin, last), timestamp }
-    }
+fn stored(spec: &DeploymentSpec, output: Output, samples: &[Sample], part: &Range<usize>) -> Entry {
+    let source = output.source.map(|index| part.start + index as usize);
+    let origin = source.and_then(|index| samples.get(index)).map(|s| &s.record);
+    let route = output.route.and_then(|index| spec.output.routes.keys().nth(index as usize));
+    let (route, timestamp) = (route.cloned(), output.timestamp);
+    let last = samples[part.clone()].last().map_or(0, |s| s.record.timestamp);
+    Entry::Stored { source, route, record: output::fill(output, origin, last), timestamp }
 }
 
 impl Report {

@@ -83,6 +83,9 @@ pub enum DeployError {
         /// paused, resumed, rewound
         verb: &'static str,
     },
+    /// Nothing runs beside it.
+    #[error("deployment `{0}` has no shadow run")]
+    NoShadow(DeploymentName),
     /// The storage said no.
     #[error("the change could not be stored")]
     Commit(#[from] CommitError),

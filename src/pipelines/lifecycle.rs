@@ -89,6 +89,7 @@ impl Pipelines {
             Self::order(&entry, wanted(&entry.deployment), failed);
             return Ok(entry.view());
         }
+        self.end_shadow(&entry.deployment.spec.name, "the deployment was restarted");
         self.halt(&entry.deployment.spec.name).await;
         self.start(entry.deployment).await;
         self.describe(name)
@@ -144,6 +145,8 @@ impl Pipelines {
             self.start(entry.deployment).await;
             return Err(error.into());
         }
+        self.end_shadow(&entry.deployment.spec.name, "the deployment was deleted");
+        self.forget_shadow(&entry.deployment.spec.name);
         self.remove(&entry.deployment.spec.name);
         if keep {
             self.start(Arc::new(retired)).await;

@@ -65,6 +65,10 @@ impl Pipelines {
     pub(super) async fn replace(&self, change: Replacement) -> Result<DeploymentView, DeployError> {
         let name = change.deployment.spec.name.clone();
         let old = self.entries().into_iter().find(|e| e.deployment.spec.name == name).map(|e| e.deployment);
+        self.end_shadow(
+            &name,
+            &format!("the deployment was changed, to revision {}", change.deployment.revision),
+        );
         if change.deployment.spec.kind == DeploymentKind::Inline {
             self.replace_stage(change, old.as_deref()).await?;
         } else {

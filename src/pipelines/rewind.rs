@@ -174,7 +174,8 @@ impl Pipelines {
         Ok(stored.get(&(topic.id(), partition)).copied().or_else(begun).unwrap_or(0))
     }
 
-    async fn target(
+    /// Where a rewind leads, and whether a shift was cut at the log's end.
+    pub(super) async fn target(
         &self,
         topic: &TopicHandle,
         partition: Partition,

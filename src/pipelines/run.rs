@@ -164,6 +164,13 @@ impl Pipelines {
 
     /// Checks a spec and finds its module.
     fn module_for(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, RunError> {
+        if !matches!(spec.kind, DeploymentKind::Inline | DeploymentKind::Processor) {
+            let detail = format!(
+                "a deployment of kind {} cannot be run dry: its effects are outside",
+                spec.kind.as_str()
+            );
+            return Err(super::DeployError::Conflict(detail).into());
+        }
         let mut problems = spec.problems();
         problems.extend(self.0.options.ceiling.problems(spec));
         if !problems.is_empty() {
@@ -311,7 +318,15 @@ impl RunReport {
 
 /// Lines of the code, the first ones.
 #[derive(Default)]
-struct Lines(Mutex<(Vec<(LogLevel, String)>, u64)>);
+pub(super) struct Lines(Mutex<(Vec<(LogLevel, String)>, u64)>);
+
+impl Lines {
+    /// Some of them.
+    pub(super) fn first(&self) -> Vec<(LogLevel, String)> {
+        const SHOWN: usize = 100;
+        self.0.lock().0.iter().take(SHOWN).cloned().collect()
+    }
+}
 
 impl LogSink for Lines {
     fn write(&self, level: LogLevel, text: String) {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::DeployError;
 use super::logs::{DeploymentLog, Logs};
+use super::shadow::Shadows;
 use super::shown::Shown;
 use super::status::Status;
 use super::task::{Order, Task};
@@ -56,6 +57,7 @@ pub(super) struct Inner {
     pub(super) entries: RwLock<BTreeMap<DeploymentName, Entry>>,
     /// places for dry runs
     pub(super) runs: Arc<Semaphore>,
+    pub(super) shadows: Shadows,
 }
 
 /// What every task needs.
@@ -95,8 +97,8 @@ impl Pipelines {
         let outbound = options.outbound.clone();
         let shared = Arc::new(Shared { broker, registry, outbound });
         let (changes, entries) = (Default::default(), RwLock::default());
-        let inner =
-            Inner { shared, logs, options, changes, entries, runs: Arc::new(Semaphore::new(RUNS_MAX)) };
+        let (runs, shadows) = (Arc::new(Semaphore::new(RUNS_MAX)), Shadows::default());
+        let inner = Inner { shared, logs, options, changes, entries, runs, shadows };
         let pipelines = Self(Arc::new(inner));
         let shown = Shown::of(&pipelines.0);
         pipelines.broker().groups().show(Arc::new(shown));
@@ -236,6 +238,7 @@ impl Pipelines {
 
     /// Stops every task. Called once, at the end.
     pub async fn close(&self) {
+        self.end_shadows("the server stops");
         let entries = self.entries();
         let all: Vec<_> = entries.into_iter().flat_map(|e| e.tasks).collect();
         stop_tasks(&all).await;

@@ -147,15 +147,6 @@ impl TaskState {
         self.quota.drain(|store, usage| commit.put_state(keys::stats(id, store), usage));
     }
 
-    /// Puts everything written since the last time into the [`Scratch`] that lies under it. State over what is committed
-    /// is not changed by it.
-    pub fn settle(&mut self) {
-        let Base::Scratch(scratch) = &self.base else { return };
-        let id = self.id;
-        self.overlay.drain(|store, key, value| scratch.write(keys::entry(id, store, key), value.cloned()));
-        self.quota.drain(|store, usage| scratch.write(keys::stats(id, store), Some(usage)));
-    }
-
     /// The same for a commit that is under way while the state is read and written further: what it holds is seen as if
     /// it were committed. Such commits are made in their order, and [`TaskState::committed`] is told of each.
     pub fn write_ahead(&mut self, commit: &mut Commit) {
@@ -167,6 +158,15 @@ impl TaskState {
     /// The oldest commit of [`TaskState::write_ahead`] that is under way was made.
     pub fn committed(&mut self) {
         self.overlay.commit();
+    }
+
+    /// Puts everything written since the last time into the [`Scratch`] that lies under it. State over what is committed
+    /// is not changed by it.
+    pub fn settle(&mut self) {
+        let Base::Scratch(scratch) = &self.base else { return };
+        let id = self.id;
+        self.overlay.drain(|store, key, value| scratch.write(keys::entry(id, store, key), value.cloned()));
+        self.quota.drain(|store, usage| scratch.write(keys::stats(id, store), Some(usage)));
     }
 
     fn value(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {

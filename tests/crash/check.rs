@@ -11,6 +11,9 @@ use super::PARTITIONS;
 use super::producer::Acked;
 use super::server::Server;
 
+/// Deployments that count the input by key; the second one is rewound while the server is killed.
+const COUNTING: [&str; 2] = ["totals", "replay"];
+
 /// Counts for the reader of the run.
 pub(crate) struct Found {
     acked: usize,
@@ -66,17 +69,20 @@ pub(crate) async fn all(server: &Server, acked: &Acked) -> Result<Found> {
                 "acknowledged {expected:?} at {partition}/{offset} is lost"
             );
         }
-        caught_up(server, partition, records.len() as u64).await?;
+        for deployment in COUNTING {
+            caught_up(server, deployment, partition, records.len() as u64).await?;
+        }
     }
     for partition in 0..PARTITIONS {
         output += outputs(server, partition).await?;
     }
     ensure!(output == input, "{input} inputs made {output} outputs");
-    for (key, (count, sum)) in &totals {
-        let value = server.get(&format!("/v1/deployments/totals/stores/totals/keys/{key}")).await?;
+    for (deployment, (key, (count, sum))) in COUNTING.iter().flat_map(|d| totals.iter().map(move |t| (d, t)))
+    {
+        let value = server.get(&format!("/v1/deployments/{deployment}/stores/totals/keys/{key}")).await?;
         ensure!(
             (number(&value, "count")?, number(&value, "sum")?) == (*count, *sum),
-            "total of {key}: the state has {value}, the fold of the input {count} records with sum {sum}"
+            "total of {key}: the state of {deployment} has {value}, the fold of the input {count} records with sum {sum}"
         );
     }
     Ok(Found { acked: acked.len(), input, output, keys: totals.len() })
@@ -121,12 +127,12 @@ pub(crate) async fn read(server: &Server, topic: &str, partition: u32) -> Result
 }
 
 /// Waits until the processor has passed the last record of the input.
-async fn caught_up(server: &Server, partition: u32, tail: u64) -> Result<()> {
+async fn caught_up(server: &Server, deployment: &str, partition: u32, tail: u64) -> Result<()> {
     if tail == 0 {
         return Ok(());
     }
     for _ in 0..600 {
-        let view = server.get("/v1/deployments/totals").await?;
+        let view = server.get(&format!("/v1/deployments/{deployment}")).await?;
         let positions = view["tasks"][partition as usize]["positions"].clone();
         if positions[0]["offset"].as_u64() == Some(tail) {
             return Ok(());
@@ -134,5 +140,5 @@ async fn caught_up(server: &Server, partition: u32, tail: u64) -> Result<()> {
         ensure!(view["state"] != "failed", "the processor failed: {view}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    bail!("the processor did not reach offset {tail} of partition {partition} within 30 s")
+    bail!("{deployment} did not reach offset {tail} of partition {partition} within 30 s")
 }

@@ -1,5 +1,6 @@
 //! Kills the server with SIGKILL at random moments while producers and a counting processor work, and checks after each
-//! restart that nothing acknowledged is lost, nothing is there twice, and the processor's totals are those of a fold.
+//! restart that nothing acknowledged is lost, nothing is there twice, and the processors' totals are those of a fold: that
+//! of one beside which a shadow run goes on, and that of one that is rewound meanwhile.
 //!
 //! ```text
 //! crash --server PATH [--rounds 50] [--seed N] [--expect-failure]      kill -9 rounds
@@ -122,8 +123,10 @@ async fn rounds(args: &Args) -> Result<()> {
 
     let mut restarts = Vec::new();
     for round in 1..=args.rounds {
+        let meddling = meddle(&server, round % 3 == 0, random.below(600));
         tokio::time::sleep(Duration::from_millis(150 + random.below(900))).await;
         server.kill()?;
+        meddling.await??;
         producers.hold().await?;
         let started = std::time::Instant::now();
         server =
@@ -146,17 +149,48 @@ async fn rounds(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Topics, module, deployment.
+/// A shadow run beside `totals`, which must not be seen in what it publishes, and now and then a rewind of `replay`, which
+/// has to count everything again; the kill may come before, in the middle, or after.
+fn meddle(server: &Server, rewind: bool, wait_ms: u64) -> tokio::task::JoinHandle<Result<()>> {
+    let (http, url) = (server.http.clone(), server.url());
+    tokio::spawn(async move {
+        let post = async |path: &str, body: serde_json::Value| {
+            // No answer: the server was killed.
+            let Ok(answer) = http.post(format!("{url}{path}")).json(&body).send().await else {
+                return Ok(());
+            };
+            let status = answer.status();
+            anyhow::ensure!(
+                status.is_success(),
+                "{path}: {status} {}",
+                answer.text().await.unwrap_or_default()
+            );
+            Ok(())
+        };
+        post("/v1/deployments/totals/shadow", serde_json::json!({ "duration": "1m" })).await?;
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        if rewind {
+            let to = serde_json::json!({ "to": "earliest", "state": "clear" });
+            post("/v1/deployments/replay/rewind", to).await?;
+        }
+        Ok(())
+    })
+}
+
+/// Topics, module, deployments.
 async fn prepare(server: &Server) -> Result<()> {
-    for topic in ["in", "out"] {
+    for topic in ["in", "out", "replay-out"] {
         server.post("/v1/topics", &serde_json::json!({ "name": topic, "partitions": PARTITIONS })).await?;
     }
     let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
     let wasm = format!("{root}/guest-examples/prebuilt/count-by-key.wasm");
     server.put_bytes("/v1/modules/count-by-key?version=1.0.0", std::fs::read(wasm)?).await?;
-    let spec = serde_json::json!({
-        "name": "totals", "kind": "processor", "module": "count-by-key@1.0.0",
-        "input": { "topics": ["in"] }, "output": { "default": "out" },
-    });
-    server.put("/v1/deployments/totals", &spec).await
+    for (name, output) in [("totals", "out"), ("replay", "replay-out")] {
+        let spec = serde_json::json!({
+            "name": name, "kind": "processor", "module": "count-by-key@1.0.0",
+            "input": { "topics": ["in"] }, "output": { "default": output },
+        });
+        server.put(&format!("/v1/deployments/{name}"), &spec).await?;
+    }
+    Ok(())
 }

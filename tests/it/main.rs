@@ -12,5 +12,6 @@ mod modules;
 mod outcomes;
 mod readme;
 mod runs;
+mod shadows;
 mod support;
 mod upgrades;

@@ -121,7 +121,7 @@ async fn what_a_run_cannot_take_is_refused() -> Result<()> {
         (json!({ "records": one, "from": { "offset": 0 } }), 422, "one of"),
         (json!({ "records": [{ "topic": "other", "value": 1 }] }), 422, "`other` is no input"),
         (json!({ "from": { "offset": 7 } }), 416, "7"),
-        (json!({ "records": one, "module": "nobody" }), 404, "nobody"),
+        (json!({ "records": one, "module": "nobody" }), 422, "nobody"),
     ] {
         let answer = server.post("/v1/deployments/totals/run", &body).await?.expect(status)?.text();
         assert!(answer.contains(word), "{word} in {answer}");
