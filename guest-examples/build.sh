@@ -10,12 +10,12 @@ export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 guests=(
-    also-viewed count-by-key item-cf redact-json validate-json word-count
+    also-viewed count-by-key item-cf redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/trap
-    misbehaving/unruly misbehaving/wrong-world template template-processor
+    misbehaving/unruly misbehaving/wrong-world template template-processor template-sink
 )
 # They become users' projects.
-templates=(template template-processor)
+templates=(template template-processor template-sink)
 manifest=prebuilt/MANIFEST.json
 
 # The name of a guest's file, from its folder.

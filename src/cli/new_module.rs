@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Transform,
     /// Keeps state, topic to topic
     Processor,
+    /// Delivers records to the outside
+    Sink,
 }
 
 /// Path in the new folder, path below `guest-examples/`, text.
@@ -43,6 +45,7 @@ const RUST_SDK: &[File] = embedded! {
     "sdk/Cargo.toml" => "sdk/Cargo.toml",
     "sdk/src/bindings.rs" => "sdk/src/bindings.rs",
     "sdk/src/config.rs" => "sdk/src/config.rs",
+    "sdk/src/http.rs" => "sdk/src/http.rs",
     "sdk/src/lib.rs" => "sdk/src/lib.rs",
     "sdk/src/log.rs" => "sdk/src/log.rs",
     "sdk/src/model.rs" => "sdk/src/model.rs",
@@ -51,6 +54,9 @@ const RUST_SDK: &[File] = embedded! {
     "sdk/src/runtime.rs" => "sdk/src/runtime.rs",
     "sdk/src/state.rs" => "sdk/src/state.rs",
     "sdk/src/testing.rs" => "sdk/src/testing.rs",
+    "sdk/wit/deps/clocks.wit" => "sdk/wit/deps/clocks.wit",
+    "sdk/wit/deps/http.wit" => "sdk/wit/deps/http.wit",
+    "sdk/wit/deps/io.wit" => "sdk/wit/deps/io.wit",
     "sdk/wit/millstream.wit" => "sdk/wit/millstream.wit",
 };
 
@@ -76,6 +82,14 @@ const RUST_PROCESSOR: &[File] = embedded! {
     "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
 };
 
+const RUST_SINK: &[File] = embedded! {
+    ".gitignore" => "template-sink/.gitignore",
+    "Cargo.toml" => "template-sink/Cargo.toml",
+    "README.md" => "template-sink/README.md",
+    "deploy.yaml" => "template-sink/deploy.yaml",
+    "src/lib.rs" => "template-sink/src/lib.rs",
+};
+
 const JS_TRANSFORM: &[File] = embedded! {
     ".gitignore" => "template-js/.gitignore",
     "README.md" => "template-js/README.md",
@@ -98,7 +112,7 @@ const PYTHON_TRANSFORM: &[File] = embedded! {
     "tests/upper.out.ndjson" => "template-python/tests/upper.out.ndjson",
 };
 
-const TEMPLATES: [Template; 4] = [
+const TEMPLATES: [Template; 5] = [
     Template {
         language: Language::Rust,
         kind: Kind::Transform,
@@ -110,6 +124,12 @@ const TEMPLATES: [Template; 4] = [
         kind: Kind::Processor,
         code: "src/lib.rs",
         files: &[RUST_PROCESSOR, RUST_SDK],
+    },
+    Template {
+        language: Language::Rust,
+        kind: Kind::Sink,
+        code: "src/lib.rs",
+        files: &[RUST_SINK, RUST_SDK],
     },
     Template {
         language: Language::Js,
@@ -226,7 +246,9 @@ mod tests {
     #[test]
     fn every_file_of_the_templates_and_of_the_sdk_is_embedded() {
         let mut there = BTreeSet::new();
-        for folder in ["template", "template-processor", "template-js", "template-python", "sdk"] {
+        for folder in
+            ["template", "template-processor", "template-sink", "template-js", "template-python", "sdk"]
+        {
             files_below(Path::new(folder), &mut there);
         }
         let embedded: BTreeSet<_> = TEMPLATES.iter().flat_map(files).map(|f| f.1.to_owned()).collect();

@@ -81,6 +81,10 @@ pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
         None => toolchain::build(session, &project).await?.file,
     };
     let component = component(session, &file).await?;
+    if component.kind().goes_out() {
+        let why = "golden files show what code answers, and this code goes out: test it with `cargo test`";
+        return Err(Failure::Refused(why.to_owned()));
+    }
     let mut spec = spec(&project, component.kind())?;
 
     if let Some(place) = &args.record {

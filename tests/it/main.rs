@@ -13,5 +13,6 @@ mod outcomes;
 mod readme;
 mod runs;
 mod shadows;
+mod sinks;
 mod support;
 mod upgrades;

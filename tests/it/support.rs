@@ -1,6 +1,6 @@
 //! The server as its users have it: the built binary, in a folder of its own, on a free port.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -107,6 +107,11 @@ impl Server {
         // Dropping `self` would delete the folder.
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir()?);
         Self::start_in(dir, std::mem::take(&mut self.args)).await
+    }
+
+    /// Its data, and its log.
+    pub(crate) fn folder(&self) -> &Path {
+        self.dir.path()
     }
 
     /// `host:port`.

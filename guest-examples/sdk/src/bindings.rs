@@ -32,3 +32,28 @@ pub mod list {
 
     pub use millstream::functions::types::{Content, Error, Header, Input, Output};
 }
+
+/// The sink.
+pub mod sink {
+    wit_bindgen::generate!({
+        path: "wit/millstream.wit",
+        inline: "package millstream:sdk; world sink { export millstream:functions/sink@0.1.0; }",
+        world: "millstream:sdk/sink",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_sink",
+        default_bindings_module: "millstream_sdk::bindings::sink",
+    });
+
+    pub use millstream::functions::types::{Error, Header, Input};
+}
+
+/// Requests, for those that go out.
+pub mod http {
+    wit_bindgen::generate!({
+        path: ["wit/deps/io.wit", "wit/deps/clocks.wit", "wit/deps/http.wit"],
+        inline: "package millstream:sdk; world http { import wasi:http/outgoing-handler@0.2.12; }",
+        world: "millstream:sdk/http",
+        generate_all,
+    });
+}

@@ -18,12 +18,15 @@
 //!
 //! A *processor* turns batches of records into state and outputs, topic to topic: see [`Processor`] and [`processor!`].
 //!
-//! The same code compiles natively, where configuration, log and state are kept in memory: see [`testing`]. For the
+//! A *sink* delivers batches of records to the outside, over [`http`]: see [`Sink`] and [`sink!`].
+//!
+//! The same code compiles natively, where configuration, log, state and the servers outside are kept in memory: see [`testing`]. For the
 //! server, build with `cargo build --release --target wasm32-unknown-unknown` and upload the `.wasm` as it is.
 //!
 //! The contract behind it is `wit/millstream.wit`. Unsafe code stands only in what `wit-bindgen` generates.
 
 pub mod config;
+pub mod http;
 pub mod log;
 mod model;
 mod packed;
@@ -36,15 +39,17 @@ pub mod testing;
 #[doc(hidden)]
 pub mod bindings;
 
-pub use model::{Content, Fault, Header, Input, IntoVerdict, Output, Processor, Verdict};
+pub use model::{Content, Fault, Header, Input, IntoVerdict, Output, Processor, Sink, Verdict};
 pub use packed::{Headers, Record};
 
 /// What the macros expand to; not for use by hand.
 #[doc(hidden)]
 pub mod __rt {
-    pub use crate::runtime::{accept_processor, accept_transform, no_settings};
+    pub use crate::runtime::{accept_processor, accept_sink, accept_transform, no_settings};
     #[cfg(target_arch = "wasm32")]
-    pub use crate::runtime::{open_processor, open_transform, process_list, process_packed};
+    pub use crate::runtime::{
+        deliver, open_processor, open_sink, open_transform, process_list, process_packed,
+    };
 }
 
 /// Exports a function as this module's transform.
@@ -110,5 +115,29 @@ macro_rules! processor {
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = || $crate::__rt::accept_processor::<$processor>();
+    };
+}
+
+/// Exports a type that implements [`Sink`] as this module's sink. Once per crate.
+#[macro_export]
+macro_rules! sink {
+    ($sink:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::sink as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::sink::Guest for Exported {
+                fn open() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::__rt::open_sink::<$sink>()
+                }
+                fn deliver(batch: ::std::vec::Vec<glue::Input>) -> ::core::result::Result<(), glue::Error> {
+                    $crate::__rt::deliver(batch)
+                }
+            }
+    glue::export_sink!(Exported with_types_in glue);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_sink::<$sink>();
     };
 }

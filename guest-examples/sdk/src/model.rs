@@ -130,6 +130,47 @@ pub trait Processor: Sized {
     fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault>;
 }
 
+/// Delivers records to the outside. Export it with [`sink!`](crate::sink).
+///
+/// ```
+/// use millstream_sdk::{Fault, Input, Sink, http::Request, sink};
+///
+/// struct Hook;
+/// sink!(Hook);
+///
+/// impl Sink for Hook {
+///     fn open() -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn deliver(&mut self, batch: &[Input]) -> Result<(), Fault> {
+///         for input in batch {
+///             let body = input.value.clone().unwrap_or_default();
+///             let response = Request::post("https://hooks.example.com").body(body).send()?;
+///             if !response.is_success() {
+///                 return Err(Fault::Retry(format!("the answer was {}", response.status)));
+///             }
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Sink: Sized {
+    /// Once per instance, before the first batch: read the configuration.
+    ///
+    /// # Errors
+    /// A sentence for whoever deployed it; the deployment does not start.
+    fn open() -> Result<Self, String>;
+
+    /// Called with at least one input, in offset order. `Ok` says that every record has arrived; then the server notes
+    /// down the position. What was delivered and not yet noted down is delivered again after a crash: at least once.
+    ///
+    /// # Errors
+    /// `Retry`: all of them once more, later. `At`: that record cannot be delivered and follows `on_error`, the others are
+    /// handed over once more.
+    fn deliver(&mut self, batch: &[Input]) -> Result<(), Fault>;
+}
+
 // === impl Output ===
 
 impl Output {

@@ -2,7 +2,7 @@
 //! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
 //! never nest, so thread locals with `RefCell` are enough.
 
-use crate::model::{Fault, Processor, Verdict};
+use crate::model::{Fault, Processor, Sink, Verdict};
 use crate::packed::Record;
 
 /// The `open` of a transform that needs no preparation.
@@ -23,15 +23,18 @@ pub fn accept_transform<T: 'static>(
 /// Takes what `open_processor` takes, for its type.
 pub fn accept_processor<P: Processor + 'static>() {}
 
+/// Takes what `open_sink` takes, for its type.
+pub fn accept_sink<S: Sink + 'static>() {}
+
 #[cfg(target_arch = "wasm32")]
-pub use wasm::{open_processor, open_transform, process_list, process_packed};
+pub use wasm::{deliver, open_processor, open_sink, open_transform, process_list, process_packed};
 
 #[cfg(target_arch = "wasm32")]
 mod wasm {
     use std::cell::RefCell;
 
-    use super::{Fault, Processor, Record, Verdict};
-    use crate::bindings::{list, packed as packed_glue};
+    use super::{Fault, Processor, Record, Sink, Verdict};
+    use crate::bindings::{list, packed as packed_glue, sink};
     use crate::model::{Content, Header, Input, Output};
     use crate::{config, log, packed};
 
@@ -39,7 +42,10 @@ mod wasm {
     type Transform = Box<dyn FnMut(&packed_glue::Batch) -> Result<packed_glue::Outcome, Fault>>;
     type List = Box<dyn FnMut(&[Input]) -> Result<Vec<Output>, Fault>>;
 
+    type Deliver = Box<dyn FnMut(&[Input]) -> Result<(), Fault>>;
+
     thread_local! {
+        static SINK: RefCell<Option<Deliver>> = const { RefCell::new(None) };
         static TRANSFORM: RefCell<Option<Transform>> = const { RefCell::new(None) };
         static PROCESSOR: RefCell<Option<List>> = const { RefCell::new(None) };
     }
@@ -112,6 +118,49 @@ mod wasm {
                 Err(Fault::At(index, why)) => Err(list::Error::At((index, why))),
             }
         })
+    }
+
+    /// Opens the sink of this instance.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_sink<S: Sink + 'static>() -> Result<(), String> {
+        log_panics();
+        let mut opened = S::open()?;
+        SINK.set(Some(Box::new(move |batch: &[Input]| opened.deliver(batch))));
+        Ok(())
+    }
+
+    /// One batch to the outside.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn deliver(batch: Vec<sink::Input>) -> Result<(), sink::Error> {
+        SINK.with_borrow_mut(|opened| {
+            let Some(deliver) = opened else { return Err(sink::Error::Fatal(NOT_OPENED.into())) };
+            let batch: Vec<Input> = batch.into_iter().map(Input::from).collect();
+            deliver(&batch).map_err(|fault| match fault {
+                Fault::Retry(why) => sink::Error::Retry(why),
+                Fault::Fatal(why) => sink::Error::Fatal(why),
+                Fault::At(index, why) => sink::Error::At((index, why)),
+            })
+        })
+    }
+
+    impl From<sink::Input> for Input {
+        fn from(input: sink::Input) -> Self {
+            let sink::Input { topic, partition, offset, message } = input;
+            let headers = message.headers.into_iter();
+            Self {
+                topic,
+                partition,
+                offset,
+                key: message.key,
+                value: message.value,
+                timestamp: message.timestamp,
+                headers: headers.map(|sink::Header { name, value }| Header { name, value }).collect(),
+            }
+        }
     }
 
     impl From<list::Input> for Input {

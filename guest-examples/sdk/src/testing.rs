@@ -11,7 +11,9 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use crate::http;
 use crate::log::Level;
 use crate::model::{Fault, Input, IntoVerdict, Verdict};
 use crate::packed::{self, Record};
@@ -25,7 +27,11 @@ struct Host {
     lines: Vec<(Level, String)>,
     stores: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
     calls: usize,
+    server: Option<Server>,
+    requests: Vec<http::Request>,
 }
+
+type Server = Rc<dyn Fn(&http::Request) -> Result<http::Response, http::Error>>;
 
 thread_local! {
     static HOST: std::cell::RefCell<Host> = std::cell::RefCell::default();
@@ -68,6 +74,16 @@ pub fn store(name: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Calls of state functions so far, whatever the number of keys in each.
 pub fn state_calls() -> usize {
     with(|host| host.calls)
+}
+
+/// Answers the requests of this thread. Without it there is nobody outside.
+pub fn on_http(server: impl Fn(&http::Request) -> Result<http::Response, http::Error> + 'static) {
+    with(|host| host.server = Some(Rc::new(server)));
+}
+
+/// The requests sent so far, oldest first.
+pub fn requests() -> Vec<http::Request> {
+    with(|host| host.requests.clone())
 }
 
 /// An input with this value and nothing else.
@@ -131,6 +147,22 @@ pub(crate) mod host {
 
         pub(crate) fn write(level: Level, text: &str) {
             with(|host| host.lines.push((level, text.to_owned())));
+        }
+    }
+
+    pub(crate) mod http {
+        use crate::http::{Error, Request, Response};
+        use crate::testing::with;
+
+        pub(crate) fn send(request: Request) -> Result<Response, Error> {
+            let server = with(|host| {
+                host.requests.push(request.clone());
+                host.server.clone()
+            });
+            match server {
+                Some(server) => server(&request),
+                None => Err(Error { permanent: false, message: format!("{}: nobody answers", request.url) }),
+            }
         }
     }
 
