@@ -167,11 +167,24 @@ impl Broker {
     /// # Errors
     /// See [`ProduceError`].
     pub async fn produce_each(&self, records: Records) -> Result<Tally, ProduceError> {
+        let (plan, placed) = self.commit_each(records).await?;
+        Ok(plan.tally(&placed))
+    }
+
+    /// As [`Broker::produce_each`], with what became of every record, in order.
+    ///
+    /// # Errors
+    /// See [`ProduceError`].
+    pub async fn produce_lines(&self, records: Records) -> Result<Vec<Produced>, ProduceError> {
+        let (plan, placed) = self.commit_each(records).await?;
+        Ok(plan.reply(&placed).results)
+    }
+
+    async fn commit_each(&self, records: Records) -> Result<(Plan, Vec<Placed>), ProduceError> {
         let permit = self.0.admission.wait(records.bytes()).await?;
         let mut staged = self.stage(records, &[], OnReject::FailRecord).await?;
         staged.commit.hold(permit);
-        let (plan, placed) = self.submit(staged).await?;
-        Ok(plan.tally(&placed))
+        self.submit(staged).await
     }
 
     async fn stage(

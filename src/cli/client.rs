@@ -1,5 +1,6 @@
 //! HTTP calls and their failures. Knows paths and problems, nothing about what the answers mean.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ pub(super) struct Client {
 pub(super) struct Call {
     method: Method,
     path: Vec<String>,
-    query: Vec<(&'static str, String)>,
+    query: Vec<(Cow<'static, str>, String)>,
     headers: Vec<(&'static str, String)>,
     body: Option<Bytes>,
     extra: Duration,
@@ -54,7 +55,13 @@ impl Call {
     }
 
     pub(super) fn query(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    /// A parameter whose name the user has made.
+    pub(super) fn named_query(mut self, name: String, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
         self
     }
 

@@ -13,10 +13,11 @@ use serde_json::value::RawValue;
 
 use super::client::Call;
 use super::failure::Failure;
-use super::output::{Format, plain};
+use super::output::{Format, plain, record_count, thousands};
 use super::position::{self, Position};
 use super::session::Session;
 use super::template::{self, Template, date};
+use super::topic::pair;
 use crate::model::TimestampMs;
 use crate::runtime::{backoff, clock::Clock};
 
@@ -49,6 +50,8 @@ pub(super) struct Consume {
     /// Only this partition [default: all, merged by timestamp]
     #[arg(short, long)]
     partition: Option<u32>,
+    #[command(flatten)]
+    filter: Filter,
     /// How values are shown in JSON
     #[arg(long, value_enum, default_value_t = Encoding::Json)]
     format: Encoding,
@@ -65,9 +68,38 @@ pub(super) struct Tail {
     /// Only this partition [default: all, merged by timestamp]
     #[arg(short, long)]
     partition: Option<u32>,
+    #[command(flatten)]
+    filter: Filter,
     /// How values are shown in JSON
     #[arg(long, value_enum, default_value_t = Encoding::Json)]
     format: Encoding,
+}
+
+/// Which records; the server looks for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+struct Filter {
+    /// Only records with this key
+    #[arg(short, long)]
+    key: Option<String>,
+    /// Only records with this header; may be repeated for other names
+    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    headers: Vec<(String, String)>,
+    /// Only records whose value holds this text
+    #[arg(long, value_name = "TEXT")]
+    contains: Option<String>,
+}
+
+impl Filter {
+    fn is_open(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn apply(&self, call: Call) -> Call {
+        let call = call.query_some("key", self.key.as_ref()).query_some("contains", self.contains.as_ref());
+        self.headers
+            .iter()
+            .fold(call, |call, (name, value)| call.named_query(format!("header.{name}"), value))
+    }
 }
 
 /// Between bytes and JSON.
@@ -117,6 +149,8 @@ struct Page<'a> {
     next_cursor: Option<String>,
     /// of all partitions, with `until`
     complete: Option<bool>,
+    /// with a filter: records that were looked at
+    scanned: Option<u64>,
 }
 
 /// What of a record decides where reading ends.
@@ -148,6 +182,7 @@ impl From<Tail> for Consume {
             follow: true,
             group: None,
             partition: tail.partition,
+            filter: tail.filter,
             format: tail.format,
         }
     }
@@ -210,6 +245,10 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
         }
     };
     if let Some(group) = &args.group {
+        if !args.filter.is_open() {
+            let why = "a group's members share every record; --key, --header and --contains are for reads without --group";
+            return Err(Failure::Usage(why.into()));
+        }
         return group::run(session, &args, group, &shape).await;
     }
     read(session, args, &shape).await
@@ -218,7 +257,8 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
 /// Shows the records of a topic from now on, for people.
 pub(super) async fn show(session: &Session, topic: &str) -> Result<(), Failure> {
     let (topic, partition, format) = (topic.to_owned(), None, Encoding::Json);
-    let args = Consume { from: Position::Latest, ..Tail { topic, last: 0, partition, format }.into() };
+    let tail = Tail { topic, last: 0, partition, filter: Filter::default(), format };
+    let args = Consume { from: Position::Latest, ..tail.into() };
     read(session, args, &Shape::Human).await
 }
 
@@ -257,6 +297,13 @@ async fn read(session: &Session, args: Consume, shape: &Shape) -> Result<(), Fai
         let goes_on = reader.take_page(&page, shape, &mut out).map_err(unreadable)?;
         session.out.bytes(&out)?;
         if !goes_on {
+            if !reader.args.filter.is_open() {
+                session.out.hint(format!(
+                    "{} of {} match",
+                    thousands(reader.shown),
+                    record_count(reader.scanned)
+                ));
+            }
             return Ok(());
         }
     }
@@ -273,13 +320,17 @@ struct Reader {
     until: Option<String>,
     left: u64,
     until_ms: Option<i64>,
+    /// with a filter: records that the server looked at, and those that it gave
+    scanned: u64,
+    shown: u64,
 }
 
 impl Reader {
     fn new(args: Consume, now_ms: i64) -> Self {
         let until_ms = args.to.as_ref().and_then(|to| to.time_ms(now_ms));
         let end = if let Some(Position::Offset(end)) = args.to { Some(end) } else { None };
-        Self { next: None, end, until: None, left: args.limit.unwrap_or(u64::MAX), until_ms, args }
+        let left = args.limit.unwrap_or(u64::MAX);
+        Self { next: None, end, until: None, left, until_ms, scanned: 0, shown: 0, args }
     }
 
     fn follows(&self) -> bool {
@@ -312,6 +363,7 @@ impl Reader {
                 Position::Time(time) => call.query("timestamp", time),
             },
         };
+        let call = self.args.filter.apply(call);
         let call = match &self.until {
             Some(until) => call.query("until", until),
             None => call,
@@ -326,6 +378,7 @@ impl Reader {
         if !self.follows() && self.args.partition.is_some() && self.end.is_none() {
             self.end = page.high_watermark;
         }
+        self.scanned += page.scanned.unwrap_or(0);
         for record in &page.records {
             let place: Place = serde_json::from_str(record.get())?;
             let past_end = self.end.is_some_and(|end| place.offset >= end);
@@ -334,6 +387,7 @@ impl Reader {
                 return Ok(false);
             }
             self.left -= 1;
+            self.shown += 1;
             render(&self.args.topic, record.get(), shape, out)?;
         }
 
@@ -345,7 +399,9 @@ impl Reader {
         self.next = next;
         let reached = self.end.zip(page.next_offset).is_some_and(|(end, next)| next >= end);
         let reached = reached || page.complete == Some(true);
-        let at_end = reached || (self.args.partition.is_none() && page.records.is_empty()) || stands;
+        // A filter may find nothing before the end.
+        let nothing = page.records.is_empty() && self.args.filter.is_open();
+        let at_end = reached || (self.args.partition.is_none() && nothing) || stands;
         Ok(self.left > 0 && self.next.is_some() && (self.follows() || !at_end))
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::client::Call;
 use super::consume::Encoding;
-use super::failure::Failure;
+use super::failure::{Failure, Problem};
 use super::output::{plain, record_count, thousands};
 use super::session::Session;
 use super::topic::pair;
@@ -59,9 +59,21 @@ pub(super) struct Produce {
     /// [default: text; json with --ndjson]
     #[arg(long, value_enum)]
     format: Option<Encoding>,
+    /// What is shown of what became of the lines: a summary at the end, or for each line an object on stdout
+    #[arg(long, value_enum, default_value_t = Acks::Summary)]
+    acks: Acks,
     /// Records of one request
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     batch: u32,
+}
+
+/// What is told about lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Acks {
+    /// sums, and the first lines that failed
+    Summary,
+    /// {"line": 7, "partition": 2, "offset": 991, "status": "stored"}, or a problem
+    Lines,
 }
 
 /// Lines on their way to one request.
@@ -156,6 +168,8 @@ impl Produce {
         batch.read += line.len() as u64 + 1;
         let blank = line.iter().all(u8::is_ascii_whitespace);
         if blank {
+            // The server passes over it too, and numbers the lines behind it as they are numbered here.
+            batch.body.push(b'\n');
             return Ok(());
         }
         if self.ndjson {
@@ -216,6 +230,14 @@ impl Produce {
         let call = call.query("format", self.format.unwrap_or(default).as_str());
         let (first_line, records) = (batch.first_line, batch.records);
         let call = call.body("application/x-ndjson", Bytes::from(batch.body));
+        if self.acks == Acks::Lines {
+            let call = call.header("accept", "application/x-ndjson");
+            let answers = session.client.bytes(call).await.inspect_err(|_| bar.finish_and_clear())?;
+            let mut out = Vec::with_capacity(answers.len());
+            let ended = totals.add_lines(records, first_line, &answers, &mut out);
+            session.out.bytes(&out)?;
+            return ended;
+        }
         let shown = totals.rejected as usize;
         let summary = match session.client.json(call).await {
             Ok(summary) => summary,
@@ -284,6 +306,39 @@ impl Totals {
         self.dead_lettered += dead;
         self.rejected += rejected;
         self.stored += number("stored").unwrap_or_else(|| sent.saturating_sub(dropped + dead + rejected));
+    }
+
+    /// Adds the answers to the lines of a request, and writes them with the numbers that the lines have in the input.
+    fn add_lines(
+        &mut self,
+        sent: u64,
+        first_line: u64,
+        answers: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        self.requests += 1;
+        self.sent += sent;
+        for answer in answers.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
+            let mut answer: Value = serde_json::from_slice(answer)
+                .map_err(|e| Failure::local("the server's answer is no JSON", e))?;
+            if let Some(problem) = answer.get("error") {
+                let status = problem.get("status").and_then(Value::as_u64).unwrap_or(500) as u16;
+                let problem = Problem::read(status, None, problem.to_string().as_bytes());
+                return Err(Failure::Problem(Box::new(problem)));
+            }
+            match answer.get("status").and_then(Value::as_str) {
+                Some("stored") => self.stored += answer.get("count").and_then(Value::as_u64).unwrap_or(1),
+                Some("dropped") => self.dropped += 1,
+                Some("dead_lettered") => self.dead_lettered += 1,
+                _ => self.rejected += 1,
+            }
+            if let Some(line) = answer.get_mut("line") {
+                *line = json!(first_line + line.as_u64().unwrap_or(1).saturating_sub(1));
+            }
+            out.extend_from_slice(answer.to_string().as_bytes());
+            out.push(b'\n');
+        }
+        Ok(())
     }
 
     /// What is known after a request that failed: a problem says what it stored before, a broken connection nothing.

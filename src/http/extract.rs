@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::body::{Media, media_of, read_whole, unsupported_media};
 use super::codes::Code;
+use super::consume::HEADER_PREFIX;
 use super::error::Problem;
 use super::listener::Peer;
 use super::query;
@@ -23,6 +24,14 @@ pub(super) struct Path<T>(pub(super) T);
 
 /// Query parameters; unknown ones are refused.
 pub(super) struct Query<T>(pub(super) T);
+
+/// Query parameters of a read of records, of which some have names that the client makes, such as `header.source`.
+pub(super) struct ReadQuery<T> {
+    /// those with names of ours
+    pub(super) fixed: T,
+    /// the others, by their whole names
+    pub(super) named: Vec<(String, String)>,
+}
 
 /// A JSON body.
 pub(super) struct Json<T>(pub(super) T);
@@ -78,6 +87,16 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
         query::parse(parts.uri.query()).map(Self).map_err(|detail| Problem::new(Code::InvalidQuery, detail))
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for ReadQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        query::parse_with(parts.uri.query(), &[HEADER_PREFIX])
+            .map(|(fixed, named)| Self { fixed, named })
+            .map_err(|detail| Problem::new(Code::InvalidQuery, detail))
     }
 }
 

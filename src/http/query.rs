@@ -13,8 +13,22 @@ use crate::model::suggest;
 /// # Errors
 /// A sentence that names the parameter.
 pub(super) fn parse<T: DeserializeOwned>(query: Option<&str>) -> Result<T, String> {
-    let pairs = Pairs { rest: query.unwrap_or_default(), current: None };
-    T::deserialize(de::value::MapAccessDeserializer::new(pairs)).map_err(|e| e.0)
+    parse_with(query, &[]).map(|(fixed, _)| fixed)
+}
+
+/// As [`parse`], for paths that take names which the client makes: parameters whose names begin with one of `prefixes` come
+/// apart, in their order.
+///
+/// # Errors
+/// A sentence that names the parameter.
+pub(super) fn parse_with<T: DeserializeOwned>(
+    query: Option<&str>,
+    prefixes: &[&str],
+) -> Result<(T, Vec<(String, String)>), String> {
+    let mut apart = Vec::new();
+    let pairs = Pairs { rest: query.unwrap_or_default(), current: None, prefixes, apart: &mut apart };
+    let fixed = T::deserialize(de::value::MapAccessDeserializer::new(pairs)).map_err(|e| e.0)?;
+    Ok((fixed, apart))
 }
 
 /// One part of a query or a path, `+` and `%xx` decoded. `None` when it is not UTF-8.
@@ -45,9 +59,12 @@ fn hex(digits: &[u8]) -> Option<u8> {
 #[derive(Debug)]
 struct Error(String);
 
-struct Pairs<'a> {
+struct Pairs<'a, 'o> {
     rest: &'a str,
     current: Option<(Cow<'a, str>, &'a str)>,
+    prefixes: &'o [&'o str],
+    /// those whose names begin so
+    apart: &'o mut Vec<(String, String)>,
 }
 
 /// One value, read as whatever the field wants.
@@ -88,22 +105,31 @@ impl de::Error for Error {
 
 // === impl Pairs ===
 
-impl<'de> MapAccess<'de> for Pairs<'de> {
+impl<'de> MapAccess<'de> for Pairs<'de, '_> {
     type Error = Error;
 
     fn next_key_seed<K: de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
-        let pair = loop {
+        let (name, value) = loop {
             if self.rest.is_empty() {
                 return Ok(None);
             }
             let (pair, rest) = self.rest.split_once('&').unwrap_or((self.rest, ""));
             self.rest = rest;
-            if !pair.is_empty() {
-                break pair;
+            if pair.is_empty() {
+                continue;
             }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name).ok_or_else(|| Error("a query parameter's name is not UTF-8".into()))?;
+            if !self.prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                break (name, value);
+            }
+            let value =
+                decode(value).ok_or_else(|| Error(format!("query parameter `{name}` is not UTF-8")))?;
+            if self.apart.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(Error(format!("query parameter `{name}` stands twice")));
+            }
+            self.apart.push((name.into_owned(), value.into_owned()));
         };
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name).ok_or_else(|| Error("a query parameter's name is not UTF-8".into()))?;
         let key = seed.deserialize(de::value::CowStrDeserializer::<Error>::new(name.clone()))?;
         self.current = Some((name, value));
         Ok(Some(key))
@@ -215,6 +241,17 @@ mod tests {
             Sample { limit: Some(5), prefix: "a/b c".into(), force: true, format: Format::Text }
         );
         assert_eq!(parse::<Sample>(None), Ok(Sample::default()));
+    }
+
+    #[test]
+    fn names_that_the_client_makes_come_apart() {
+        let query = Some("header.a%20b=1%2B1&limit=5&header.c");
+        let (sample, apart): (Sample, _) = parse_with(query, &["header."]).unwrap();
+        assert_eq!(sample, Sample { limit: Some(5), ..Sample::default() });
+        assert_eq!(apart, [("header.a b".into(), "1+1".into()), ("header.c".into(), String::new())]);
+        let twice = parse_with::<Sample>(Some("header.a=1&header.a=2"), &["header."]).unwrap_err();
+        assert_eq!(twice, "query parameter `header.a` stands twice");
+        assert!(parse::<Sample>(Some("header.a=1")).is_err());
     }
 
     #[test]

@@ -54,6 +54,13 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 pub const READ_RECORDS_MAX: usize = 10_000;
 /// Bytes of one read.
 pub const READ_BYTES_MAX: usize = 16 * MIB;
+/// Records that a filtered read looks at unless asked otherwise, and at most: a filter looks at some millions a second, so
+/// that a request is over within a second or two (a guess from the reader's 2.5 million a second and core).
+pub const SCAN_RECORDS_DEFAULT: usize = 200_000;
+pub const SCAN_RECORDS_MAX: usize = 1_000_000;
+/// Bytes and time of one filtered read, whatever is asked: the client goes on with the cursor (guesses).
+pub const SCAN_BYTES_MAX: usize = 256 * MIB;
+pub const SCAN_TIME_MAX: Duration = Duration::from_secs(2);
 /// `Idempotency-Key` characters.
 pub const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// How long an idempotency key is remembered.

@@ -13,6 +13,7 @@ fn args(partition: Option<u32>) -> Consume {
         follow: false,
         group: None,
         partition,
+        filter: Filter::default(),
         format: Encoding::Json,
     }
 }
@@ -102,4 +103,15 @@ fn a_terminal_is_not_spoken_to_by_records() {
     render("t", record, &Shape::Human, &mut out).unwrap();
     let line = String::from_utf8(out).unwrap();
     assert!(!line.contains('\u{1b}') && !line.contains('\u{7}'), "{line:?}");
+}
+
+#[test]
+fn a_filtered_read_goes_on_behind_empty_pages_until_it_stands() {
+    let filter = Filter { key: Some("k".into()), ..Filter::default() };
+    let mut reader = Reader::new(Consume { filter, ..args(None) }, 0);
+    let page = |cursor: &str| json!({"records": [], "next_cursor": cursor, "scanned": 10, "matched": 0});
+    assert!(take(&mut reader, &page("a")).1);
+    assert!(take(&mut reader, &page("b")).1);
+    assert!(!take(&mut reader, &page("b")).1);
+    assert_eq!((reader.scanned, reader.shown), (30, 0));
 }

@@ -12,6 +12,7 @@ fn args() -> Produce {
         headers: Vec::new(),
         partition: None,
         format: None,
+        acks: Acks::Summary,
         batch: 1_000,
     }
 }
@@ -69,4 +70,24 @@ fn lines_longer_than_the_limit_are_refused_before_they_are_kept() {
     let (sender, _receiver) = mpsc::channel(4);
     let error = read_lines(Box::new(std::io::Cursor::new(long)), &sender).unwrap_err();
     assert_eq!(error, format!("line 1 has more than {LINE_BYTES_MAX} bytes"));
+}
+
+#[test]
+fn answers_to_lines_have_the_numbers_of_the_input_and_are_counted() {
+    let answers = br#"{"line":1,"partition":0,"offset":7,"status":"stored"}
+{"line":2,"partition":0,"status":"stored","offset":8,"count":3}
+{"code":"invalid_record","status":422,"line":3}
+{"line":4,"partition":0,"status":"dropped"}
+"#;
+    let (mut totals, mut out) = (Totals::default(), Vec::new());
+    totals.add_lines(4, 101, answers, &mut out).map_err(|f| f.report(false)).unwrap();
+    let sums = (totals.stored, totals.rejected, totals.dropped, totals.dead_lettered);
+    assert_eq!(sums, (4, 1, 1, 0));
+    let lines: Vec<Value> =
+        out.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    assert_eq!(lines.iter().map(|l| l["line"].clone()).collect::<Vec<_>>(), [101, 102, 103, 104]);
+
+    let ended = br#"{"error":{"code":"disk_full","status":503,"detail":"no room"}}"#;
+    let failure = totals.add_lines(1, 105, ended, &mut out).unwrap_err();
+    assert!(failure.report(false).unwrap().contains("no room"));
 }

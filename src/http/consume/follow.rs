@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -12,12 +13,13 @@ use bytes::Bytes;
 use futures_util::stream::unfold;
 
 use super::render::{self, Shape};
-use super::{PING, Topic, cursor, cursor_error};
-use crate::broker::read::{Cursor, ReadLimits};
+use super::scan::{Found, Place, Sieve};
+use super::{PING, Topic, cursor};
+use crate::broker::read::ReadLimits;
 use crate::http::App;
 use crate::http::error::Problem;
 use crate::model::limits::KIB;
-use crate::model::{Offset, Partition};
+use crate::runtime::clock::monotonic;
 use crate::runtime::shutdown::Shutdown;
 
 /// Bytes of one chunk of a live stream.
@@ -26,6 +28,9 @@ const CHUNK_BYTES: usize = 64 * KIB;
 const CURSOR_EACH_MAX: usize = 16;
 /// What clients wait before they come back after a restart, in milliseconds.
 const RETRY_MS: u32 = 1000;
+
+/// The event that only says that the stream stands; NDJSON leaves it out.
+const PING_EVENT: &str = "ping";
 
 /// How a live stream is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +104,8 @@ impl Instance {
         }
     }
 
-    fn id(&self) -> &str {
+    /// The id, or nothing before it is known.
+    pub(in crate::http) fn id(&self) -> &str {
         self.0.get().map_or("", String::as_str)
     }
 }
@@ -127,7 +133,7 @@ impl<S: Source> Live<S> {
                 found = self.source.next(&self.app) => found,
             };
             match (found, self.wire) {
-                (Ok(lines), Wire::Lines) if lines.is_empty() => {}
+                (Ok(lines), Wire::Lines) if lines.iter().all(|line| line.event == Some(PING_EVENT)) => {}
                 (Ok(lines), Wire::Events) if lines.is_empty() => {
                     return Some(Bytes::from_static(b"event: ping\ndata: {}\n\n"));
                 }
@@ -181,97 +187,95 @@ fn write(lines: &[Line], event: &str, wire: Wire) -> Bytes {
     out.into()
 }
 
-/// One partition, live. The id of an event is the offset behind it.
-pub(super) struct PartitionSource {
+/// One partition or all of them, live. The id of an event is the place behind it: an offset, or a cursor.
+pub(super) struct LiveSource {
     topic: Topic,
-    partition: Partition,
-    next: Offset,
+    place: Place,
+    sieve: Sieve,
     limits: ReadLimits,
     shape: Shape,
+    /// since the stream began
+    scanned: u64,
+    matched: u64,
 }
 
-impl PartitionSource {
+impl LiveSource {
     /// Refuses at once what could not be read.
     pub(super) async fn open(
         app: &App,
         topic: Topic,
-        partition: Partition,
-        from: Offset,
+        mut place: Place,
+        sieve: Sieve,
         limits: ReadLimits,
         shape: Shape,
     ) -> Result<Self, Problem> {
-        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO, ..limits };
-        app.broker.read(&topic, partition, from, probe).await?;
-        Ok(Self { topic, partition, next: from, limits: chunked(limits), shape })
+        let probe = ReadLimits { records: 0, bytes: 0, wait: Duration::ZERO, ..limits };
+        place.read(app, &topic, probe).await?;
+        place.widen(&topic);
+        let limits = chunked(limits);
+        Ok(Self { topic, place, sieve, limits, shape, scanned: 0, matched: 0 })
     }
-}
 
-impl Source for PartitionSource {
-    const EVENT: &'static str = "record";
-
-    async fn next(&mut self, app: &App) -> Result<Vec<Line>, Problem> {
-        self.topic = app.same_topic(&self.topic)?;
-        let page = app.broker.read(&self.topic, self.partition, self.next, self.limits).await?;
-        self.next = page.next_offset;
-        let line = |(offset, record): &(Offset, crate::model::Record)| {
-            let mut json = Vec::with_capacity(record.size() + 96);
-            render::record(&mut json, self.partition, *offset, record, self.shape);
-            Line { json, id: Some((offset + 1).to_string()), event: None }
-        };
-        Ok(page.records.iter().map(line).collect())
+    /// Where a client comes back that has seen all before this place.
+    fn id(&self, place: &Place) -> String {
+        match place {
+            Place::Partition(_, next) => next.to_string(),
+            Place::Topic(cursor) => cursor::encode(self.topic.id(), cursor),
+        }
     }
-}
 
-/// All partitions, live. The id of an event is the cursor behind it.
-pub(super) struct TopicSource {
-    topic: Topic,
-    at: Cursor,
-    limits: ReadLimits,
-    shape: Shape,
-}
-
-impl TopicSource {
-    /// Refuses at once what could not be read.
-    pub(super) async fn open(
-        app: &App,
-        topic: Topic,
-        at: Cursor,
-        limits: ReadLimits,
-        shape: Shape,
-    ) -> Result<Self, Problem> {
-        let probe = ReadLimits { records: 0, bytes: 0, wait: std::time::Duration::ZERO, ..limits };
-        app.broker.read_all(&topic, &mut at.clone(), probe).await.map_err(cursor_error)?;
-        Ok(Self { topic, at, limits: chunked(limits), shape })
-    }
-}
-
-impl Source for TopicSource {
-    const EVENT: &'static str = "record";
-
-    async fn next(&mut self, app: &App) -> Result<Vec<Line>, Problem> {
-        // A handle made after partitions were added reads these too, from their beginning.
-        self.topic = app.same_topic(&self.topic)?;
-        let mut behind = self.at.clone();
-        behind.0.resize(self.topic.logs().len(), 0);
-        let mut ahead = self.at.clone();
-        let records =
-            app.broker.read_all(&self.topic, &mut ahead, self.limits).await.map_err(cursor_error)?;
-        self.at = ahead;
-
-        let id = self.topic.id();
-        let each = self.topic.logs().len() <= CURSOR_EACH_MAX;
-        let last = records.len().saturating_sub(1);
-        let lines = records.iter().enumerate().map(|(index, (partition, offset, record))| {
-            if let Some(at) = behind.0.get_mut(*partition as usize) {
-                *at = offset + 1;
-            }
+    /// The events of the records that passed; the last one says that all that was read is done.
+    fn lines(&mut self, passed: &Found, behind: Place) -> Vec<Line> {
+        let each = self.topic.logs().len() <= CURSOR_EACH_MAX || matches!(behind, Place::Partition(..));
+        let last = passed.len().saturating_sub(1);
+        let mut lines = Vec::with_capacity(passed.len());
+        for (index, (partition, offset, record)) in passed.iter().enumerate() {
+            self.place.step_behind(*partition, *offset);
             let mut json = Vec::with_capacity(record.size() + 96);
             render::record(&mut json, *partition, *offset, record, self.shape);
-            let id = (each || index == last)
-                .then(|| cursor::encode(id, if index == last { &self.at } else { &behind }));
-            Line { json, id, event: None }
-        });
-        Ok(lines.collect())
+            let id = match index == last {
+                true => Some(self.id(&behind)),
+                false => each.then(|| self.id(&self.place)),
+            };
+            lines.push(Line { json, id, event: None });
+        }
+        self.place = behind;
+        lines
+    }
+}
+
+impl Source for LiveSource {
+    const EVENT: &'static str = "record";
+
+    async fn next(&mut self, app: &App) -> Result<Vec<Line>, Problem> {
+        let started = monotonic();
+        let mut moved = false;
+        loop {
+            // A handle made after partitions were added reads these too, from their beginning.
+            self.topic = app.same_topic(&self.topic)?;
+            self.place.widen(&self.topic);
+            let limits = ReadLimits { wait: PING.saturating_sub(started.elapsed()), ..self.limits };
+            let (found, behind) = self.place.read(app, &self.topic, limits).await?;
+            self.scanned += found.len() as u64;
+            moved |= !found.is_empty();
+            let passed = self.sieve.pass(found).await?;
+            self.matched += passed.len() as u64;
+            if !passed.is_empty() {
+                return Ok(self.lines(&passed, behind));
+            }
+            self.place = behind;
+            if started.elapsed() >= PING {
+                break;
+            }
+            // A log that is all in memory would else keep its thread to itself.
+            tokio::task::yield_now().await;
+        }
+        if !moved {
+            return Ok(Vec::new());
+        }
+        // Records that were passed over are told with the place behind them, lest a client that comes back begins anew.
+        let json = format!("{{\"scanned\":{},\"matched\":{}}}", self.scanned, self.matched).into_bytes();
+        Ok(vec![Line { json, id: Some(self.id(&self.place)), event: Some(PING_EVENT) }])
     }
 }
 

@@ -1,8 +1,11 @@
 //! Reading records without a group: pages, long polls, and live streams (SSE and NDJSON) of one partition or of all.
 
+mod accept;
 mod cursor;
+mod filter;
 mod follow;
 pub(super) mod render;
+mod scan;
 mod shapes;
 
 use std::sync::Arc;
@@ -13,7 +16,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
+use self::filter::{Filter, HeaderQuery, Wanted};
 use self::render::Shape;
+use self::scan::{Bounds, Place, Sieve};
 use self::shapes::{
     IsolationLevel, LastEventIdHeader, PartitionPage, PartitionPath, PartitionQuery, TopicPage, TopicPath,
     TopicQuery,
@@ -21,14 +26,16 @@ use self::shapes::{
 use super::App;
 use super::codes::Code;
 use super::error::Problem;
-use super::extract::{Path, Query, header_text};
+use super::extract::{Path, ReadQuery, header_text};
 use super::openapi::{Gone, Missing, NotAcceptable, OutOfRange};
 use super::position::{OffsetText, Time, Until, Wait};
 use crate::broker::TopicHandle;
 use crate::broker::read::{Cursor, OffsetSpec, ReadLimits};
-use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX};
+use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX, SCAN_RECORDS_DEFAULT, SCAN_RECORDS_MAX};
 use crate::model::{Offset, Partition, Record, TimestampMs};
 
+pub(super) use self::accept::{Answer, answer};
+pub(super) use self::filter::HEADER_PREFIX;
 pub(super) use self::follow::{Instance, Line, Source, Wire, stream};
 pub(super) use self::shapes::RecordBody;
 
@@ -39,23 +46,14 @@ pub(super) const BYTES_DEFAULT: usize = MIB;
 
 static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What the client asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// one page as JSON
-    Page,
-    /// one page as NDJSON
-    Lines,
-    /// a live stream
-    Live(Wire),
-}
-
 /// Read one partition
 ///
-/// A page, or with `Accept: text/event-stream` (or `follow=true` for NDJSON) a live stream.
+/// A page, or with `Accept: text/event-stream` (or `follow=true` for NDJSON) a live stream. With `key`, `header.NAME` or
+/// `contains` only the records for which all of them hold: a page then tells how many it `scanned` and `matched`, may be empty
+/// before the end, and goes on at `next_offset`; a stream's pings have the id to come back with.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "consume",
-    params(PartitionPath, PartitionQuery, LastEventIdHeader),
+    params(PartitionPath, PartitionQuery, HeaderQuery, LastEventIdHeader),
     responses(
         (status = 200, description = "records", content(
             (PartitionPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
@@ -65,21 +63,30 @@ pub(super) enum Answer {
 pub(super) async fn partition_records(
     State(app): State<App>,
     Path(path): Path<PartitionPath>,
-    Query(query): Query<PartitionQuery>,
+    ReadQuery { fixed: query, named }: ReadQuery<PartitionQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = app.topic(&path.topic)?;
     let answer = answer(&headers, query.follow)?;
     let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
+    let wanted = Wanted { key: query.key, key_base64: query.key_base64, contains: query.contains };
+    let sieve = Sieve { filter: Filter::new(wanted, &named)? };
+    let scan = scan_limit(query.scan_limit, &sieve)?;
     let at = match last_event_id(&headers)? {
         Some(id) => OffsetSpec::Offset(id.parse().map_err(|_| bad_event_id(id))?),
         None => begin(&app, query.offset, query.timestamp)?.unwrap_or(OffsetSpec::Earliest),
     };
     let from = app.broker.resolve_offset(&topic, path.partition, at).await?;
     if let Answer::Live(wire) = answer {
-        let source = follow::PartitionSource::open(&app, topic, path.partition, from, limits, shape).await?;
+        let place = Place::Partition(path.partition, from);
+        let source = follow::LiveSource::open(&app, topic, place, sieve, limits, shape).await?;
         return Ok(stream(&app, source, wire));
+    }
+    if !sieve.is_open() {
+        let place = Place::Partition(path.partition, from);
+        return scanned(&app, &topic, place, &sieve, Bounds { limits, scan, ends: None }, answer, shape)
+            .await;
     }
 
     let read = |limits| app.broker.read(&topic, path.partition, from, limits);
@@ -102,10 +109,10 @@ pub(super) async fn partition_records(
 /// Read all partitions
 ///
 /// The records of all partitions merged by timestamp: a page, or with `Accept: text/event-stream` (or `follow=true` for
-/// NDJSON) a live stream.
+/// NDJSON) a live stream. Filters are those of a partition.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/records", tag = "consume",
-    params(TopicPath, TopicQuery, LastEventIdHeader),
+    params(TopicPath, TopicQuery, HeaderQuery, LastEventIdHeader),
     responses(
         (status = 200, description = "records", content(
             (TopicPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
@@ -115,13 +122,20 @@ pub(super) async fn partition_records(
 pub(super) async fn topic_records(
     State(app): State<App>,
     Path(path): Path<TopicPath>,
-    Query(query): Query<TopicQuery>,
+    ReadQuery { fixed: query, named }: ReadQuery<TopicQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = app.topic(&path.topic)?;
     let answer = answer(&headers, query.follow)?;
     let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
+    let wanted = Wanted {
+        key: query.key.clone(),
+        key_base64: query.key_base64.clone(),
+        contains: query.contains.clone(),
+    };
+    let sieve = Sieve { filter: Filter::new(wanted, &named)? };
+    let scan = scan_limit(query.scan_limit, &sieve)?;
     let mut position = match last_event_id(&headers)? {
         Some(id) => decode_cursor(&topic, id)
             .map_err(|p| if p.code() == Code::InvalidCursor { bad_event_id(id) } else { p })?,
@@ -141,8 +155,13 @@ pub(super) async fn topic_records(
                 "query parameter `until` ends a read; a live stream has no end",
             ));
         }
-        let source = follow::TopicSource::open(&app, topic, position, limits, shape).await?;
+        let source =
+            follow::LiveSource::open(&app, topic, Place::Topic(position), sieve, limits, shape).await?;
         return Ok(stream(&app, source, wire));
+    }
+    if !sieve.is_open() {
+        let bounds = Bounds { limits, scan, ends: ends.as_ref() };
+        return scanned(&app, &topic, Place::Topic(position), &sieve, bounds, answer, shape).await;
     }
 
     let (records, complete) = read_until(&app, &topic, &mut position, ends.as_ref(), limits).await?;
@@ -155,6 +174,49 @@ pub(super) async fn topic_records(
         out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"{complete}}}").as_bytes());
     }
     respond(&app, out, answer)
+}
+
+/// A page of what passes a sieve.
+async fn scanned(
+    app: &App,
+    topic: &Topic,
+    mut place: Place,
+    sieve: &Sieve,
+    bounds: Bounds<'_>,
+    answer: Answer,
+    shape: Shape,
+) -> Result<Response, Problem> {
+    let has_end = bounds.ends.is_some();
+    let page = scan::page(app, topic, &mut place, sieve, bounds).await?;
+    let mut out = Vec::with_capacity(128 + page.records.iter().map(|(_, _, r)| r.size() + 64).sum::<usize>());
+    write_records(&mut out, answer, page.records.iter().map(|(p, o, r)| (*p, *o, r)), shape);
+    if answer == Answer::Page {
+        let tail = match &place {
+            Place::Partition(partition, next) => {
+                let (end, start) = topic.log(*partition).map_or((*next, 0), |log| (log.tail(), log.start()));
+                format!(",\"next_offset\":{next},\"high_watermark\":{end},\"log_start_offset\":{start}")
+            }
+            Place::Topic(cursor) => {
+                let complete =
+                    if has_end { format!(",\"complete\":{}", page.complete) } else { String::new() };
+                format!(",\"next_cursor\":\"{}\"{complete}", cursor::encode(topic.id(), cursor))
+            }
+        };
+        let counts = format!(",\"scanned\":{},\"matched\":{}}}", page.scanned, page.records.len());
+        out.extend_from_slice((tail + &counts).as_bytes());
+    }
+    respond(app, out, answer)
+}
+
+/// How many records a page looks at.
+fn scan_limit(given: Option<usize>, sieve: &Sieve) -> Result<usize, Problem> {
+    if given.is_some() && sieve.is_open() {
+        return Err(Problem::new(
+            Code::InvalidQuery,
+            "query parameter `scan_limit` is for reads with a filter",
+        ));
+    }
+    bounded("scan_limit", given, SCAN_RECORDS_DEFAULT, SCAN_RECORDS_MAX)
 }
 
 async fn first_cursor(app: &App, topic: &TopicHandle, query: &TopicQuery) -> Result<Cursor, Problem> {
@@ -307,47 +369,6 @@ fn bad_event_id(id: &str) -> Problem {
         Code::InvalidHeader,
         format!("Last-Event-ID is `{id}`, which is no id of an event of this stream"),
     )
-}
-
-/// What kind of answer the `Accept` header and `follow` ask for.
-pub(super) fn answer(headers: &HeaderMap, follow: bool) -> Result<Answer, Problem> {
-    let accept = headers.get(header::ACCEPT).map_or(Ok("*/*"), HeaderValue::to_str);
-    let accept =
-        accept.map_err(|_| Problem::new(Code::InvalidHeader, "header `accept` is not ASCII text"))?;
-    for range in accept.split(',') {
-        let mut parts = range.split(';').map(str::trim);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        if parts.any(|p| p.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0f32))) {
-            continue;
-        }
-        match (kind.as_str(), follow) {
-            ("text/event-stream", _) => return Ok(Answer::Live(Wire::Events)),
-            ("application/x-ndjson" | "application/jsonl" | "application/ndjson", false) => {
-                return Ok(Answer::Lines);
-            }
-            (
-                "application/x-ndjson"
-                | "application/jsonl"
-                | "application/ndjson"
-                | "*/*"
-                | "application/*"
-                | "",
-                true,
-            ) => {
-                return Ok(Answer::Live(Wire::Lines));
-            }
-            ("application/json" | "*/*" | "application/*" | "", false) => return Ok(Answer::Page),
-            _ => {}
-        }
-    }
-    let wanted = if follow { "follow=true gives" } else { "this path gives" };
-    Err(Problem::new(
-        Code::NotAcceptable,
-        format!(
-            "Accept is `{accept}`, {wanted} {}application/x-ndjson or text/event-stream",
-            if follow { "" } else { "application/json, " }
-        ),
-    ))
 }
 
 fn write_records<'r>(

@@ -71,6 +71,15 @@ pub(in crate::http) struct PartitionQuery {
     pub(super) isolation: IsolationLevel,
     /// leave headers out with `false`
     pub(super) headers: Option<bool>,
+    /// only records with this key
+    pub(super) key: Option<String>,
+    /// only records with this binary key
+    pub(super) key_base64: Option<String>,
+    /// only records whose value holds this text
+    pub(super) contains: Option<String>,
+    /// a page with a filter looks at so many records at most, and less when they are large or time is short; default 200000
+    #[param(minimum = 1, maximum = 1000000)]
+    pub(super) scan_limit: Option<usize>,
     /// go on as a live stream of NDJSON
     pub(super) follow: bool,
 }
@@ -108,6 +117,15 @@ pub(in crate::http) struct TopicQuery {
     pub(super) isolation: IsolationLevel,
     /// leave headers out with `false`
     pub(super) headers: Option<bool>,
+    /// only records with this key
+    pub(super) key: Option<String>,
+    /// only records with this binary key
+    pub(super) key_base64: Option<String>,
+    /// only records whose value holds this text
+    pub(super) contains: Option<String>,
+    /// a page with a filter looks at so many records at most, and less when they are large or time is short; default 200000
+    #[param(minimum = 1, maximum = 1000000)]
+    pub(super) scan_limit: Option<usize>,
     /// go on as a live stream of NDJSON
     pub(super) follow: bool,
 }
@@ -157,6 +175,10 @@ pub(in crate::http) struct PartitionPage {
     pub(super) high_watermark: Offset,
     /// the oldest kept
     pub(super) log_start_offset: Offset,
+    /// with a filter: records that were looked at
+    pub(super) scanned: Option<u64>,
+    /// with a filter: records that it took
+    pub(super) matched: Option<u64>,
 }
 
 /// Records of all partitions, merged by timestamp.
@@ -168,4 +190,8 @@ pub(in crate::http) struct TopicPage {
     pub(super) next_cursor: String,
     /// with `until`: there is nothing more before it
     pub(super) complete: Option<bool>,
+    /// with a filter: records that were looked at
+    pub(super) scanned: Option<u64>,
+    /// with a filter: records that it took
+    pub(super) matched: Option<u64>,
 }

@@ -12,12 +12,12 @@ use super::envelope::{Format, Rules, check_size, wrong};
 use super::producer::{self, ProducerHeaders};
 use super::stream::BadLine;
 use super::{
-    IdempotencyHeader, TopicPath, idempotency_key, invalid, refuse_key, reply, rules, store, stream, writable,
+    IdempotencyHeader, TopicPath, idempotency_key, invalid, lines, refuse_key, reply, rules, store, writable,
 };
 use crate::broker::TopicHandle;
 use crate::broker::produce::{NewHeader, NewRecord, Records};
 use crate::http::App;
-use crate::http::body::{Media, Pieces, Whole, media_of, read_whole, unsupported_media};
+use crate::http::body::{Media, Whole, media_of, read_whole, unsupported_media};
 use crate::http::codes::Code;
 use crate::http::error::{FieldError, Problem};
 use crate::http::extract::{Path, Query};
@@ -62,7 +62,9 @@ struct Shape {
         (serde_json::Value = "application/json"), (String = "application/x-ndjson"),
         (String = "text/plain"), (Vec<u8> = "application/octet-stream"),
     )),
-    responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Unprocessable),
+    responses((status = 200, description = "stored, or dropped by a transform", content(
+        (reply::ProduceAnswer = "application/json"), (reply::LineAck = "application/x-ndjson"))),
+        Missing, Conflict, Unprocessable),
 )]
 pub(in crate::http) async fn events(
     State(app): State<App>,
@@ -84,7 +86,7 @@ pub(in crate::http) async fn events(
         refuse_key(&parts.headers)?;
         producer::refuse(&parts.headers)?;
         let line = move |line: &[u8], records: &mut Records| value_line(line, &shape, records);
-        return Box::pin(stream::run(&app, topic, Pieces::new(body), line)).await;
+        return lines(&app, topic, &parts.headers, body, line).await;
     }
     if !matches!(media, Media::Json | Media::Missing | Media::Text | Media::Bytes) {
         let taken = "application/json, application/x-ndjson, text/plain or application/octet-stream";

@@ -3,6 +3,7 @@
 //! A JSON body is one request: checked whole, stored in one commit or not at all. An NDJSON body is a stream: its lines
 //! are stored in chunks as they arrive, and a line that is wrong fails alone.
 
+mod acks;
 mod envelope;
 mod events;
 mod lines;
@@ -10,6 +11,7 @@ mod producer;
 mod reply;
 mod stream;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
@@ -24,6 +26,7 @@ use self::stream::BadLine;
 use super::App;
 use super::body::{Media, Pieces, Whole, media_of, read_whole, unsupported_media};
 use super::codes::Code;
+use super::consume::{self, Answer};
 use super::error::{FieldError, Problem};
 use super::extract::{Path, Query, header_text};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
@@ -157,12 +160,16 @@ pub(super) enum ProduceBody {
 /// Produce records
 ///
 /// A JSON body is one record or `{"records": […]}`: checked whole, stored in one commit. An NDJSON body
-/// (`application/x-ndjson`) has one record a line, stored in chunks as they arrive; the answer is one summary.
+/// (`application/x-ndjson`) has one record a line, stored in chunks as they arrive; the answer is one summary. With `Accept:
+/// application/x-ndjson` every line is answered as it is stored, in order, while the body still arrives: a client has to take
+/// the answers while it sends, or is read no further.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/records", tag = "produce",
     params(TopicPath, RecordsQuery, IdempotencyHeader, producer::ProducerHeaders),
     request_body(content((ProduceBody = "application/json"), (String = "application/x-ndjson"))),
-    responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Precondition, Unprocessable),
+    responses((status = 200, description = "stored, or dropped by a transform", content(
+        (reply::ProduceAnswer = "application/json"), (reply::LineAck = "application/x-ndjson"))),
+        Missing, Conflict, Precondition, Unprocessable),
 )]
 pub(super) async fn records(
     State(app): State<App>,
@@ -179,7 +186,9 @@ pub(super) async fn records(
     post, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "produce",
     params(PartitionPath, PartitionRecordsQuery, IdempotencyHeader, producer::ProducerHeaders),
     request_body(content((ProduceBody = "application/json"), (String = "application/x-ndjson"))),
-    responses((status = 200, description = "stored, or dropped by a transform", body = reply::ProduceAnswer), Missing, Conflict, Precondition, Unprocessable),
+    responses((status = 200, description = "stored, or dropped by a transform", content(
+        (reply::ProduceAnswer = "application/json"), (reply::LineAck = "application/x-ndjson"))),
+        Missing, Conflict, Precondition, Unprocessable),
 )]
 pub(super) async fn partition_records(
     State(app): State<App>,
@@ -221,8 +230,7 @@ async fn produce(
                 return Err(Problem::new(Code::InvalidQuery, detail));
             }
             let parse = move |line: &[u8], records: &mut Records| envelope_line(line, &rules, records);
-            // Boxed, as everything that few requests need: the future of the others stays small.
-            return Box::pin(stream::run(app, topic, Pieces::new(body), parse)).await;
+            return lines(app, topic, &parts.headers, body, parse).await;
         }
         _ => return Err(unsupported_media(&parts.headers, "application/json or application/x-ndjson")),
     }
@@ -245,6 +253,24 @@ async fn produce(
     }
     let reply = store(app, records, expected_offsets, idempotency).await?;
     Ok(reply::response(&reply))
+}
+
+/// Stores the lines of an NDJSON body; the answer is a summary, or one to each line if the client wants lines.
+async fn lines<P>(
+    app: &App,
+    topic: Arc<TopicHandle>,
+    headers: &HeaderMap,
+    body: Body,
+    parse: P,
+) -> Result<Response, Problem>
+where
+    P: Fn(&[u8], &mut Records) -> Result<(), BadLine> + Send + 'static,
+{
+    if matches!(consume::answer(headers, false), Ok(Answer::Lines)) {
+        return Ok(acks::run(app, topic, Pieces::new(body), parse));
+    }
+    // Boxed, as everything that few requests need: the future of the others stays small.
+    Box::pin(stream::run(app, topic, Pieces::new(body), parse)).await
 }
 
 /// Stores a whole request in one commit.

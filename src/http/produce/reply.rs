@@ -1,12 +1,17 @@
 //! The answers to produce requests.
 
+use std::io::Write as _;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::broker::{ProduceReply, RecordFate};
+use super::stream::BadLine;
+use crate::broker::{ProduceReply, Produced, RecordFate};
+use crate::http::codes::Code;
+use crate::http::error::Problem;
 use crate::model::{Offset, Partition, TimestampMs};
 
 /// What became of a record.
@@ -60,9 +65,57 @@ pub(super) struct WholeAnswer {
     duplicate: bool,
 }
 
+/// The answer to a line of an NDJSON body, with `Accept: application/x-ndjson`. A line that failed is answered with a problem
+/// that has `line` as well.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProduceLineAck)]
+pub(super) struct LineAck {
+    /// from 1, blank lines counted
+    line: u64,
+    /// where it went
+    partition: Partition,
+    /// of the first record stored of it
+    offset: Option<Offset>,
+    /// `rejected` is told as a problem
+    status: Status,
+    /// records stored of it, when a transform made more or less than one
+    count: Option<u32>,
+}
+
+/// Writes the answer to a line that did not fail.
+pub(super) fn ack(out: &mut Vec<u8>, line: u64, produced: &Produced) {
+    let status = match produced.fate {
+        RecordFate::Stored => "stored",
+        RecordFate::Dropped => "dropped",
+        RecordFate::DeadLettered => "dead_lettered",
+        RecordFate::Rejected { .. } => "rejected",
+    };
+    // Writing to memory does not fail.
+    let _ = write!(out, "{{\"line\":{line},\"partition\":{}", produced.partition);
+    if let Some(offset) = produced.offset {
+        let _ = write!(out, ",\"offset\":{offset}");
+    }
+    let _ = write!(out, ",\"status\":\"{status}\"");
+    if produced.count != 1 && matches!(produced.fate, RecordFate::Stored) {
+        let _ = write!(out, ",\"count\":{}", produced.count);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// The problem of a record that a transform rejected.
+pub(super) fn rejection(produced: &Produced) -> Option<Problem> {
+    match &produced.fate {
+        RecordFate::Rejected { deployment, reason } => {
+            let detail = format!("deployment `{deployment}`: {reason}");
+            Some(BadLine { code: Code::RecordRejected, detail }.shortened().into())
+        }
+        RecordFate::Stored | RecordFate::Dropped | RecordFate::DeadLettered => None,
+    }
+}
+
 /// The answer to a JSON body.
 pub(super) fn response(reply: &ProduceReply) -> Response {
-    let record = |produced: &crate::broker::Produced| RecordAnswer {
+    let record = |produced: &Produced| RecordAnswer {
         status: match &produced.fate {
             RecordFate::Stored => Status::Stored,
             RecordFate::Dropped => Status::Dropped,

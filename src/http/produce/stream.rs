@@ -26,7 +26,7 @@ use crate::model::{Offset, Partition};
 /// the disk large writes and keeps what is in memory small (a guess).
 const CHUNK_BYTES: usize = 1 << 20;
 /// What a chunk may have without asking the budget, and the steps in which it asks for more.
-const CHUNK_STEP: usize = 64 << 10;
+pub(super) const CHUNK_STEP: usize = 64 << 10;
 /// A body that says beforehand that it has no more than this is stored in one chunk: its client has it all, so that
 /// storing what has come so far would only mean one more commit.
 const WHOLE_BYTES: u64 = 512 << 10;
@@ -101,7 +101,7 @@ struct Chunk {
 
 /// How large a chunk may grow: small without asking, larger while the budget has room. Too little room means smaller
 /// chunks, never a refused stream.
-struct Room {
+pub(super) struct Room {
     bytes: usize,
     shares: Vec<Share>,
 }
@@ -129,7 +129,7 @@ pub(super) async fn run(
 
     loop {
         // Whatever has arrived already is parsed at once.
-        while lines.is_some() && room.is_there(&chunk, &app.budget) {
+        while lines.is_some() && room.is_there(chunk.records.bytes(), &app.budget) {
             match pieces.next().now_or_never() {
                 None => break,
                 Some(Ok(piece)) => take(piece, &mut lines, &mut chunk, &mut counts, &parse),
@@ -183,10 +183,7 @@ fn take(
         counts.summary.lines += 1;
         let parsed = match line {
             Line::Text(text) => parse(text, &mut chunk.records),
-            Line::TooLong => Err(BadLine {
-                code: Code::RecordTooLarge,
-                detail: format!("the line has more than {LINE_BYTES_MAX} bytes"),
-            }),
+            Line::TooLong => Err(BadLine::too_long(LINE_BYTES_MAX)),
         };
         match parsed {
             Ok(()) => chunk.numbers.push(number),
@@ -234,7 +231,7 @@ fn with_line(error: ProduceError, numbers: &[u64]) -> Problem {
 }
 
 /// The record that an error names.
-fn index_of(error: &ProduceError) -> Option<usize> {
+pub(super) fn index_of(error: &ProduceError) -> Option<usize> {
     match error {
         ProduceError::UnknownPartition { index, .. }
         | ProduceError::RecordTooLarge { index, .. }
@@ -272,15 +269,16 @@ impl Default for Room {
 }
 
 impl Room {
-    fn is_there(&mut self, chunk: &Chunk, budget: &Budget) -> bool {
-        if chunk.records.bytes() >= self.bytes
+    /// Has a chunk of so many bytes room for more? Takes the room from the budget.
+    pub(super) fn is_there(&mut self, bytes: usize, budget: &Budget) -> bool {
+        if bytes >= self.bytes
             && self.bytes < CHUNK_BYTES
             && let Ok(share) = budget.take(CHUNK_STEP)
         {
             self.shares.push(share);
             self.bytes += CHUNK_STEP;
         }
-        chunk.records.bytes() < self.bytes
+        bytes < self.bytes
     }
 }
 
@@ -294,6 +292,23 @@ impl BadLine {
             format!("{}: {}", error.pointer, error.detail)
         };
         Self { code, detail }
+    }
+
+    pub(super) fn too_long(limit: usize) -> Self {
+        Self { code: Code::RecordTooLarge, detail: format!("the line has more than {limit} bytes") }
+    }
+
+    /// With what is said about it cut to what may be held.
+    pub(super) fn shortened(mut self) -> Self {
+        self.detail.truncate(self.detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        self.detail.shrink_to_fit();
+        self
+    }
+}
+
+impl From<BadLine> for Problem {
+    fn from(bad: BadLine) -> Self {
+        Self::new(bad.code, bad.detail)
     }
 }
 
@@ -310,9 +325,7 @@ impl Counts {
     fn bad(&mut self, line: u64, bad: BadLine) {
         self.summary.failed += 1;
         if self.summary.errors.len() < FAILURES_MAX {
-            let BadLine { code, mut detail } = bad;
-            detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
-            detail.shrink_to_fit();
+            let BadLine { code, detail } = bad.shortened();
             self.summary.errors.push(LineError { line, code: code.entry().name, detail });
         }
     }
