@@ -327,6 +327,7 @@ async fn upkeep(metrics: Metrics, broker: Broker) {
                 broker.abort_timed_out_transactions().await;
             }
             _ = expire.tick() => {
+                broker.rest_views();
                 if let Err(error) = broker.expire_idempotency_keys().await {
                     tracing::warn!(%error, "old idempotency keys could not be deleted; tried again in a minute");
                 }

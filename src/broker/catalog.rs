@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::inline::Chain;
 use super::lane::Lanes;
 use super::runtime_config::Settings;
+use super::view::View;
 use super::{Broker, NewTopic, TopicChange, TopicError};
 use crate::model::limits::{PARTITIONS_MAX, TOPICS_MAX};
 use crate::model::topic::{Topic, TopicConfig};
@@ -24,15 +25,17 @@ use crate::storage::{self, Log, Storage};
 pub struct TopicHandle {
     /// name, id, partitions, settings
     pub topic: Topic,
-    logs: Vec<Arc<Log>>,
-    shared: Arc<Shared>,
+    pub(super) logs: Vec<Arc<Log>>,
+    pub(super) shared: Arc<Shared>,
+    /// what its readers look through; such a handle is for reading alone
+    pub(super) view: Option<Arc<View>>,
 }
 
 /// What outlives a change of settings.
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     lanes: Lanes,
-    chain: ArcSwapOption<Chain>,
+    pub(super) chain: ArcSwapOption<Chain>,
     sticky: AtomicU32,
 }
 
@@ -49,9 +52,9 @@ pub enum Use {
 
 pub(super) struct Catalog {
     topics: ArcSwap<HashMap<TopicName, Arc<TopicHandle>>>,
-    uses: RwLock<BTreeMap<DeploymentName, Vec<(TopicName, Use)>>>,
+    pub(super) uses: RwLock<BTreeMap<DeploymentName, Vec<(TopicName, Use)>>>,
     /// the transforms in force by topic, also of topics that are not there: one created again must not go without
-    chains: RwLock<HashMap<TopicName, Chain>>,
+    pub(super) chains: RwLock<HashMap<TopicName, Chain>>,
     /// what topics get that set nothing
     defaults: ArcSwap<BTreeMap<String, String>>,
     changes: tokio::sync::Mutex<()>,
@@ -104,7 +107,7 @@ impl Catalog {
             topic.config.set_defaults(defaults.clone());
             storage.set_topic_defaults(&topic);
             let logs = storage.logs(topic.id);
-            (topic.name.clone(), Arc::new(TopicHandle { topic, logs, shared: Arc::default() }))
+            (topic.name.clone(), Arc::new(TopicHandle { topic, logs, shared: Arc::default(), view: None }))
         };
         Self {
             topics: ArcSwap::from_pointee(storage.topics().into_iter().map(handle).collect()),
@@ -129,7 +132,7 @@ impl Catalog {
             let mut topic = old.topic.clone();
             topic.config.set_defaults(Settings::clone(&defaults));
             storage.set_topic_defaults(&topic);
-            Arc::new(TopicHandle { topic, logs: old.logs.clone(), shared: old.shared.clone() })
+            Arc::new(TopicHandle { topic, logs: old.logs.clone(), shared: old.shared.clone(), view: None })
         };
         let topics = self.topics.load();
         let topics = topics.iter().map(|(name, topic)| (name.clone(), with_defaults(topic))).collect();
@@ -143,7 +146,7 @@ impl Catalog {
         logs.map(|log| ((log.topic_id(), log.partition()), log.clone())).collect()
     }
 
-    fn find(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
+    pub(super) fn find(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
         let topics = self.topics.load();
         if let Some(handle) = topics.get(name) {
             return Ok(handle.clone());
@@ -175,7 +178,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn users(&self, topic: &TopicName, wanted: impl Fn(Use) -> bool) -> Vec<DeploymentName> {
+    pub(super) fn users(&self, topic: &TopicName, wanted: impl Fn(Use) -> bool) -> Vec<DeploymentName> {
         let uses = self.uses.read();
         let of =
             |list: &Vec<(TopicName, Use)>| list.iter().any(|(name, usage)| name == topic && wanted(*usage));
@@ -189,9 +192,12 @@ impl Broker {
     /// The topic of this name.
     ///
     /// # Errors
-    /// `Unknown`, with the nearest name.
+    /// `Unknown`, with the nearest name; `View`, which only readers see: [`Broker::readable`].
     pub fn topic(&self, name: &str) -> Result<Arc<TopicHandle>, TopicError> {
-        self.0.catalog.find(name)
+        match self.0.catalog.find(name) {
+            Err(unknown @ TopicError::Unknown { .. }) => Err(self.0.views.refusal(name).unwrap_or(unknown)),
+            found => found,
+        }
     }
 
     /// The topic of this name; unlike [`Broker::topic`] without a search for the nearest one.
@@ -230,6 +236,7 @@ impl Broker {
         if new.name.is_internal() {
             return Err(TopicError::Internal(new.name.clone()));
         }
+        self.check_free(&new.name)?;
         self.0.catalog.check_new(new)
     }
 
@@ -273,6 +280,7 @@ impl Broker {
         let catalog = &self.0.catalog;
         let name = new.name.clone();
         let _one = catalog.changes.lock().await;
+        self.check_free(&name)?;
         catalog.check_new(&new)?;
         let mut config = new.config;
         config.set_defaults(catalog.defaults.load_full());
@@ -289,7 +297,7 @@ impl Broker {
         let shared = Shared::default();
         let chains = catalog.chains.read();
         shared.chain.store(chains.get(&name).cloned().map(Arc::new));
-        let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::new(shared) });
+        let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::new(shared), view: None });
         catalog.replace(&name, Some(handle.clone()));
         Ok(handle)
     }
@@ -333,7 +341,7 @@ impl Broker {
             return Ok(topic);
         }
         let logs = self.0.storage.update_topic(topic.clone()).await.map_err(|e| failed(&name, e))?;
-        let handle = TopicHandle { topic: topic.clone(), logs, shared: old.shared.clone() };
+        let handle = TopicHandle { topic: topic.clone(), logs, shared: old.shared.clone(), view: None };
         catalog.replace(&name, Some(Arc::new(handle)));
         Ok(topic)
     }
@@ -383,34 +391,6 @@ impl Broker {
             tracing::warn!(topic = %name, %error, "offsets of a deleted topic go at the next start");
         }
         Ok(())
-    }
-
-    /// Says which topics a deployment uses, so that they are not deleted or widened under it.
-    pub fn attach(&self, deployment: &DeploymentName, topics: Vec<(TopicName, Use)>) {
-        self.0.catalog.uses.write().insert(deployment.clone(), topics);
-    }
-
-    /// Puts transforms in force for a topic, whether it is there or not.
-    pub fn set_chain(&self, name: &TopicName, chain: Option<Chain>) {
-        let catalog = &self.0.catalog;
-        let mut chains = catalog.chains.write();
-        match &chain {
-            Some(chain) => chains.insert(name.clone(), chain.clone()),
-            None => chains.remove(name),
-        };
-        if let Ok(topic) = catalog.find(name.as_str()) {
-            topic.shared.chain.store(chain.map(Arc::new));
-        }
-    }
-
-    /// The deployment uses nothing any more.
-    pub fn detach(&self, deployment: &DeploymentName) {
-        self.0.catalog.uses.write().remove(deployment);
-    }
-
-    /// The deployments that use a topic, in name order.
-    pub fn attachments(&self, topic: &TopicName) -> Vec<DeploymentName> {
-        self.0.catalog.users(topic, |_| true)
     }
 }
 

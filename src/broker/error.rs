@@ -1,5 +1,6 @@
 //! What the broker can say no with. Each variant exists because some caller acts differently on it.
 
+use super::view::Trouble;
 use crate::model::batch::BatchError;
 use crate::model::names::NameError;
 use crate::model::topic::ConfigError;
@@ -17,6 +18,14 @@ pub enum TopicError {
         name: String,
         /// the nearest existing name
         suggestion: Option<String>,
+    },
+    /// A view: readers take it for a topic, nobody else does.
+    #[error("`{name}` is a view of topic `{source_topic}`: it can be read, and nothing else")]
+    View {
+        /// the view
+        name: TopicName,
+        /// what it shows
+        source_topic: TopicName,
     },
     /// The name breaks the rule.
     #[error(transparent)]
@@ -281,5 +290,31 @@ pub enum ReadError {
         partition: Partition,
         /// why
         source: storage::ReadError,
+    },
+    /// A record that the view cannot show, and that stops the read.
+    #[error("{view} stops at offset {offset} of partition {partition} of topic `{topic}`")]
+    View {
+        /// such as ``view `clean` ``
+        view: String,
+        /// `name@version`
+        module: String,
+        /// the topic that it shows
+        topic: TopicName,
+        /// its partition
+        partition: Partition,
+        /// of the record
+        offset: Offset,
+        /// why
+        source: Trouble,
+    },
+    /// The view's code cannot run.
+    #[error("{view} cannot be read through")]
+    ViewClosed {
+        /// such as ``view `clean` ``
+        view: String,
+        /// `name@version`
+        module: String,
+        /// why
+        source: Fault,
     },
 }

@@ -279,7 +279,7 @@ fn jobs(batches: Vec<Arrived>) -> Vec<Vec<Arrived>> {
 }
 
 /// Work whose request may go away; it then ends at its next tick.
-struct Abandoned<T>(JoinHandle<T>);
+pub(super) struct Abandoned<T>(pub(super) JoinHandle<T>);
 
 impl<T> Drop for Abandoned<T> {
     fn drop(&mut self) {

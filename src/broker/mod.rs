@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod append;
+mod attachments;
 pub mod catalog;
 pub mod consumer;
 pub mod dead_letter;
@@ -21,6 +22,7 @@ mod switch;
 mod topic_change;
 pub mod transactions;
 mod truncate;
+pub mod view;
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +33,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::groups::Groups;
-use crate::model::limits::WATCHED_PARTITIONS_MAX;
+use crate::model::limits::{APPLIED_INSTANCES_MAX, WATCHED_PARTITIONS_MAX};
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks::GuestHandle;
 use crate::storage::Storage;
@@ -72,6 +74,9 @@ struct Inner {
     bombs: Arc<Semaphore>,
     /// partitions that may be watched for records at the same time
     watchers: Semaphore,
+    views: view::Views,
+    /// instances of transforms that are named in reads
+    applied: Arc<Semaphore>,
 }
 
 impl Broker {
@@ -92,7 +97,7 @@ impl Broker {
         let producers = producers::Producers::load(&storage, &logs)?;
         let transactions = transactions::Transactions::load(&storage, logs.values(), clock.now_ms())?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Ok(Self(Arc::new(Inner {
+        let broker = Self(Arc::new(Inner {
             catalog,
             runtime_config,
             admission: admission::Admission::new(storage.admission_bytes()),
@@ -103,11 +108,15 @@ impl Broker {
             heavy: Arc::new(Semaphore::new(cores)),
             bombs: Arc::new(Semaphore::new(1)),
             watchers: Semaphore::new(WATCHED_PARTITIONS_MAX),
+            views: view::Views::default(),
+            applied: Arc::new(Semaphore::new(APPLIED_INSTANCES_MAX)),
             storage,
             groups,
             clock,
             guests,
-        })))
+        }));
+        broker.groups().subscribe_to(Arc::new(broker.subscribable()));
+        Ok(broker)
     }
 
     /// The storage below.

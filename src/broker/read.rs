@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::{Isolation, Visible, WaitPoint};
+use super::view::{Scan, View};
 use super::{Broker, ReadError, TopicHandle};
 use crate::model::batch::{BatchError, RecordBatch};
 use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB};
 use crate::model::{Offset, Partition, Record, TimestampMs};
+use crate::runtime::clock::monotonic;
 use crate::storage::{self, Log};
 
 /// The least that a partition is asked for when all are read: smaller pieces would unpack its batches again and again.
@@ -39,6 +41,21 @@ pub struct Page {
     pub high_watermark: Offset,
     /// the oldest kept
     pub log_start_offset: Offset,
+    /// through a view: records that its code has looked at
+    pub scanned: u64,
+    /// through a view: records left out because its code had trouble with them
+    pub skipped: u64,
+}
+
+/// Records of all partitions.
+#[derive(Debug, Clone, Default)]
+pub struct Merged {
+    /// by timestamp, then partition
+    pub records: Vec<(Partition, Offset, Record)>,
+    /// through a view: records that its code has looked at
+    pub scanned: u64,
+    /// through a view: records left out because its code had trouble with them
+    pub skipped: u64,
 }
 
 /// Where to begin.
@@ -61,10 +78,11 @@ pub enum OffsetSpec {
 pub struct Cursor(pub Vec<Offset>);
 
 impl Broker {
-    /// Reads a page; waits at most `limits.wait` for the first record.
+    /// Reads a page; waits at most `limits.wait` for the first record. Through a view a page may be empty and yet move
+    /// `next_offset`: then there was more to look at than one answer may cost.
     ///
     /// # Errors
-    /// `UnknownPartition`, `OutOfRange`, `Storage`.
+    /// `UnknownPartition`, `OutOfRange`, `Storage`; through a view `View` when the very next record stops it, and `ViewClosed`.
     pub async fn read(
         &self,
         topic: &TopicHandle,
@@ -72,19 +90,50 @@ impl Broker {
         from: Offset,
         limits: ReadLimits,
     ) -> Result<Page, ReadError> {
+        self.read_within(topic, partition, from, limits, &mut Scan::one_of(1)).await
+    }
+
+    async fn read_within(
+        &self,
+        topic: &TopicHandle,
+        partition: Partition,
+        from: Offset,
+        limits: ReadLimits,
+        scan: &mut Scan,
+    ) -> Result<Page, ReadError> {
         let log = partition_log(topic, partition)?;
         check_range(topic, log, from)?;
-        let end = || limits.isolation.end(log.ends());
-        if end() <= from && !limits.wait.is_zero() {
-            // Running out of time is an empty page, not an error.
-            self.wait_for_any(&[WaitPoint::of(log, from)], limits.isolation, limits.wait).await;
+        let began = monotonic();
+        let mut page = Page::at(log, from);
+        loop {
+            let left = limits.wait.saturating_sub(began.elapsed());
+            if limits.isolation.end(log.ends()) <= page.next_offset && !left.is_zero() {
+                // Running out of time is an empty page, not an error.
+                let point = WaitPoint::of(log, page.next_offset);
+                self.wait_for_any(&[point], limits.isolation, left).await;
+            }
+            (page.high_watermark, page.log_start_offset) = (log.tail(), log.start());
+            let before = page.next_offset;
+            match topic.view() {
+                None => self.fill(topic, log, &mut page, limits).await?,
+                Some(view) => self.fill_through(topic, view, log, &mut page, limits, scan).await?,
+            }
+            // What a view drops is nothing to wake a reader for.
+            let goes_on = topic.view().is_some() && page.records.is_empty() && page.next_offset > before;
+            if !goes_on || scan.is_over() || began.elapsed() >= limits.wait {
+                return Ok(page);
+            }
         }
-        let mut page = Page {
-            records: Vec::new(),
-            next_offset: from,
-            high_watermark: log.tail(),
-            log_start_offset: log.start(),
-        };
+    }
+
+    async fn fill(
+        &self,
+        topic: &TopicHandle,
+        log: &Arc<Log>,
+        page: &mut Page,
+        limits: ReadLimits,
+    ) -> Result<(), ReadError> {
+        let end = || limits.isolation.end(log.ends());
         let mut bytes = 0;
         while page.records.len() < limits.records && bytes < limits.bytes && page.next_offset < end() {
             let found = self.visible(log, page.next_offset, limits.bytes - bytes, limits.isolation).await;
@@ -92,47 +141,101 @@ impl Broker {
             if found.next <= page.next_offset {
                 break;
             }
-            for batch in found.batches {
-                let full =
-                    take(&batch, &mut page, &mut bytes, limits).map_err(|e| damaged(topic, log, &e))?;
-                if full {
-                    return Ok(page);
-                }
+            if take_all(&found.batches, page, &mut bytes, limits).map_err(|e| damaged(topic, log, &e))? {
+                break;
             }
             page.next_offset = page.next_offset.max(found.next);
         }
-        Ok(page)
+        Ok(())
     }
 
-    /// Reads from all partitions, the records merged by timestamp, then partition. Moves the cursor past what it gives.
+    async fn fill_through(
+        &self,
+        topic: &TopicHandle,
+        view: &Arc<View>,
+        log: &Arc<Log>,
+        page: &mut Page,
+        limits: ReadLimits,
+        scan: &mut Scan,
+    ) -> Result<(), ReadError> {
+        let end = || limits.isolation.end(log.ends());
+        let mut bytes = 0;
+        while page.records.len() < limits.records
+            && bytes < limits.bytes
+            && page.next_offset < end()
+            && !scan.is_over()
+        {
+            let from = page.next_offset;
+            let room = limits.bytes - bytes;
+            let seen = self.look(topic, view, log, from, room, limits.isolation, scan).await?;
+            page.scanned += seen.scanned;
+            page.skipped += seen.skipped;
+            if take_all(&seen.batches, page, &mut bytes, limits).map_err(|e| damaged(topic, log, &e))? {
+                break;
+            }
+            page.next_offset = page.next_offset.max(seen.next);
+            match seen.failed {
+                Some(failed) if page.records.is_empty() => return Err(failed),
+                Some(_) => break,
+                None if page.next_offset <= from => break,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads from all partitions, the records merged by timestamp, then partition. Moves the cursor past what it gives, and
+    /// past what no reader may see or a view drops.
     ///
     /// # Errors
-    /// `OutOfRange` when the cursor points below a log start, `Storage`.
+    /// `OutOfRange` when the cursor points below a log start, `Storage`, `View`, `ViewClosed`.
     pub async fn read_all(
         &self,
         topic: &TopicHandle,
         cursor: &mut Cursor,
         limits: ReadLimits,
-    ) -> Result<Vec<(Partition, Offset, Record)>, ReadError> {
+    ) -> Result<Merged, ReadError> {
         for (index, log) in topic.logs().iter().enumerate() {
             if cursor.0.len() <= index {
                 cursor.0.push(log.start());
             }
             check_range(topic, log, cursor.0[index])?;
         }
+        let began = monotonic();
+        let mut scans = vec![Scan::one_of(topic.logs().len()); topic.logs().len()];
+        let mut merged = Merged::default();
         let at_end = |(log, at): (&Arc<Log>, &Offset)| limits.isolation.end(log.ends()) <= *at;
-        if !limits.wait.is_zero() && topic.logs().iter().zip(&cursor.0).all(at_end) {
-            let points = topic.logs().iter().zip(&cursor.0).map(|(log, at)| WaitPoint::of(log, *at));
-            self.wait_for_any(&points.collect::<Vec<_>>(), limits.isolation, limits.wait).await;
+        loop {
+            let left = limits.wait.saturating_sub(began.elapsed());
+            if !left.is_zero() && topic.logs().iter().zip(&cursor.0).all(at_end) {
+                let points = topic.logs().iter().zip(&cursor.0).map(|(log, at)| WaitPoint::of(log, *at));
+                self.wait_for_any(&points.collect::<Vec<_>>(), limits.isolation, left).await;
+            }
+            let before = cursor.clone();
+            self.merge(topic, cursor, limits, &mut scans, &mut merged).await?;
+            // As for a page: what a view drops is nothing to wake a reader for.
+            let goes_on = topic.view().is_some() && merged.records.is_empty() && *cursor != before;
+            if !goes_on || scans.iter().any(Scan::is_over) || began.elapsed() >= limits.wait {
+                return Ok(merged);
+            }
         }
+    }
+
+    async fn merge(
+        &self,
+        topic: &TopicHandle,
+        cursor: &mut Cursor,
+        limits: ReadLimits,
+        scans: &mut [Scan],
+        merged: &mut Merged,
+    ) -> Result<(), ReadError> {
         let share = share_of(limits, topic.logs().len());
         let mut pages = Vec::with_capacity(topic.logs().len());
-        for (log, at) in topic.logs().iter().zip(&mut cursor.0) {
-            pages.push(self.ahead(topic, log.partition(), at, share).await?);
+        for ((log, at), scan) in topic.logs().iter().zip(&mut cursor.0).zip(&mut *scans) {
+            pages.push(self.ahead(topic, log.partition(), at, share, scan, merged).await?);
         }
-        let mut merged = Vec::new();
         let mut bytes = 0;
-        while merged.len() < limits.records && (bytes < limits.bytes || merged.is_empty()) {
+        while merged.records.len() < limits.records && (bytes < limits.bytes || merged.records.is_empty()) {
             let earliest = pages
                 .iter_mut()
                 .enumerate()
@@ -143,13 +246,18 @@ impl Broker {
             let Some((offset, record)) = page.next() else { break };
             *at = offset + 1;
             bytes += record.size();
-            merged.push((log.partition(), offset, record));
+            merged.records.push((log.partition(), offset, record));
             // Whose record is the next one shows only as long as every partition that has more shows its own.
             if page.peek().is_none() && bytes < limits.bytes {
-                *page = self.ahead(topic, log.partition(), at, share).await?;
+                match self.ahead(topic, log.partition(), at, share, &mut scans[index], merged).await {
+                    Ok(more) => *page = more,
+                    // What was read before it is given first; the next read meets it again.
+                    Err(ReadError::View { .. } | ReadError::ViewClosed { .. }) => break,
+                    Err(error) => return Err(error),
+                }
             }
         }
-        Ok(merged)
+        Ok(())
     }
 
     /// The next records of a partition, without waiting. Moves the position past what no reader may see.
@@ -159,8 +267,12 @@ impl Broker {
         partition: Partition,
         at: &mut Offset,
         share: ReadLimits,
+        scan: &mut Scan,
+        merged: &mut Merged,
     ) -> Result<Ahead, ReadError> {
-        let page = self.read(topic, partition, *at, share).await?;
+        let page = self.read_within(topic, partition, *at, share, scan).await?;
+        merged.scanned += page.scanned;
+        merged.skipped += page.skipped;
         if page.records.is_empty() {
             *at = (*at).max(page.next_offset);
         }
@@ -245,8 +357,36 @@ pub(super) fn unreadable(topic: &TopicHandle, log: &Log, source: storage::ReadEr
     }
 }
 
-fn damaged(topic: &TopicHandle, log: &Log, error: &BatchError) -> ReadError {
+pub(super) fn damaged(topic: &TopicHandle, log: &Log, error: &BatchError) -> ReadError {
     unreadable(topic, log, storage::ReadError::Damaged(error.to_string()))
+}
+
+impl Page {
+    fn at(log: &Log, from: Offset) -> Self {
+        Self {
+            records: Vec::new(),
+            next_offset: from,
+            high_watermark: log.tail(),
+            log_start_offset: log.start(),
+            scanned: 0,
+            skipped: 0,
+        }
+    }
+}
+
+/// [`take`] of all batches, until the page is full.
+fn take_all(
+    batches: &[RecordBatch],
+    page: &mut Page,
+    bytes: &mut usize,
+    limits: ReadLimits,
+) -> Result<bool, BatchError> {
+    for batch in batches {
+        if take(batch, page, bytes, limits)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Adds the batch's records from `page.next_offset` on; true when the page is full.
@@ -323,6 +463,7 @@ mod tests {
         let (mut cursor, mut times) = (Cursor::default(), Vec::new());
         loop {
             let page = world.broker.read_all(&topic, &mut cursor, limits).await.unwrap();
+            let page = page.records;
             if page.is_empty() {
                 break;
             }

@@ -1,6 +1,7 @@
 //! `millstream consume` and `millstream tail`: pages of records until an end, or for ever.
 
 mod group;
+mod wanted;
 
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use self::wanted::{Filter, Through};
 use super::client::Call;
 use super::failure::Failure;
 use super::output::{Format, plain, record_count, thousands};
 use super::position::{self, Position};
 use super::session::Session;
 use super::template::{self, Template, date};
-use super::topic::pair;
 use crate::model::TimestampMs;
 use crate::runtime::{backoff, clock::Clock};
 
@@ -52,6 +53,8 @@ pub(super) struct Consume {
     partition: Option<u32>,
     #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    through: Through,
     /// How values are shown in JSON
     #[arg(long, value_enum, default_value_t = Encoding::Json)]
     format: Encoding,
@@ -70,36 +73,11 @@ pub(super) struct Tail {
     partition: Option<u32>,
     #[command(flatten)]
     filter: Filter,
+    #[command(flatten)]
+    through: Through,
     /// How values are shown in JSON
     #[arg(long, value_enum, default_value_t = Encoding::Json)]
     format: Encoding,
-}
-
-/// Which records; the server looks for them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-struct Filter {
-    /// Only records with this key
-    #[arg(short, long)]
-    key: Option<String>,
-    /// Only records with this header; may be repeated for other names
-    #[arg(short = 'H', long = "header", value_name = "NAME=VALUE", value_parser = pair)]
-    headers: Vec<(String, String)>,
-    /// Only records whose value holds this text
-    #[arg(long, value_name = "TEXT")]
-    contains: Option<String>,
-}
-
-impl Filter {
-    fn is_open(&self) -> bool {
-        *self == Self::default()
-    }
-
-    fn apply(&self, call: Call) -> Call {
-        let call = call.query_some("key", self.key.as_ref()).query_some("contains", self.contains.as_ref());
-        self.headers
-            .iter()
-            .fold(call, |call, (name, value)| call.named_query(format!("header.{name}"), value))
-    }
 }
 
 /// Between bytes and JSON.
@@ -149,7 +127,7 @@ struct Page<'a> {
     next_cursor: Option<String>,
     /// of all partitions, with `until`
     complete: Option<bool>,
-    /// with a filter: records that were looked at
+    /// with a filter, and through a transform: records that were looked at
     scanned: Option<u64>,
 }
 
@@ -183,6 +161,7 @@ impl From<Tail> for Consume {
             group: None,
             partition: tail.partition,
             filter: tail.filter,
+            through: tail.through,
             format: tail.format,
         }
     }
@@ -249,6 +228,10 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
             let why = "a group's members share every record; --key, --header and --contains are for reads without --group";
             return Err(Failure::Usage(why.into()));
         }
+        if args.through != Through::default() {
+            let why = "a group's members see the same records; deploy a view for them, --apply is for reads without --group";
+            return Err(Failure::Usage(why.into()));
+        }
         return group::run(session, &args, group, &shape).await;
     }
     read(session, args, &shape).await
@@ -257,7 +240,8 @@ pub(super) async fn run(session: &Session, args: Consume) -> Result<(), Failure>
 /// Shows the records of a topic from now on, for people.
 pub(super) async fn show(session: &Session, topic: &str) -> Result<(), Failure> {
     let (topic, partition, format) = (topic.to_owned(), None, Encoding::Json);
-    let tail = Tail { topic, last: 0, partition, filter: Filter::default(), format };
+    let tail =
+        Tail { topic, last: 0, partition, filter: Filter::default(), through: Through::default(), format };
     let args = Consume { from: Position::Latest, ..tail.into() };
     read(session, args, &Shape::Human).await
 }
@@ -363,7 +347,7 @@ impl Reader {
                 Position::Time(time) => call.query("timestamp", time),
             },
         };
-        let call = self.args.filter.apply(call);
+        let call = self.args.through.ask(self.args.filter.apply(call));
         let call = match &self.until {
             Some(until) => call.query("until", until),
             None => call,
@@ -399,8 +383,8 @@ impl Reader {
         self.next = next;
         let reached = self.end.zip(page.next_offset).is_some_and(|(end, next)| next >= end);
         let reached = reached || page.complete == Some(true);
-        // A filter may find nothing before the end.
-        let nothing = page.records.is_empty() && self.args.filter.is_open();
+        // A filter or a transform may leave nothing before the end.
+        let nothing = page.records.is_empty() && page.scanned.is_none();
         let at_end = reached || (self.args.partition.is_none() && nothing) || stands;
         Ok(self.left > 0 && self.next.is_some() && (self.follows() || !at_end))
     }

@@ -11,6 +11,7 @@ pub mod machine;
 mod offsets;
 mod read_only;
 mod rows;
+mod subscribable;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use coordinator::{
 pub use error::GroupError;
 pub use offsets::{Committed, TopicPartition};
 pub use read_only::{ReadOnlyGroup, ReadOnlyGroups};
+pub use subscribable::Subscribable;
 
 /// The name of a group. Any text, as in Kafka; groups with members need one that is not empty.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -109,6 +109,8 @@ codes! {
         "send the body without long pauses";
     TopicExists "topic_exists" CONFLICT final Some(("TOPIC_ALREADY_EXISTS", 36)), "The topic exists already",
         "PUT takes an identical topic as it is; PATCH changes one";
+    TopicIsView "topic_is_view" CONFLICT final Some(("INVALID_TOPIC_EXCEPTION", 17)), "The topic is a view of another one",
+        "a view can be read and nothing else; produce to its source, change or delete its deployment";
     TopicInUse "topic_in_use" CONFLICT final None, "Deployments use the topic",
         "delete the deployments first, or repeat with ?force=true";
     TopicStatefulInput "topic_is_stateful_input" CONFLICT final INVALID_PARTITIONS, "Partitions cannot be added under a stateful deployment",
@@ -125,7 +127,7 @@ codes! {
         "delete versions that no deployment uses";
     DeploymentConflict "deployment_conflict" CONFLICT final None, "The deployment contradicts another one, its own past, or its topics",
         "the detail says which; another name, order or topic resolves it";
-    DeploymentInline "deployment_is_inline" CONFLICT final None, "Inline deployments run on produce: they have no positions and no state",
+    DeploymentInline "deployment_is_inline" CONFLICT final None, "Inline deployments run on produce and views on read: they have no positions and no state",
         "change or delete the deployment instead";
     DeploymentLimit "deployment_limit" CONFLICT final None, "The node holds as many deployments as it may",
         "delete deployments that are not used";
@@ -178,7 +180,7 @@ codes! {
     InvalidSpec "invalid_deployment" UNPROCESSABLE_ENTITY final None, "The deployment's spec is not valid",
         "errors[] names each place and what is expected there";
     ModuleKind "module_kind_mismatch" UNPROCESSABLE_ENTITY final None, "The module's exports do not fit the kind of deployment",
-        "kind inline needs transform or transform-packed, kind processor needs processor";
+        "kinds inline and view need transform or transform-packed, kind processor needs processor";
     InvalidModule "invalid_module" UNPROCESSABLE_ENTITY final None, "The upload is not a module that can run here",
         "the detail says what is missing, what was found, and what to do";
     CompileFailed "compile_failed" UNPROCESSABLE_ENTITY final None, "The component could not be compiled within its limits",
@@ -187,6 +189,8 @@ codes! {
         "the upload was damaged or is another file; upload again";
     RecordRejected "record_rejected" UNPROCESSABLE_ENTITY final Some(("INVALID_RECORD", 87)), "A transform rejected records; nothing was stored",
         "errors[] names each record and the transform's reason";
+    ViewFailed "view_failed" UNPROCESSABLE_ENTITY final Some(("INVALID_RECORD", 87)), "A transform applied on read failed on a record",
+        "the detail names the record and the reason; read on behind its offset, or leave such records out: on_error=skip, in a spec on_error: {policy: skip}";
     IdempotencyReused "idempotency_key_reused" UNPROCESSABLE_ENTITY final None, "The Idempotency-Key was used with another body",
         "use a new key for every new request; keep it only for repetitions";
     AnswerTooLarge "answer_too_large" UNPROCESSABLE_ENTITY final None, "The answer would be larger than allowed",

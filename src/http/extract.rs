@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::body::{Media, media_of, read_whole, unsupported_media};
 use super::codes::Code;
-use super::consume::HEADER_PREFIX;
+use super::consume::{HEADER_PREFIX, PARAM_PREFIX};
 use super::error::Problem;
 use super::listener::Peer;
 use super::query;
@@ -94,7 +94,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for ReadQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
-        query::parse_with(parts.uri.query(), &[HEADER_PREFIX])
+        query::parse_with(parts.uri.query(), &[HEADER_PREFIX, PARAM_PREFIX])
             .map(|(fixed, named)| Self { fixed, named })
             .map_err(|detail| Problem::new(Code::InvalidQuery, detail))
     }

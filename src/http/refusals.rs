@@ -7,6 +7,7 @@ use super::codes::Code;
 use super::error::{FieldError, Problem};
 use super::topics::config_error;
 use crate::broker::consumer::ConsumerError;
+use crate::broker::view::Trouble;
 use crate::broker::{AppendError, ProduceError, ReadError, TopicError, TransactionError};
 use crate::groups::GroupError;
 use crate::model::TopicName;
@@ -20,6 +21,7 @@ impl From<TopicError> for Problem {
     fn from(error: TopicError) -> Self {
         let code = match &error {
             TopicError::Unknown { .. } => Code::TopicNotFound,
+            TopicError::View { .. } => Code::TopicIsView,
             TopicError::Name(_) => Code::InvalidTopic,
             TopicError::Internal(_) => Code::TopicInternal,
             TopicError::Exists { .. } => Code::TopicExists,
@@ -46,6 +48,7 @@ impl From<TopicError> for Problem {
                 problem.with("deployments", by.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
             TopicError::Revision { actual, .. } => problem.with("revision", actual),
+            TopicError::View { source_topic, .. } => problem.with("source", source_topic.as_str()),
             TopicError::Unknown { .. }
             | TopicError::Internal(_)
             | TopicError::Exists { .. }
@@ -194,11 +197,25 @@ impl From<ReadError> for Problem {
             ReadError::OutOfRange { .. } => Code::OffsetOutOfRange,
             ReadError::UnknownPartition { .. } => Code::PartitionNotFound,
             ReadError::Storage { source, .. } => read_code(source),
+            // More readers than instances; all else is the same the next time.
+            ReadError::ViewClosed { source: Fault::Instance(_), .. } => Code::Overloaded,
+            ReadError::View { .. } | ReadError::ViewClosed { .. } => Code::ViewFailed,
         };
         let problem = Self::caused(code, &error);
         match error {
             ReadError::OutOfRange { start, tail, .. } => {
                 problem.with("log_start_offset", start).with("high_watermark", tail)
+            }
+            ReadError::View { module, partition, offset, source, .. } => {
+                let problem =
+                    problem.with("module", module).with("partition", partition).with("offset", offset);
+                match &source {
+                    Trouble::Fault(fault) => with_fault(problem, fault),
+                    Trouble::Rejected(_) | Trouble::Several(_) | Trouble::Routed => problem,
+                }
+            }
+            ReadError::ViewClosed { module, source, .. } => {
+                with_fault(problem.with("module", module), &source)
             }
             ReadError::UnknownPartition { .. } | ReadError::Storage { .. } => problem,
         }
@@ -286,7 +303,7 @@ impl From<DeployError> for Problem {
             DeployError::NoRevision { .. } => Code::RevisionNotFound,
             DeployError::Conflict(_) => Code::DeploymentConflict,
             DeployError::TooMany { .. } => Code::DeploymentLimit,
-            DeployError::Inline { .. } => Code::DeploymentInline,
+            DeployError::Inline { .. } | DeployError::View { .. } => Code::DeploymentInline,
             DeployError::NoShadow(_) => Code::ShadowNotFound,
             DeployError::Commit(ref source) => commit_code(source),
             DeployError::Tables(ref source) => read_code(source),

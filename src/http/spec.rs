@@ -89,13 +89,14 @@ enum Kind {
     Inline,
     Processor,
     Sink,
+    View,
 }
 
 #[derive(ToSchema)]
 #[schema(as = DeploymentInput)]
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 struct Input {
-    /// inline: exactly one
+    /// inline and view: exactly one
     topics: Vec<String>,
     /// where a new processor begins: `earliest`, `latest` or `{"timestamp": ms}`
     #[schema(schema_with = super::openapi::start_schema)]

@@ -10,6 +10,7 @@ use crate::broker::{ReadError, RuntimeConfigError, TopicError, TruncateError};
 use crate::groups::GroupError;
 use crate::model::producer::SequenceError;
 use crate::storage::{self, CommitError};
+use crate::wasm::Fault;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $kafka:literal;)*) => {
@@ -212,7 +213,8 @@ impl From<&TopicError> for ErrorCode {
     fn from(error: &TopicError) -> Self {
         match error {
             TopicError::Unknown { .. } => Self::UnknownTopicOrPartition,
-            TopicError::Name(_) | TopicError::Internal(_) => Self::InvalidTopic,
+            // Clients give up at once, as with Kafka's own internal topics.
+            TopicError::Name(_) | TopicError::Internal(_) | TopicError::View { .. } => Self::InvalidTopic,
             TopicError::Exists { .. } => Self::TopicAlreadyExists,
             TopicError::Config(_) => Self::InvalidConfig,
             TopicError::Partitions { .. } | TopicError::StatefulInput { .. } => Self::InvalidPartitions,
@@ -277,6 +279,11 @@ impl From<&ReadError> for ErrorCode {
             ReadError::OutOfRange { .. } => Self::OffsetOutOfRange,
             ReadError::UnknownPartition { .. } => Self::UnknownTopicOrPartition,
             ReadError::Storage { source, .. } => Self::from(source),
+            // Clients tell their users at once, with the offset: trying again does not help.
+            ReadError::View { .. } => Self::InvalidRecord,
+            // Tried again: other readers have all instances.
+            ReadError::ViewClosed { source: Fault::Instance(_), .. } => Self::KafkaStorageError,
+            ReadError::ViewClosed { .. } => Self::InvalidConfig,
         }
     }
 }

@@ -82,7 +82,7 @@ fn committed(broker: &Broker, group: &GroupId) -> Vec<(String, Vec<Committed>)> 
     let request = FetchOffsets { group: group.clone(), member: None, topics: None, require_stable: false };
     let mut found = Vec::new();
     for topic in broker.groups().fetch_offsets(&request).unwrap_or_default() {
-        let Some(handle) = broker.topic_named(&topic.topic) else { continue };
+        let Some(handle) = broker.readable_named(&topic.topic) else { continue };
         let lag = |partition: i32, offset: i64| {
             let log = u32::try_from(partition).ok().and_then(|p| handle.log(p))?;
             Some(log.tail().saturating_sub(u64::try_from(offset).unwrap_or(0)))

@@ -51,17 +51,21 @@ pub(super) fn duplicates<T: Eq + Hash + Copy>(items: impl Iterator<Item = T>) ->
     items.filter(|item| !seen.insert(*item)).collect()
 }
 
-/// The topic of this name. Other than a person's, a client's typing mistakes are not worth a search for what was meant.
+/// The topic or view of this name. Other than a person's, a client's typing mistakes are not worth a search for what was meant.
 pub(super) fn topic(door: &Door, name: &str) -> Result<Arc<TopicHandle>, Refusal> {
-    let found = door.broker().topic_named(name);
+    let found = door.broker().readable_named(name);
     found.ok_or_else(|| TopicError::Unknown { name: name.to_owned(), suggestion: None }.into())
 }
 
-/// The topic of this name, unless it is one of the server's own.
+/// The topic of this name, unless it is one of the server's own or a view.
 pub(super) fn writable(door: &Door, name: &str) -> Result<Arc<TopicHandle>, Refusal> {
     let topic = topic(door, name)?;
     if topic.name().is_internal() {
         return Err(TopicError::Internal(topic.name().clone()).into());
+    }
+    if let Some(view) = topic.view() {
+        let (name, source_topic) = (topic.name().clone(), view.of().source.clone());
+        return Err(TopicError::View { name, source_topic }.into());
     }
     Ok(topic)
 }

@@ -5,6 +5,7 @@
 
 use super::door::Door;
 use crate::broker::runtime_config::Settings;
+use crate::broker::view::View;
 use crate::model::runtime_config::{self, ConfigScope, GROUP_KEYS};
 use crate::model::topic::{ConfigKey, ConfigKind, KEYS, TopicConfig};
 
@@ -71,6 +72,22 @@ impl Setting {
             synonyms,
             documentation: key.documentation(),
         }
+    }
+}
+
+/// What a view is, as one more setting of it: the others are its source's.
+pub(super) fn of_view(view: &View) -> Setting {
+    let of = view.of();
+    Setting {
+        name: "millstream.view",
+        value: Some(format!("{} through {}", of.source, of.module)),
+        source: Source::Default,
+        kind: ConfigKind::String,
+        is_read_only: true,
+        synonyms: Vec::new(),
+        documentation: "The topic that this view shows, and the code that its records go through. A view can be read, and \
+                        nothing else."
+            .to_owned(),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum DeploymentKind {
     Processor,
     /// by itself, topic to the outside
     Sink,
+    /// on read: a topic for readers, under the deployment's name
+    View,
 }
 
 impl DeploymentKind {
@@ -41,6 +43,7 @@ impl DeploymentKind {
             Self::Inline => "inline",
             Self::Processor => "processor",
             Self::Sink => "sink",
+            Self::View => "view",
         }
     }
 
@@ -72,7 +75,7 @@ pub enum Start {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
-    /// inline: exactly one
+    /// inline and view: exactly one
     pub topics: Vec<TopicName>,
     /// processors only
     #[serde(default)]
@@ -276,7 +279,7 @@ pub struct DeploymentSpec {
     /// processors only
     #[serde(default)]
     pub state: StateSpec,
-    /// faults of a processor; for inline only `topic` (dead letters) counts
+    /// faults of a processor; for inline only `topic` (dead letters) counts; for a view `stop` or `skip` without retries
     #[serde(default)]
     pub on_error: OnError,
     /// inline only; what a processor's code rejects becomes a dead letter

@@ -140,6 +140,15 @@ pub const CHAIN_MAX: usize = 16;
 /// Topics of one deployment, inputs and outputs each.
 pub const DEPLOYMENT_TOPICS_MAX: usize = 64;
 
+/// Instances of one view at work for its readers at the same time; more readers wait for one (a guess: more than cores do
+/// not read faster).
+pub const VIEW_INSTANCES_MAX: usize = 8;
+/// Instances that transforms named in reads (`apply=`) have at the same time, all readers of the node together (a guess).
+pub const APPLIED_INSTANCES_MAX: usize = 16;
+/// Bytes of records, uncompressed, that a view looks at for one answer: a reader whose records are all dropped comes back
+/// for the rest (a guess: Kafka's clients ask for 1 MiB of a partition).
+pub const VIEW_SCAN_BYTES_MAX: usize = 8 * MIB;
+
 /// Linear memory of a guest instance unless set (a Rust guest needs 1-2 MiB, Python tens: measured).
 pub const GUEST_MEMORY_DEFAULT: usize = 64 * MIB;
 /// The most a deployment may ask for.

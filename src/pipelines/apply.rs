@@ -53,7 +53,14 @@ impl Pipelines {
     /// # Errors
     /// See [`DeployError`]; then nothing has changed, except that output topics asked for by `create_topics` may exist.
     pub async fn apply(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
-        self.change(async move |pipelines: Self| pipelines.apply_whole(spec, options).await).await
+        let apply = async move |pipelines: Self| {
+            let applied = pipelines.apply_whole(spec.clone(), options).await;
+            if applied.is_err() {
+                pipelines.release_view(&spec);
+            }
+            applied
+        };
+        self.change(apply).await
     }
 
     async fn apply_whole(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
@@ -158,7 +165,7 @@ impl Pipelines {
         let reference = ModuleRef::parse(&spec.module).map_err(spec_problem)?;
         let module = self.0.shared.registry.resolve(&reference)?;
         let fits = match spec.kind {
-            DeploymentKind::Inline => module.kind.is_transform(),
+            DeploymentKind::Inline | DeploymentKind::View => module.kind.is_transform(),
             DeploymentKind::Processor => module.kind.is_processor() || module.kind.is_transform(),
             DeploymentKind::Sink => module.kind == ModuleKind::Sink,
         };
@@ -198,7 +205,8 @@ impl Pipelines {
             let create = NewTopic::new(name.clone(), partitions, dead_letter_config(&inputs)?);
             self.check_output(&name, Some(create), dry_run).await?;
         }
-        Ok(if spec.kind == DeploymentKind::Inline { 0 } else { partitions })
+        self.reserve_view(spec, dry_run).await?;
+        Ok(if spec.kind.has_tasks() { partitions } else { 0 })
     }
 
     async fn check_output(
@@ -209,6 +217,7 @@ impl Pipelines {
     ) -> Result<(), DeployError> {
         match (self.broker().topic(name.as_str()), create) {
             (Ok(_), _) => Ok(()),
+            (Err(view @ TopicError::View { .. }), _) => Err(view.into()),
             (Err(missing), None) => Err(missing.into()),
             (Err(_), Some(_)) if dry_run => Ok(()),
             (Err(_), Some(new)) => match self.broker().create_topic(new).await {

@@ -86,6 +86,14 @@ pub enum DeployError {
     /// Nothing runs beside it.
     #[error("deployment `{0}` has no shadow run")]
     NoShadow(DeploymentName),
+    /// The same of views.
+    #[error("deployment `{name}` is a view: it runs when it is read and cannot be {verb}")]
+    View {
+        /// the deployment
+        name: DeploymentName,
+        /// paused, resumed, rewound
+        verb: &'static str,
+    },
     /// The storage said no.
     #[error("the change could not be stored")]
     Commit(#[from] CommitError),
@@ -104,7 +112,7 @@ fn kept_range(kept: Option<(u64, u64)>) -> String {
 
 fn needs(kind: DeploymentKind) -> &'static str {
     match kind {
-        DeploymentKind::Inline => "`transform` or `transform-packed`",
+        DeploymentKind::Inline | DeploymentKind::View => "`transform` or `transform-packed`",
         DeploymentKind::Processor => "`processor`",
         DeploymentKind::Sink => "`sink`",
     }

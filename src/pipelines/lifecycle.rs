@@ -77,7 +77,7 @@ impl Pipelines {
     async fn restart_whole(&self, name: &str, only_failed: bool) -> Result<DeploymentView, DeployError> {
         let _one = self.0.changes.lock().await;
         let entry = self.entry(name)?;
-        if only_failed && entry.stage.is_none() {
+        if only_failed && entry.stage.is_none() && entry.view.is_none() {
             let failed = |status: &Status| {
                 let failed = status.state() == DeploymentState::Failed;
                 if failed {
@@ -148,6 +148,7 @@ impl Pipelines {
         self.end_shadow(&entry.deployment.spec.name, "the deployment was deleted");
         self.forget_shadow(&entry.deployment.spec.name);
         self.remove(&entry.deployment.spec.name);
+        self.hide_view(&entry.deployment.spec).await;
         if keep {
             self.start(Arc::new(retired)).await;
         }
@@ -159,6 +160,7 @@ impl Pipelines {
 pub(super) fn processor(entry: Entry, verb: &'static str) -> Result<Entry, DeployError> {
     match entry.deployment.spec.kind {
         DeploymentKind::Processor | DeploymentKind::Sink => Ok(entry),
+        DeploymentKind::View => Err(DeployError::View { name: entry.deployment.spec.name.clone(), verb }),
         DeploymentKind::Inline => Err(DeployError::Inline { name: entry.deployment.spec.name.clone(), verb }),
     }
 }

@@ -23,6 +23,7 @@ mod step;
 mod supervisor;
 mod task;
 mod view;
+mod views;
 
 pub use apply::{Applied, ApplyOptions};
 pub use error::{DeployError, RunError, StateError};

@@ -165,10 +165,8 @@ impl Pipelines {
     /// Checks a spec and finds its module.
     fn module_for(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, RunError> {
         if !matches!(spec.kind, DeploymentKind::Inline | DeploymentKind::Processor) {
-            let detail = format!(
-                "a deployment of kind {} cannot be run dry: its effects are outside",
-                spec.kind.as_str()
-            );
+            let detail =
+                format!("a deployment of kind {} cannot be run dry; run its module", spec.kind.as_str());
             return Err(super::DeployError::Conflict(detail).into());
         }
         let mut problems = spec.problems();

@@ -15,7 +15,9 @@ use super::shown::Shown;
 use super::status::Status;
 use super::task::{Order, Task};
 use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
+use super::views;
 use crate::broker::inline::{Chain, Stage};
+use crate::broker::view::View;
 use crate::broker::{Broker, catalog::Use, dead_letter};
 use crate::model::deployment::{Ceiling, Deployment, DeploymentKind, DeploymentSpec, Desired};
 use crate::model::limits::RUNS_MAX;
@@ -73,6 +75,7 @@ pub(super) struct Entry {
     pub(super) deployment: Arc<Deployment>,
     pub(super) tasks: Vec<Arc<Running>>,
     pub(super) stage: Option<Arc<Stage>>,
+    pub(super) view: Option<Arc<View>>,
     /// what of its limits is above today's ceiling
     pub(super) above: Arc<[String]>,
 }
@@ -139,11 +142,13 @@ impl Pipelines {
     pub(super) async fn start_with(&self, deployment: Arc<Deployment>, stage: Option<Arc<Stage>>) {
         let name = deployment.spec.name.clone();
         let above = self.0.options.ceiling.notes(&deployment.spec).into();
-        let mut entry = Entry { deployment: deployment.clone(), tasks: Vec::new(), stage: None, above };
+        let deployed = deployment.clone();
+        let mut entry = Entry { deployment: deployed, tasks: Vec::new(), stage: None, view: None, above };
         // Also kept state forbids that its topics are widened.
         self.broker().attach(&name, self.uses(&deployment));
         if deployment.desired != Desired::Retired {
             match deployment.spec.kind {
+                DeploymentKind::View => entry.view = self.show_view(&deployment).await,
                 DeploymentKind::Inline => {
                     entry.stage = match stage {
                         Some(stage) => Some(stage),
@@ -176,7 +181,7 @@ impl Pipelines {
         )
     }
 
-    fn log(&self, spec: &DeploymentSpec) -> DeploymentLog {
+    pub(super) fn log(&self, spec: &DeploymentSpec) -> DeploymentLog {
         self.0.logs.deployment(&spec.name, spec.limits.log_lines)
     }
 
@@ -333,6 +338,9 @@ impl Entry {
         if let Some(stage) = &self.stage {
             totals = stage_totals(stage);
             last_error = stage_error(stage);
+        }
+        if let Some(view) = &self.view {
+            (totals, last_error) = (views::totals(view), views::last_error(view));
         }
         let state = tasks.iter().map(|t| t.state).max_by_key(|s| severity(*s));
         let deployment = &self.deployment;

@@ -11,3 +11,4 @@ mod http_groups;
 mod producing;
 mod topics;
 mod transactions;
+mod views;

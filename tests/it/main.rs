@@ -16,3 +16,4 @@ mod shadows;
 mod sinks;
 mod support;
 mod upgrades;
+mod views;

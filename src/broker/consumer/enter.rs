@@ -118,7 +118,7 @@ impl Entering {
         let protocol = joined.protocol.clone().unwrap_or_default();
         let counted = RefCell::new(Counted::new());
         let count = |topic: &str| {
-            let count = self.broker.topic_named(topic).map(|handle| handle.topic.partitions);
+            let count = self.broker.readable_named(topic).map(|handle| handle.topic.partitions);
             counted.borrow_mut().push((topic.into(), count));
             count
         };

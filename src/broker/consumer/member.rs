@@ -243,7 +243,7 @@ impl Member {
                     (held.generation, held.is_stale)
                 };
                 let counts = |(topic, count): &(std::sync::Arc<str>, Option<u32>)| {
-                    broker.topic_named(topic).map(|handle| handle.topic.partitions) != *count
+                    broker.readable_named(topic).map(|handle| handle.topic.partitions) != *count
                 };
                 // The leader sees to it that new partitions and topics are read.
                 if generation >= 0 && !is_stale && !turn.counted.iter().any(counts) {
@@ -291,7 +291,7 @@ impl Member {
         let mut held = self.held.lock();
         let mut before = std::mem::take(&mut held.places);
         for (topic, list) in entered.assigned {
-            let Some(handle) = broker.topic_named(&topic) else { continue };
+            let Some(handle) = broker.readable_named(&topic) else { continue };
             for partition in list {
                 let at = (handle.name().clone(), partition);
                 let kept = before.remove(&at).filter(|p| entered.is_unbroken && p.topic_id == handle.id());

@@ -41,7 +41,7 @@ impl Member {
             (unknown.map(|(at, place)| (at.clone(), place.topic_id)).collect::<Vec<_>>(), held.options.start)
         };
         for ((name, partition), topic_id) in unknown {
-            let Some(topic) = broker.topic_named(name.as_str()).filter(|t| t.id() == topic_id) else {
+            let Some(topic) = broker.readable_named(name.as_str()).filter(|t| t.id() == topic_id) else {
                 continue;
             };
             let request = FetchOffsets {
@@ -69,7 +69,7 @@ impl Member {
         let mut held = self.held.lock();
         let mut spots = Vec::with_capacity(held.places.len());
         for ((name, partition), place) in &mut held.places {
-            let Some(topic) = broker.topic_named(name.as_str()) else { continue };
+            let Some(topic) = broker.readable_named(name.as_str()) else { continue };
             if topic.id() != place.topic_id {
                 *place = Place { topic_id: topic.id(), next: None, base: None, is_ahead: false };
             }
@@ -113,6 +113,8 @@ impl Member {
                 }
                 // It is on its way out.
                 Err(ReadError::Storage { source: storage::ReadError::TopicGone { .. }, .. }) => continue,
+                // What others give comes first; when nobody does, a view says why it stops.
+                Err(ReadError::View { .. }) if !read.records.is_empty() => continue,
                 Err(error) => return Err(error.into()),
             };
             let gives = !page.records.is_empty();

@@ -14,6 +14,7 @@ fn args(partition: Option<u32>) -> Consume {
         group: None,
         partition,
         filter: Filter::default(),
+        through: Through::default(),
         format: Encoding::Json,
     }
 }

@@ -7,6 +7,7 @@ use super::saving::Waiting;
 use super::{Groups, Inner};
 use crate::groups::machine::consumer::{Beat, Heartbeat, JOINS, Topics};
 use crate::groups::{GroupError, GroupId};
+use crate::model::TopicId;
 use crate::model::limits::GROUP_BYTES_MAX;
 
 impl Groups {
@@ -65,15 +66,23 @@ impl Inner {
         Ok((answer, stored))
     }
 
+    /// Is this still there to be read?
+    pub(super) fn has_topic(&self, id: TopicId) -> bool {
+        let others =
+            || self.others.get().is_some_and(|others| others.topics().iter().any(|topic| topic.1 == id));
+        self.storage.has_topic(id) || others()
+    }
+
     /// The topics as they are now, for machines.
     pub(super) fn topics(&self) -> Arc<Topics> {
         // Asked before the topics are: what changes in between is seen the next time.
-        let revision = self.storage.topics_revision();
+        let others = self.others.get();
+        let revision = self.storage.topics_revision() + others.map_or(0, |others| others.revision());
         let mut topics = self.topics.lock();
         if topics.revision() != revision {
-            let all = self.storage.topics().into_iter();
-            *topics =
-                Arc::new(Topics::new(revision, all.map(|topic| (topic.name, topic.id, topic.partitions))));
+            let all = self.storage.topics().into_iter().map(|topic| (topic.name, topic.id, topic.partitions));
+            let others = others.map(|others| others.topics()).unwrap_or_default();
+            *topics = Arc::new(Topics::new(revision, all.chain(others)));
         }
         topics.clone()
     }

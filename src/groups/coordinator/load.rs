@@ -9,6 +9,7 @@ use crate::groups::GroupId;
 use crate::groups::machine::Classic;
 use crate::groups::machine::consumer::Consumer;
 use crate::groups::rows::{self, GroupRow};
+use crate::model::deployment::DeploymentKind;
 use crate::model::{Partition, TopicName};
 use crate::storage::{Commit, ReadError, tables};
 
@@ -38,7 +39,11 @@ impl Inner {
             let entry = Entry::new(id.clone(), Group::of(machine));
             self.groups.write().insert(id, Arc::new(entry));
         }
-        let topics = storage.topics().into_iter().map(|topic| topic.name).collect();
+        // Views are not in use yet, and are topics for those who read them.
+        let views = tables::deployments::load_all(storage)?.into_iter().map(|deployment| deployment.spec);
+        let views = views.filter(|spec| spec.kind == DeploymentKind::View);
+        let views = views.filter_map(|spec| TopicName::parse(spec.name.as_str()).ok());
+        let topics = storage.topics().into_iter().map(|topic| topic.name).chain(views).collect();
         let mut lost = Lost { topics, ..Lost::default() };
         let mut read = Ok(());
         tables::offsets::each(storage, |group, topic, partition, row| {

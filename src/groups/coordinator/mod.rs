@@ -32,6 +32,7 @@ use self::entry::{Entry, Group};
 use super::machine::consumer::Topics;
 use super::machine::{Now, Rules};
 use super::read_only::ReadOnlyGroups;
+use super::subscribable::Subscribable;
 use super::{GroupError, GroupId};
 use crate::model::limits;
 use crate::runtime::clock::Clock;
@@ -85,6 +86,8 @@ struct Inner {
     /// producer → groups that its transaction is about to commit offsets of
     producers: Mutex<HashMap<i64, BTreeSet<GroupId>>>,
     read_only: OnceLock<Arc<dyn ReadOnlyGroups>>,
+    /// what can be subscribed to beside topics
+    others: OnceLock<Arc<dyn Subscribable>>,
     /// as they were when somebody asked last
     topics: Mutex<Arc<Topics>>,
     is_closed: AtomicBool,
@@ -131,6 +134,7 @@ impl Groups {
             stores: Arc::default(),
             producers: Mutex::default(),
             read_only: OnceLock::new(),
+            others: OnceLock::new(),
             topics: Mutex::default(),
             is_closed: AtomicBool::new(false),
         });
@@ -148,6 +152,11 @@ impl Groups {
     /// Takes in groups that only show something. Once; a second call changes nothing.
     pub fn show(&self, read_only: Arc<dyn ReadOnlyGroups>) {
         let _ = self.inner().read_only.set(read_only);
+    }
+
+    /// Takes in what can be subscribed to beside topics. Once; a second call changes nothing.
+    pub fn subscribe_to(&self, others: Arc<dyn Subscribable>) {
+        let _ = self.inner().others.set(others);
     }
 
     /// Ends the tasks; whoever waits hears `Closed`. Happens by itself when the last handle goes.

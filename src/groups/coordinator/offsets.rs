@@ -9,7 +9,7 @@ use crate::groups::offsets::Committed;
 use crate::groups::{GroupError, GroupId, rows};
 use crate::model::limits::OFFSET_METADATA_MAX;
 use crate::model::{Partition, TimestampMs, TopicId, TopicName};
-use crate::storage::{Commit, Storage, tables};
+use crate::storage::{Commit, tables};
 
 /// Offsets to be committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,11 +88,11 @@ impl NewOffset {
     /// `UnknownTopic`, `MetadataTooLong`.
     pub(super) fn committed(
         self,
-        storage: &Storage,
+        inner: &Inner,
         now_ms: TimestampMs,
         kept_ms: Option<i64>,
     ) -> Result<(TopicName, Partition, Committed), GroupError> {
-        if !storage.has_topic(self.topic_id) {
+        if !inner.has_topic(self.topic_id) {
             return Err(GroupError::UnknownTopic { topic: self.topic });
         }
         // Bytes are never fewer than UTF-16 units, so most metadata need no counting.
@@ -135,25 +135,18 @@ impl Groups {
         let mut made = Vec::with_capacity(offsets.len());
         let mut results = Vec::with_capacity(offsets.len());
         for offset in offsets {
-            let kept =
-                offset.committed(&inner.storage, now_ms, kept_ms).map(|(topic, partition, committed)| {
-                    let row = rows::encode_offset(&committed);
-                    tables::offsets::put(&mut commit, group.as_str(), topic.as_str(), partition, row);
-                    let locked = entry.as_ref().map(|entry| entry.group.lock());
-                    let supersedes =
-                        locked.map(|g| g.offsets.pending_of(topic.as_str(), partition)).unwrap_or_default();
-                    for producer in &supersedes {
-                        let name = group.as_str();
-                        tables::pending_offsets::delete(
-                            &mut commit,
-                            *producer,
-                            name,
-                            topic.as_str(),
-                            partition,
-                        );
-                    }
-                    made.push(Made { topic, partition, committed, supersedes });
-                });
+            let kept = offset.committed(inner, now_ms, kept_ms).map(|(topic, partition, committed)| {
+                let row = rows::encode_offset(&committed);
+                tables::offsets::put(&mut commit, group.as_str(), topic.as_str(), partition, row);
+                let locked = entry.as_ref().map(|entry| entry.group.lock());
+                let supersedes =
+                    locked.map(|g| g.offsets.pending_of(topic.as_str(), partition)).unwrap_or_default();
+                for producer in &supersedes {
+                    let name = group.as_str();
+                    tables::pending_offsets::delete(&mut commit, *producer, name, topic.as_str(), partition);
+                }
+                made.push(Made { topic, partition, committed, supersedes });
+            });
             results.push(kept);
         }
         if made.is_empty() {

@@ -54,7 +54,7 @@ impl Groups {
         let mut added = Vec::with_capacity(offsets.len());
         let mut results = Vec::with_capacity(offsets.len());
         for offset in offsets {
-            let kept = offset.committed(&inner.storage, now_ms, None).map(|(topic, partition, committed)| {
+            let kept = offset.committed(inner, now_ms, None).map(|(topic, partition, committed)| {
                 let pending = Pending { producer_epoch, committed };
                 let row = rows::encode_pending(&pending);
                 let name = group.as_str();

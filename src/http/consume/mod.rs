@@ -1,6 +1,7 @@
 //! Reading records without a group: pages, long polls, and live streams (SSE and NDJSON) of one partition or of all.
 
 mod accept;
+mod apply;
 mod cursor;
 mod filter;
 mod follow;
@@ -16,6 +17,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
+use self::apply::ParamQuery;
 use self::filter::{Filter, HeaderQuery, Wanted};
 use self::render::Shape;
 use self::scan::{Bounds, Place, Sieve};
@@ -30,11 +32,12 @@ use super::extract::{Path, ReadQuery, header_text};
 use super::openapi::{Gone, Missing, NotAcceptable, OutOfRange};
 use super::position::{OffsetText, Time, Until, Wait};
 use crate::broker::TopicHandle;
-use crate::broker::read::{Cursor, OffsetSpec, ReadLimits};
+use crate::broker::read::{Cursor, Merged, OffsetSpec, ReadLimits};
 use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX, SCAN_RECORDS_DEFAULT, SCAN_RECORDS_MAX};
 use crate::model::{Offset, Partition, Record, TimestampMs};
 
 pub(super) use self::accept::{Answer, answer};
+pub(super) use self::apply::PARAM_PREFIX;
 pub(super) use self::filter::HEADER_PREFIX;
 pub(super) use self::follow::{Instance, Line, Source, Wire, stream};
 pub(super) use self::shapes::RecordBody;
@@ -53,7 +56,7 @@ static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// before the end, and goes on at `next_offset`; a stream's pings have the id to come back with.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "consume",
-    params(PartitionPath, PartitionQuery, HeaderQuery, LastEventIdHeader),
+    params(PartitionPath, PartitionQuery, HeaderQuery, ParamQuery, LastEventIdHeader),
     responses(
         (status = 200, description = "records", content(
             (PartitionPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
@@ -66,7 +69,7 @@ pub(super) async fn partition_records(
     ReadQuery { fixed: query, named }: ReadQuery<PartitionQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let topic = app.topic(&path.topic)?;
+    let topic = app.topic_through(&path.topic, query.apply.as_deref(), query.on_error, &named).await?;
     let answer = answer(&headers, query.follow)?;
     let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
@@ -100,7 +103,10 @@ pub(super) async fn partition_records(
     write_records(&mut out, answer, records, shape);
     if answer == Answer::Page {
         let (next, end, start) = (page.next_offset, page.high_watermark, page.log_start_offset);
-        let tail = format!(",\"next_offset\":{next},\"high_watermark\":{end},\"log_start_offset\":{start}}}");
+        let counts = seen_through(&topic, page.scanned, page.skipped);
+        let tail = format!(
+            ",\"next_offset\":{next},\"high_watermark\":{end},\"log_start_offset\":{start}{counts}}}"
+        );
         out.extend_from_slice(tail.as_bytes());
     }
     respond(&app, out, answer)
@@ -112,7 +118,7 @@ pub(super) async fn partition_records(
 /// NDJSON) a live stream. Filters are those of a partition.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/records", tag = "consume",
-    params(TopicPath, TopicQuery, HeaderQuery, LastEventIdHeader),
+    params(TopicPath, TopicQuery, HeaderQuery, ParamQuery, LastEventIdHeader),
     responses(
         (status = 200, description = "records", content(
             (TopicPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
@@ -125,7 +131,7 @@ pub(super) async fn topic_records(
     ReadQuery { fixed: query, named }: ReadQuery<TopicQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let topic = app.topic(&path.topic)?;
+    let topic = app.topic_through(&path.topic, query.apply.as_deref(), query.on_error, &named).await?;
     let answer = answer(&headers, query.follow)?;
     let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
@@ -164,14 +170,16 @@ pub(super) async fn topic_records(
         return scanned(&app, &topic, Place::Topic(position), &sieve, bounds, answer, shape).await;
     }
 
-    let (records, complete) = read_until(&app, &topic, &mut position, ends.as_ref(), limits).await?;
+    let (merged, complete) = read_until(&app, &topic, &mut position, ends.as_ref(), limits).await?;
+    let records = &merged.records;
     let bytes = records.iter().map(|(_, _, r)| r.size() + 64).sum::<usize>();
     let mut out = Vec::with_capacity(bytes + 128);
     write_records(&mut out, answer, records.iter().map(|(p, o, r)| (*p, *o, r)), shape);
     if answer == Answer::Page {
         let next = cursor::encode(topic.id(), &position);
         let complete = complete.map(|c| format!(",\"complete\":{c}")).unwrap_or_default();
-        out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"{complete}}}").as_bytes());
+        let counts = seen_through(&topic, merged.scanned, merged.skipped);
+        out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"{complete}{counts}}}").as_bytes());
     }
     respond(&app, out, answer)
 }
@@ -244,8 +252,6 @@ async fn resolve_all(app: &App, topic: &TopicHandle, at: OffsetSpec) -> Result<C
     Ok(Cursor(offsets))
 }
 
-type Merged = Vec<(Partition, Offset, Record)>;
-
 /// Reads a page of all partitions; with ends, only what lies before them, and whether that was all.
 async fn read_until(
     app: &App,
@@ -272,20 +278,33 @@ async fn read_until(
     let done = |at: &Cursor| ends.0.iter().zip(&at.0).all(|(end, at)| at >= end);
     // Nothing that is still to come lies before the end, so there is nothing to wait for.
     let limits = without_wait(limits);
+    let mut counts = Merged::default();
     loop {
         if position.0.len() >= ends.0.len() && done(position) {
-            return Ok((Vec::new(), Some(true)));
+            return Ok((counts, Some(true)));
         }
-        let mut records = app.broker.read_all(topic, position, limits).await.map_err(cursor_error)?;
-        let read = records.len();
-        records.retain(|(partition, offset, _)| before(*partition, *offset));
+        let mut merged = app.broker.read_all(topic, position, limits).await.map_err(cursor_error)?;
+        let read = merged.records.len();
+        merged.records.retain(|(partition, offset, _)| before(*partition, *offset));
+        merged.scanned += counts.scanned;
+        merged.skipped += counts.skipped;
         let complete = done(position);
         if complete {
             position.0.clone_from(&ends.0);
         }
-        if !records.is_empty() || complete || read == 0 {
-            return Ok((records, Some(complete)));
+        if !merged.records.is_empty() || complete || read == 0 {
+            return Ok((merged, Some(complete)));
         }
+        counts = Merged { records: Vec::new(), ..merged };
+    }
+}
+
+/// What a page says beside its records when it is read through a transform.
+fn seen_through(topic: &TopicHandle, scanned: u64, skipped: u64) -> String {
+    if topic.view().is_some() {
+        format!(",\"scanned\":{scanned},\"skipped\":{skipped}")
+    } else {
+        String::new()
     }
 }
 

@@ -92,8 +92,8 @@ impl Place {
             }
             Self::Topic(cursor) => {
                 let mut ahead = cursor.clone();
-                let found = app.broker.read_all(topic, &mut ahead, limits).await.map_err(cursor_error)?;
-                Ok((found, Self::Topic(ahead)))
+                let merged = app.broker.read_all(topic, &mut ahead, limits).await.map_err(cursor_error)?;
+                Ok((merged.records, Self::Topic(ahead)))
             }
         }
     }

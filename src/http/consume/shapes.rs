@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::apply::OnError;
 use crate::broker::Isolation;
 use crate::http::position::{OffsetText, Time, Until, Wait};
 use crate::http::produce::Format;
@@ -82,6 +83,12 @@ pub(in crate::http) struct PartitionQuery {
     pub(super) scan_limit: Option<usize>,
     /// go on as a live stream of NDJSON
     pub(super) follow: bool,
+    /// read through a transform, `name` or `name@1.2.3`: records are kept, dropped or replaced on the way, at their offsets.
+    /// Parameters of its code are given as `param.NAME`
+    pub(super) apply: Option<String>,
+    /// with `apply`: what becomes of a record that its code fails on, rejects or makes several of; `stop` unless given
+    #[param(inline)]
+    pub(super) on_error: Option<OnError>,
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -128,6 +135,12 @@ pub(in crate::http) struct TopicQuery {
     pub(super) scan_limit: Option<usize>,
     /// go on as a live stream of NDJSON
     pub(super) follow: bool,
+    /// read through a transform, `name` or `name@1.2.3`: records are kept, dropped or replaced on the way, at their offsets.
+    /// Parameters of its code are given as `param.NAME`
+    pub(super) apply: Option<String>,
+    /// with `apply`: what becomes of a record that its code fails on, rejects or makes several of; `stop` unless given
+    #[param(inline)]
+    pub(super) on_error: Option<OnError>,
 }
 
 #[derive(Debug, IntoParams)]
@@ -175,10 +188,12 @@ pub(in crate::http) struct PartitionPage {
     pub(super) high_watermark: Offset,
     /// the oldest kept
     pub(super) log_start_offset: Offset,
-    /// with a filter: records that were looked at
+    /// with a filter, and through a transform: records that were looked at
     pub(super) scanned: Option<u64>,
     /// with a filter: records that it took
     pub(super) matched: Option<u64>,
+    /// through a transform: records left out because its code had trouble with them
+    pub(super) skipped: Option<u64>,
 }
 
 /// Records of all partitions, merged by timestamp.
@@ -190,8 +205,10 @@ pub(in crate::http) struct TopicPage {
     pub(super) next_cursor: String,
     /// with `until`: there is nothing more before it
     pub(super) complete: Option<bool>,
-    /// with a filter: records that were looked at
+    /// with a filter, and through a transform: records that were looked at
     pub(super) scanned: Option<u64>,
     /// with a filter: records that it took
     pub(super) matched: Option<u64>,
+    /// through a transform: records left out because its code had trouble with them
+    pub(super) skipped: Option<u64>,
 }

@@ -168,7 +168,7 @@ fn consumers(app: &App, id: &GroupId, described: DescribedConsumers) -> (GroupDe
     };
     let member = |member: consumer::Member| {
         let topics = member.assigned.topics().filter_map(|(topic, partitions)| {
-            let name = app.broker.topic_by_id(topic)?.name().as_str().into();
+            let name = app.broker.readable_by_id(topic)?.name().as_str().into();
             Some((name, partitions.clone()))
         });
         let assigned: Partitions = topics.collect();
@@ -222,7 +222,7 @@ fn committed(app: &App, group: &GroupId) -> Result<BTreeMap<(TopicName, Partitio
 
 /// Records from an offset to the end; `None` when the partition is not there any more.
 fn lag(app: &App, (topic, partition): &(TopicName, Partition), offset: i64) -> Option<u64> {
-    let topic = app.broker.topic_named(topic.as_str())?;
+    let topic = app.broker.readable_named(topic.as_str())?;
     let log = topic.log(*partition)?;
     Some(log.tail().saturating_sub(u64::try_from(offset).unwrap_or(0).max(log.start())))
 }
@@ -244,7 +244,7 @@ fn offsets(
         }
     }
     let show = |(at, (committed, member)): ((TopicName, Partition), (Option<Committed>, Option<String>))| {
-        let topic = app.broker.topic_named(at.0.as_str());
+        let topic = app.broker.readable_named(at.0.as_str());
         let log = topic.as_ref().and_then(|topic| topic.log(at.1));
         OffsetDetail {
             lag: committed.as_ref().and_then(|committed| lag(app, &at, committed.offset)),

@@ -99,7 +99,7 @@ pub(super) fn options(
     }
     let topic = |name: &_| -> Result<TopicName, Problem> {
         let name: &str = AsRef::as_ref(name);
-        Ok(app.topic(name)?.name().clone())
+        Ok(app.readable(name)?.name().clone())
     };
     let mut topics = topics.iter().map(topic).collect::<Result<Vec<_>, _>>()?;
     topics.sort();

@@ -88,7 +88,7 @@ async fn plan(app: &App, group: &GroupId, body: &Reset) -> Result<Vec<Plan>, Pro
     match (&body.topic, &body.partitions) {
         (None, _) => scope.extend(committed.keys().cloned()),
         (Some(name), partitions) => {
-            let topic = app.topic(name)?;
+            let topic = app.readable(name)?;
             let list = partitions.clone().unwrap_or_else(|| (0..topic.topic.partitions).collect());
             scope.extend(list.into_iter().map(|partition| (topic.name().clone(), partition)));
         }
@@ -98,7 +98,7 @@ async fn plan(app: &App, group: &GroupId, body: &Reset) -> Result<Vec<Plan>, Pro
 
     let mut plans = Vec::with_capacity(scope.len());
     for (name, partition) in scope {
-        let topic = app.topic(name.as_str())?;
+        let topic = app.readable(name.as_str())?;
         let before = committed.get(&(name, partition)).map(|committed| committed.offset);
         let offset = target(app, &topic, partition, body.to, before).await?;
         plans.push(Plan { topic, partition, before, offset });

@@ -408,17 +408,32 @@ fn refuse_key(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 impl App {
-    /// The topic of this name.
+    /// The topic of this name, to do with it what one does with topics.
     ///
     /// # Errors
-    /// `TopicNotFound`.
+    /// `TopicNotFound`, `TopicIsView`.
     pub(super) fn topic(&self, name: &str) -> Result<Arc<TopicHandle>, Problem> {
         self.broker.topic(name).map_err(Problem::from)
     }
 
-    /// The topic under this name if it is still the one that `handle` stands for.
+    /// The topic or view of this name.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub(super) fn readable(&self, name: &str) -> Result<Arc<TopicHandle>, Problem> {
+        self.broker.readable(name).map_err(Problem::from)
+    }
+
+    /// The topic under this name if it is still the one that `handle` stands for, seen as through that one.
     pub(super) fn same_topic(&self, handle: &TopicHandle) -> Result<Arc<TopicHandle>, Problem> {
-        let now = self.topic(handle.name().as_str())?;
-        if now.id() == handle.id() { Ok(now) } else { Err(topic_gone(handle.name())) }
+        let now = self.readable(handle.name().as_str())?;
+        if now.id() != handle.id() {
+            return Err(topic_gone(handle.name()));
+        }
+        match handle.view() {
+            // What its reader has asked for by itself. A view with a name may have new code.
+            Some(view) if now.view().is_none() => Ok(now.through(view.clone())),
+            _ => Ok(now),
+        }
     }
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use self::shapes::{
     ChangeQuery, ChangeTopic, ConfigEntry, ConfigList, ConfigText, CreateTopic, DeleteHeader, DeleteQuery,
     EnsureTopic, IfMatchHeader, IfNoneMatchHeader, ListQuery, PartitionDetail, TopicDetail, TopicPath,
-    TopicSummary,
+    TopicSummary, ViewOfTopic,
 };
 pub(super) use self::truncate::{__path_truncate, truncate};
 use super::App;
@@ -35,7 +35,7 @@ pub(super) async fn list(
     State(app): State<App>,
     Query(query): Query<ListQuery>,
 ) -> Result<axum::Json<Page<TopicSummary>>, Problem> {
-    let mut topics = app.broker.topics();
+    let mut topics = app.broker.readables();
     topics.retain(|t| {
         t.name().as_str().starts_with(&query.prefix) && (query.internal || !t.name().is_internal())
     });
@@ -105,7 +105,7 @@ pub(super) async fn describe(
     Path(path): Path<TopicPath>,
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<Response, Problem> {
-    let handle = app.topic(&path.topic)?;
+    let handle = app.readable(&path.topic)?;
     Ok(detailed(&app, &handle, StatusCode::OK))
 }
 
@@ -172,7 +172,7 @@ pub(super) async fn config(
     Path(path): Path<TopicPath>,
     Query(NoQuery {}): Query<NoQuery>,
 ) -> Result<Response, Problem> {
-    let handle = app.topic(&path.topic)?;
+    let handle = app.readable(&path.topic)?;
     let config = &handle.topic.config;
     let entry = |key: &'static ConfigKey| ConfigEntry {
         name: key.name,
@@ -243,6 +243,10 @@ fn summary(app: &App, handle: &TopicHandle) -> TopicSummary {
         bytes: logs.map(|l| l.bytes()).sum(),
         config: topic.config.overrides().clone(),
         deployments: app.broker.attachments(&topic.name).iter().map(ToString::to_string).collect(),
+        view: handle.view().map(|view| ViewOfTopic {
+            source: view.of().source.to_string(),
+            module: view.of().module.clone(),
+        }),
         revision: topic.revision,
         created_at: rfc3339(topic.created_ms),
     }
@@ -259,7 +263,7 @@ fn detail(app: &App, handle: &TopicHandle, topic: &Topic) -> TopicDetail {
             bytes: log.map_or(0, |l| l.bytes()),
         }
     };
-    let TopicSummary { name, id, records, bytes, deployments, created_at, .. } = summary(app, handle);
+    let TopicSummary { name, id, records, bytes, deployments, view, created_at, .. } = summary(app, handle);
     TopicDetail {
         name,
         id,
@@ -269,6 +273,7 @@ fn detail(app: &App, handle: &TopicHandle, topic: &Topic) -> TopicDetail {
         bytes,
         config: topic.config.overrides().clone(),
         deployments,
+        view,
         revision: topic.revision,
         created_at,
     }

@@ -123,6 +123,16 @@ pub(in crate::http) struct ChangeTopic {
 #[derive(Debug)]
 pub(in crate::http) struct ConfigText(pub(super) String);
 
+/// What a view shows. Offsets, records and bytes are its source's.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TopicView)]
+pub(in crate::http) struct ViewOfTopic {
+    /// the topic that it shows
+    pub(super) source: String,
+    /// `name@version` of its code
+    pub(super) module: String,
+}
+
 /// A topic in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct TopicSummary {
@@ -138,6 +148,9 @@ pub(in crate::http) struct TopicSummary {
     pub(super) config: BTreeMap<String, String>,
     /// deployments that use it
     pub(super) deployments: Vec<String>,
+    /// it is a view: what it shows, and through which code. It can be read, and nothing else
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) view: Option<ViewOfTopic>,
     /// grows with every change; the ETag
     pub(super) revision: u64,
     /// RFC 3339
@@ -160,6 +173,9 @@ pub(in crate::http) struct TopicDetail {
     pub(super) config: BTreeMap<String, String>,
     /// deployments that use it
     pub(super) deployments: Vec<String>,
+    /// it is a view: what it shows, and through which code. It can be read, and nothing else
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) view: Option<ViewOfTopic>,
     /// grows with every change; the ETag
     pub(super) revision: u64,
     /// RFC 3339

@@ -38,6 +38,9 @@ pub(in crate::kafka) async fn handle(
     };
     let code = |topic: &AddPartitionsToTxnTopic, partition: i32| match outcome {
         Ok(()) => ErrorCode::None,
+        Err(ErrorCode::OperationNotAttempted) if door.broker().is_view(&topic.name) => {
+            ErrorCode::InvalidTopic
+        }
         Err(ErrorCode::OperationNotAttempted) if find(door, &topic.name, partition).is_none() => {
             ErrorCode::UnknownTopicOrPartition
         }

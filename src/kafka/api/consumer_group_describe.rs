@@ -77,7 +77,7 @@ fn member(door: &Door, member: Member) -> WireMember {
 
 fn assignment(door: &Door, assignment: &Assignment) -> WireAssignment {
     let topic = |(id, partitions): (TopicId, &BTreeSet<u32>)| {
-        let topic = door.broker().topic_by_id(id)?;
+        let topic = door.broker().readable_by_id(id)?;
         Some(TopicPartitions {
             topic_id: id.0,
             topic_name: Str::from(topic.name().as_str()),

@@ -36,6 +36,7 @@ pub(in crate::kafka) async fn handle(
         for partition in &asked.partitions {
             let deleted = match &topic {
                 Some(topic) => delete(door, topic, partition).await,
+                None if door.broker().is_view(&asked.name) => Err(ErrorCode::InvalidTopic),
                 None => Err(ErrorCode::UnknownTopicOrPartition),
             };
             let low_watermark = deleted.map_or(UNKNOWN, |start| i64::try_from(start).unwrap_or(i64::MAX));

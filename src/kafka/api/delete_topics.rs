@@ -58,7 +58,7 @@ pub(in crate::kafka) async fn handle(
 fn find(door: &Door, state: &DeleteTopicState) -> Result<Arc<TopicHandle>, Refusal> {
     match (&state.name, state.topic_id) {
         (Some(name), id) if id.is_nil() => topic(door, name),
-        (None, id) if !id.is_nil() => door.broker().topic_by_id(TopicId(id)).ok_or_else(|| {
+        (None, id) if !id.is_nil() => door.broker().readable_by_id(TopicId(id)).ok_or_else(|| {
             Refusal::new(ErrorCode::UnknownTopicId, format!("there is no topic with the id {id}"))
         }),
         _ => Err(Refusal::new(ErrorCode::InvalidRequest, "expected a topic's name or its id, and not both")),

@@ -69,7 +69,14 @@ fn settings(
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<Setting>, Refusal> {
     let mut settings: Vec<_> = match Resource::find(door, resource.resource_type, &resource.resource_name)? {
-        Resource::Topic(topic) => Layers::of(door).of_topic(&topic.topic.config).collect(),
+        Resource::Topic(topic) => {
+            let mut settings: Vec<_> = Layers::of(door).of_topic(&topic.topic.config).collect();
+            if let Some(view) = topic.view() {
+                settings.iter_mut().for_each(|setting| setting.is_read_only = true);
+                settings.push(setting::of_view(view));
+            }
+            settings
+        }
         Resource::Broker => broker_config::settings(door, ctx),
         Resource::EveryBroker => Layers::of(door).of_every_broker().collect(),
         Resource::Group(name) => {

@@ -32,7 +32,7 @@ pub(in crate::kafka) async fn handle(
     request: DescribeTopicPartitionsRequest,
 ) -> Result<DescribeTopicPartitionsResponse, Close> {
     let names: BTreeSet<Str> = if request.topics.is_empty() {
-        door.broker().topics().iter().map(|t| Str::from(t.name().as_str())).collect()
+        door.broker().readables().iter().map(|t| Str::from(t.name().as_str())).collect()
     } else {
         request.topics.iter().map(|t| t.name.clone()).collect()
     };
@@ -56,7 +56,7 @@ fn page(
     let mut left = limit;
     let from = cursor.as_ref().map_or("", |c| c.topic_name.as_str());
     for name in names.into_iter().filter(|name| name.as_str() >= from) {
-        let Some(topic) = door.broker().topic_named(&name) else {
+        let Some(topic) = door.broker().readable_named(&name) else {
             let code = match TopicName::parse(&name) {
                 Ok(_) => ErrorCode::UnknownTopicOrPartition,
                 Err(_) => ErrorCode::InvalidTopic,

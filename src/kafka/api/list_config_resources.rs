@@ -34,7 +34,7 @@ pub(in crate::kafka) async fn handle(
     let resource = |resource_name: Str, resource_type| ConfigResource { resource_name, resource_type };
     let mut resources = Vec::new();
     if wants(TOPIC) {
-        let topics = door.broker().topics();
+        let topics = door.broker().readables();
         resources.extend(topics.iter().map(|t| resource(t.name().as_str().into(), TOPIC)));
     }
     if wants(BROKER) {

@@ -56,7 +56,7 @@ async fn find(
     isolation: Isolation,
 ) -> Result<Option<OffsetFound>, ErrorCode> {
     let unknown = ErrorCode::UnknownTopicOrPartition;
-    let topic = door.broker().topic_named(topic).ok_or(unknown)?;
+    let topic = door.broker().readable_named(topic).ok_or(unknown)?;
     let partition = u32::try_from(asked.partition_index).map_err(|_| unknown)?;
     topic.log(partition).ok_or(unknown)?;
     if asked.current_leader_epoch > EPOCH {

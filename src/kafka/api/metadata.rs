@@ -65,7 +65,7 @@ pub(in crate::kafka) async fn handle(
         Some(topics) => Some(topics),
     };
     let Some(asked) = asked else {
-        let topics = door.broker().topics();
+        let topics = door.broker().readables();
         let share = door.room(topics.iter().map(|t| size(t)).sum()).await?;
         response.topics = topics.iter().map(|t| described(t, operations)).collect();
         return Ok(Reply { response: Some(response), share });
@@ -113,7 +113,7 @@ pub(super) fn cluster_operations(is_asked: bool) -> i32 {
 }
 
 async fn named(door: &Door, name: &str, creates: bool) -> Result<Arc<TopicHandle>, ErrorCode> {
-    if let Some(topic) = door.broker().topic_named(name) {
+    if let Some(topic) = door.broker().readable_named(name) {
         return Ok(topic);
     }
     let name = TopicName::parse(name).map_err(|_| ErrorCode::InvalidTopic)?;
@@ -125,7 +125,7 @@ async fn named(door: &Door, name: &str, creates: bool) -> Result<Arc<TopicHandle
         Ok(topic) => Ok(topic),
         // By another client, just now.
         Err(TopicError::Exists { name, .. }) => {
-            door.broker().topic_named(name.as_str()).ok_or(ErrorCode::LeaderNotAvailable)
+            door.broker().readable_named(name.as_str()).ok_or(ErrorCode::LeaderNotAvailable)
         }
         Err(error) => {
             tracing::debug!(
@@ -138,7 +138,7 @@ async fn named(door: &Door, name: &str, creates: bool) -> Result<Arc<TopicHandle
 }
 
 fn by_id(door: &Door, id: Uuid) -> Result<Arc<TopicHandle>, ErrorCode> {
-    door.broker().topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)
+    door.broker().readable_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId)
 }
 
 fn refused(asked: &MetadataRequestTopic, code: ErrorCode) -> MetadataResponseTopic {

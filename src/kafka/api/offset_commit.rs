@@ -73,9 +73,9 @@ pub(in crate::kafka) async fn handle(
 /// The topic, if it is there.
 fn find_topic(door: &Door, version: i16, name: &Str, id: Uuid) -> Result<Arc<TopicHandle>, ErrorCode> {
     if version >= IDS_FROM {
-        return door.broker().topic_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId);
+        return door.broker().readable_by_id(TopicId(id)).ok_or(ErrorCode::UnknownTopicId);
     }
-    door.broker().topic(name).map_err(|_| ErrorCode::UnknownTopicOrPartition)
+    door.broker().readable(name).map_err(|_| ErrorCode::UnknownTopicOrPartition)
 }
 
 fn new_offset(

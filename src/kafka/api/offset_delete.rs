@@ -56,7 +56,7 @@ fn refused(error: &GroupError) -> OffsetDeleteResponse {
 }
 
 fn find(door: &Door, name: &str, index: i32) -> Option<(TopicName, Partition)> {
-    let topic = door.broker().topic(name).ok()?;
+    let topic = door.broker().readable(name).ok()?;
     let index = u32::try_from(index).ok().filter(|index| topic.log(*index).is_some())?;
     Some((topic.name().clone(), index))
 }

@@ -101,7 +101,7 @@ fn name_of(door: &Door, by_id: bool, topic: &OffsetFetchRequestTopics) -> Option
     if !by_id {
         return Some(topic.name.as_str().into());
     }
-    let found = door.broker().topic_by_id(TopicId(topic.topic_id))?;
+    let found = door.broker().readable_by_id(TopicId(topic.topic_id))?;
     Some(found.name().as_str().into())
 }
 
@@ -120,7 +120,7 @@ fn unknown_topic(topic: &OffsetFetchRequestTopics) -> OffsetFetchResponseTopics 
 
 /// `None`: the topic has gone since its offsets were committed, and the client asks by ids.
 fn answer(door: &Door, by_id: bool, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {
-    let topic_id = if by_id { door.broker().topic(&topic.topic).ok()?.id().0 } else { Uuid::nil() };
+    let topic_id = if by_id { door.broker().readable(&topic.topic).ok()?.id().0 } else { Uuid::nil() };
     let partitions = topic.partitions.into_iter().map(partition).collect();
     Some(OffsetFetchResponseTopics { name: Str::from(&*topic.topic), topic_id, partitions })
 }

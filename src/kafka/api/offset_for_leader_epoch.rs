@@ -35,7 +35,7 @@ pub(in crate::kafka) async fn handle(
 
 fn end(door: &Door, topic: &str, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
     let mut result = EpochEndOffset { partition: asked.partition, ..EpochEndOffset::default() };
-    let topic = door.broker().topic_named(topic);
+    let topic = door.broker().readable_named(topic);
     let partition = u32::try_from(asked.partition).ok();
     let log = topic.as_ref().zip(partition).and_then(|(topic, partition)| topic.log(partition));
     match log {

@@ -161,13 +161,16 @@ fn find(
     }
     let found = if version >= IDS_FROM {
         let id = TopicId(topic.topic_id);
-        door.broker().topic_by_id(id).ok_or((ErrorCode::UnknownTopicId, "no topic has this id"))?
+        door.broker().readable_by_id(id).ok_or((ErrorCode::UnknownTopicId, "no topic has this id"))?
     } else {
         let unknown = (ErrorCode::UnknownTopicOrPartition, "the topic does not exist");
-        door.broker().topic_named(&topic.name).ok_or(unknown)?
+        door.broker().readable_named(&topic.name).ok_or(unknown)?
     };
     if found.name().is_internal() {
         return Err((ErrorCode::InvalidTopic, "the topic is internal: only the server writes to it"));
+    }
+    if found.view().is_some() {
+        return Err((ErrorCode::InvalidTopic, "the topic is a view: produce to the topic that it shows"));
     }
     Ok(found)
 }

@@ -39,7 +39,7 @@ pub(in crate::kafka) async fn handle(
     let mut offsets = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let found = door.broker().topic(&topic.name).ok();
+        let found = door.broker().readable(&topic.name).ok();
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let partition_index = partition.partition_index;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use kafka_protocol::ResponseError;
 
 use super::*;
+use crate::broker::view::Trouble;
 use crate::groups::GroupId;
 use crate::model::batch::BatchError;
 use crate::model::names::NameError;
@@ -61,6 +62,7 @@ fn what_topics_say() {
         TopicError::Unknown { name: "t".into(), suggestion: None },
         TopicError::Name(NameError::Empty { kind: "topic", max: 249 }),
         TopicError::Internal(topic()),
+        TopicError::View { name: topic(), source_topic: topic() },
         TopicError::Exists { name: topic(), difference: None },
         TopicError::Config(ConfigError::Unknown { key: "k".into(), suggestion: None }),
         TopicError::Partitions { name: topic(), asked: 0, least: 1, most: 1_000 },
@@ -74,6 +76,7 @@ fn what_topics_say() {
 topic `t` does not exist → UNKNOWN_TOPIC_OR_PARTITION
 topic name is empty; 1 to 249 characters are allowed → INVALID_TOPIC_EXCEPTION
 topic `t` is internal: names that begin with `__` belong to the server → INVALID_TOPIC_EXCEPTION
+`t` is a view of topic `t`: it can be read, and nothing else → INVALID_TOPIC_EXCEPTION
 topic `t` exists already → TOPIC_ALREADY_EXISTS
 unknown config `k` → INVALID_CONFIG
 topic `t`: 0 partitions asked for, expected 1 to 1000 → INVALID_PARTITIONS
@@ -120,6 +123,30 @@ cannot read: x → KAFKA_STORAGE_ERROR
 the storage is closed → NOT_LEADER_OR_FOLLOWER
 ";
     assert_eq!(table(&reads, |e| ErrorCode::from(e)), expected);
+}
+
+#[test]
+fn what_a_view_says() {
+    let (view, module) = ("view `v`".to_owned(), "m@1.0.0".to_owned());
+    let closed = |source| ReadError::ViewClosed { view: view.clone(), module: module.clone(), source };
+    let errors = [
+        ReadError::View {
+            view: view.clone(),
+            module: module.clone(),
+            topic: topic(),
+            partition: 1,
+            offset: 7,
+            source: Trouble::Several(2),
+        },
+        closed(Fault::Instance("busy".into())),
+        closed(Fault::Open("no".into())),
+    ];
+    let expected = "\
+view `v` stops at offset 7 of partition 1 of topic `t` → INVALID_RECORD
+view `v` cannot be read through → KAFKA_STORAGE_ERROR
+view `v` cannot be read through → INVALID_CONFIG
+";
+    assert_eq!(table(&errors, |e| ErrorCode::from(e)), expected);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::header::{BatchHeader, ProducerStamp};
 use super::{Codec, HEADER_LEN, RecordBatch, seal};
-use crate::model::{Header, Record, RecordView, TimestampMs};
+use crate::model::{Header, Offset, Record, RecordView, TimestampMs};
 
 /// Bytes of the longest varint.
 const VARINT_MAX: usize = 10;
@@ -54,6 +54,20 @@ impl BatchBuilder {
         builder
     }
 
+    /// For the batch that shows another one as it was made over by somebody else: at its offsets and with its kind of times,
+    /// and of no producer.
+    pub fn in_view_of(other: &BatchHeader, capacity: usize) -> Self {
+        let mut builder = Self::instead_of(other, None, capacity);
+        let none = BatchHeader::empty();
+        builder.header.set_producer(ProducerStamp {
+            id: none.producer_id,
+            epoch: none.producer_epoch,
+            base_sequence: none.base_sequence,
+            transactional: false,
+        });
+        builder
+    }
+
     /// Records so far.
     pub fn count(&self) -> u32 {
         self.header.count
@@ -89,6 +103,11 @@ impl BatchBuilder {
     pub fn log_append_time(&mut self, now_ms: TimestampMs) {
         self.header.log_append_time = true;
         self.header.max_timestamp = now_ms;
+    }
+
+    /// Says where the batch lies, for one that no writer places.
+    pub(super) fn base_offset(&mut self, base: Offset) {
+        self.header.base_offset = base;
     }
 
     /// Marks a control batch.

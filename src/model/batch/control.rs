@@ -11,7 +11,7 @@
 use super::builder::BatchBuilder;
 use super::header::{NONE, ProducerStamp};
 use super::{BatchError, Codec, RecordBatch};
-use crate::model::TimestampMs;
+use crate::model::{Offset, TimestampMs};
 
 /// Bytes of a marker's records; room for a compressed one too.
 const MARKER_LEN_MAX: usize = 1024;
@@ -70,5 +70,22 @@ pub fn marker(
     });
     builder.control();
     builder.push(now_ms, Some(&key), Some(&value), []);
+    builder.finish(Codec::None).expect("it has a record")
+}
+
+/// The batch that says that `from..next` holds nothing for its reader: a marker of nobody's transaction at the last of these
+/// offsets. An empty batch would do for Java's clients; librdkafka takes answers without any message for too small, and
+/// the offset that it commits moves with messages and markers alone.
+pub fn passed_over(from: Offset, next: Offset, timestamp: TimestampMs) -> RecordBatch {
+    let mut key = [0; 4];
+    key[2..].copy_from_slice(&(MarkerKind::Commit as i16).to_be_bytes());
+
+    let mut builder = BatchBuilder::with_capacity(32);
+    // Offsets of one batch reach 31 bits far; of what lies before them a reader misses nothing.
+    let first = from.max(next.saturating_sub(i32::MAX as u64)).min(next.saturating_sub(1));
+    builder.base_offset(first);
+    builder.skip(u32::try_from(next.saturating_sub(1).saturating_sub(first)).unwrap_or(0));
+    builder.control();
+    builder.push(timestamp, Some(&key), Some(&[0; 6]), []);
     builder.finish(Codec::None).expect("it has a record")
 }

@@ -24,6 +24,9 @@ impl DeploymentSpec {
             say("/module", detail);
         }
         self.check_topics(&mut say);
+        if self.kind == DeploymentKind::View {
+            self.check_view(&mut say);
+        }
         self.check_state(&mut say);
         self.check_limits(&mut say);
         self.check_grants(&mut say);
@@ -77,6 +80,30 @@ impl DeploymentSpec {
             if topic.is_internal() {
                 say("/output", format!("topic `{topic}` is internal and written by the server alone"));
             }
+        }
+    }
+
+    /// A view is a topic of its own name, for readers, and has nowhere to write to.
+    fn check_view(&self, say: &mut impl FnMut(&str, String)) {
+        let inputs = self.input.topics.len();
+        if inputs > 1 {
+            say("/input/topics", format!("{inputs} topics, a view has exactly one"));
+        }
+        match TopicName::parse(self.name.as_str()) {
+            Ok(name) if name.is_internal() => {
+                say("/name", "names of topics that begin with `__` belong to the server".into());
+            }
+            Ok(name) if self.input.topics.contains(&name) => {
+                say("/input/topics", format!("the view is called `{name}` itself; it needs another name"));
+            }
+            Ok(_) => {}
+            Err(e) => say("/name", e.to_string()),
+        }
+        if self.output != OutputSpec::default() {
+            say("/output", "a view writes nothing: what its code emits is shown to readers".into());
+        }
+        if self.on_error.policy == OnErrorPolicy::DeadLetter || self.on_error.topic.is_some() {
+            say("/on_error", "a view writes no dead letters; its policy is `stop` or `skip`".into());
         }
     }
 
@@ -165,6 +192,7 @@ impl DeploymentSpec {
             }
             DeploymentKind::Sink => self.on_error.policy == OnErrorPolicy::DeadLetter,
             DeploymentKind::Inline => self.on_reject == OnReject::DeadLetter,
+            DeploymentKind::View => false,
         }
     }
 }

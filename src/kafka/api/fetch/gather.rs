@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::{Target, TopicKey};
-use crate::broker::{Isolation, TopicHandle, WaitPoint};
+use crate::broker::view::{Scan, Seen, View};
+use crate::broker::{Isolation, ReadError as BrokerReadError, TopicHandle, WaitPoint};
 use crate::kafka::budget::Share;
 use crate::kafka::door::Door;
 use crate::kafka::error_code::ErrorCode;
@@ -42,6 +43,8 @@ pub(super) struct Gathering {
     bounds: Bounds,
     bytes: usize,
     failed: bool,
+    /// what views may still look at
+    scan: Scan,
     /// of the budget for answers, for the bytes gathered
     share: Share,
 }
@@ -55,6 +58,7 @@ struct Part {
 }
 
 struct Reading {
+    topic: Arc<TopicHandle>,
     log: Arc<Log>,
     /// where it began
     from: Offset,
@@ -70,8 +74,8 @@ type FoundTopic = Result<Arc<TopicHandle>, ErrorCode>;
 
 fn find_topic(door: &Door, key: &TopicKey) -> FoundTopic {
     let found = match key {
-        TopicKey::Name(name) => door.broker().topic_named(name),
-        TopicKey::Id(id) => door.broker().topic_by_id(TopicId(*id)),
+        TopicKey::Name(name) => door.broker().readable_named(name),
+        TopicKey::Id(id) => door.broker().readable_by_id(TopicId(*id)),
     };
     found.ok_or(key.missing(ErrorCode::UnknownTopicOrPartition))
 }
@@ -99,7 +103,7 @@ impl Gathering {
         let part = |target: Target| Part::new(find(&target.topic), target);
         let parts: Vec<_> = targets.into_iter().map(part).collect();
         let failed = parts.iter().any(|part| part.state.is_err() || part.diverging.epoch >= 0);
-        Self { parts, bounds, bytes: 0, failed, share: Share::default() }
+        Self { parts, bounds, bytes: 0, failed, scan: Scan::one_of(1), share: Share::default() }
     }
 
     /// Until there is enough, something fails, or the time is over.
@@ -110,8 +114,11 @@ impl Gathering {
                 return;
             }
             let left = self.bounds.wait.saturating_sub(started.elapsed());
-            let is_enough =
-                self.failed || self.bytes >= self.bounds.bytes_min || self.bytes >= self.bounds.bytes_max;
+            // A view that has looked at so much answers: its client goes on behind it.
+            let is_enough = self.failed
+                || self.bytes >= self.bounds.bytes_min
+                || self.bytes >= self.bounds.bytes_max
+                || self.scan.is_over();
             if is_enough || left.is_zero() {
                 return;
             }
@@ -142,7 +149,12 @@ impl Gathering {
             let bound =
                 usize::try_from(part.target.bytes_max).unwrap_or(0).saturating_sub(reading.records.len());
             let room = bound.min(granted.saturating_sub(gathered));
-            match reading.read(door, room, self.bytes == 0, bounds).await {
+            let first = self.bytes == 0;
+            let read = match reading.topic.view().cloned() {
+                None => reading.read(door, room, first, bounds).await,
+                Some(view) => reading.look(door, &view, room, first, bounds, &mut self.scan).await,
+            };
+            match read {
                 Ok(bytes) => self.bytes += bytes,
                 Err(code) => {
                     self.failed = true;
@@ -177,7 +189,7 @@ impl Gathering {
 impl Part {
     fn new(topic: FoundTopic, target: Target) -> Self {
         let mut diverging = EpochEndOffset::default();
-        let state = topic.and_then(|topic| Reading::begin(&topic, &target));
+        let state = topic.and_then(|topic| Reading::begin(topic, &target));
         if let Ok(reading) = &state
             && target.last_fetched_epoch >= 0
             && (target.last_fetched_epoch > EPOCH || reading.from > reading.log.tail())
@@ -229,7 +241,7 @@ impl Part {
 // === impl Reading ===
 
 impl Reading {
-    fn begin(topic: &TopicHandle, target: &Target) -> Result<Self, ErrorCode> {
+    fn begin(topic: Arc<TopicHandle>, target: &Target) -> Result<Self, ErrorCode> {
         let partition = u32::try_from(target.partition).ok();
         let log = partition.and_then(|p| topic.log(p)).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
         if target.current_leader_epoch > EPOCH {
@@ -239,7 +251,7 @@ impl Reading {
         if target.last_fetched_epoch < 0 && !(log.start()..=log.tail()).contains(&from) {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        Ok(Self { log, from, next: from, records: Records::new(), full: false })
+        Ok(Self { topic, log, from, next: from, records: Records::new(), full: false })
     }
 
     fn end(&self, isolation: Isolation) -> Offset {
@@ -286,6 +298,54 @@ impl Reading {
         Ok(bytes)
     }
 
+    /// The same through a view: looks until something is to be sent, as long as that may take. What is passed over at the
+    /// end is told by a marker, so that a client moves on also when nothing is left for it.
+    async fn look(
+        &mut self,
+        door: &Door,
+        view: &Arc<View>,
+        room: usize,
+        first: bool,
+        bounds: Bounds,
+        scan: &mut Scan,
+    ) -> Result<usize, ErrorCode> {
+        if self.log.is_gone() {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        if room == 0 && !first {
+            self.full = true;
+            return Ok(0);
+        }
+        let (from, mut bytes) = (self.next, 0);
+        let mut seen = Seen { next: from, ..Seen::default() };
+        while !self.full && self.next < self.end(bounds.isolation) && !scan.is_over() {
+            let (at, left) = (self.next, room.saturating_sub(bytes).max(1));
+            let broker = door.broker();
+            let looked = broker.look(&self.topic, view, &self.log, at, left, bounds.isolation, scan).await;
+            let looked = looked.map_err(|error| complain(&error))?;
+            bytes += looked.batches.iter().map(|batch| batch.header().size).sum::<usize>();
+            self.full = bytes >= room;
+            (self.next, seen.next) = (looked.next, looked.next);
+            seen.batches.extend(looked.batches);
+            match looked.failed {
+                // What lies before the record is sent first; the next fetch begins at it.
+                Some(_) if self.next > from => self.full = true,
+                Some(error) => return Err(complain(&error)),
+                None if self.next <= at => break,
+                None => {}
+            }
+        }
+        let mut sent = 0;
+        for batch in seen.with_marker(from).batches {
+            if batch.header().codec == Codec::Zstd && !bounds.zstd {
+                return Err(ErrorCode::UnsupportedCompressionType);
+            }
+            sent += batch.header().size;
+            self.records.push(batch.bytes().clone());
+        }
+        Ok(sent)
+    }
+
     /// What a reader of committed records has to pass over; nothing for the others.
     async fn aborted(
         &self,
@@ -295,7 +355,8 @@ impl Reading {
         if isolation == Isolation::Uncommitted {
             return Ok(None);
         }
-        let found = if self.records.is_empty() {
+        // A view has left them out.
+        let found = if self.records.is_empty() || self.topic.view().is_some() {
             Vec::new()
         } else {
             door.broker().storage().aborted(&self.log, self.from, self.next).await?
@@ -306,6 +367,12 @@ impl Reading {
         };
         Ok(Some(found.into_iter().map(entry).collect()))
     }
+}
+
+/// A code tells a client's user little: the server's log has the rest, once for every attempt of the client.
+fn complain(error: &BrokerReadError) -> ErrorCode {
+    tracing::warn!(error = crate::telemetry::chain(error), "a Kafka client cannot read a view");
+    ErrorCode::from(error)
 }
 
 /// The storage places no offset beyond 63 bits.

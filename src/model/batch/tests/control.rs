@@ -1,7 +1,7 @@
 //! Markers: their bytes, and what is none.
 
 use super::*;
-use crate::model::batch::control::marker;
+use crate::model::batch::control::{marker, passed_over};
 
 #[test]
 fn a_marker_has_kafkas_bytes() {
@@ -41,4 +41,17 @@ fn another_control_record_is_no_marker() {
     let batch = builder.finish(Codec::None).unwrap();
     let error = BatchError::Malformed("a control record that is no transaction marker");
     assert_eq!(MarkerKind::of(&batch), Err(error));
+}
+
+#[test]
+fn what_is_passed_over_is_told_by_a_marker_of_nobody_at_its_last_offset() {
+    for (from, next, first) in [(5, 6, 5), (5, 900, 5), (0, 1 << 40, (1 << 40) - i32::MAX as u64)] {
+        let batch = RecordBatch::parse(passed_over(from, next, 7).bytes().clone()).unwrap();
+        let header = batch.header();
+        assert_eq!((header.base_offset, header.next_offset(), header.count), (first, next, 1));
+        assert!(header.control && !header.transactional);
+        assert_eq!(header.producer(), None);
+        assert_eq!(MarkerKind::of(&batch), Ok(Some(MarkerKind::Commit)));
+        assert_eq!(oracle_reads(&batch)[0].offset, i64::try_from(next).unwrap() - 1);
+    }
 }

@@ -1,0 +1,114 @@
+//! Views as Kafka's clients see them: topics with gaps, that end in markers.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest};
+use kafka_protocol::records::{Compression, RecordBatchDecoder};
+use serde_json::json;
+
+use super::client::{Client, batch, fetch, one_partition, started, topic_name, values};
+use crate::support::Server;
+
+/// A topic `t`, and the view `clean` of it, which drops heartbeats and refuses what is empty.
+async fn viewed() -> Result<(Server, Client)> {
+    let (server, client) = started(&[("t", 1)]).await?;
+    server.upload("template").await?.expect(201)?;
+    let spec = json!({ "kind": "view", "module": "template", "input": { "topics": ["t"] } });
+    server.put("/v1/deployments/clean", &spec).await?.expect(201)?;
+    Ok((server, client))
+}
+
+/// Offsets of what a client's application sees and of what it passes over.
+fn told(records: Option<Bytes>) -> Result<(Vec<i64>, Vec<i64>)> {
+    let sets = RecordBatchDecoder::decode_all(&mut records.unwrap_or_default())?;
+    let all = || sets.iter().flat_map(|set| &set.records);
+    let of = |control| all().filter(|r| r.control == control).map(|r| r.offset).collect();
+    Ok((of(false), of(true)))
+}
+
+#[tokio::test]
+async fn dropped_records_leave_gaps_and_the_end_of_an_answer_is_told() -> Result<()> {
+    let (_server, mut client) = viewed().await?;
+    for compression in [Compression::None, Compression::Lz4] {
+        client.produce("t", batch(&["heartbeat", "a", "heartbeat"], compression)).await?;
+    }
+    client.produce("t", batch(&["heartbeat", "heartbeat"], Compression::None)).await?;
+
+    let data = client.fetch("clean", 0).await?;
+    assert_eq!((data.error_code, data.high_watermark, data.log_start_offset), (0, 8, 0));
+    assert_eq!(told(data.records.clone())?, (vec![1, 4], vec![7]));
+    assert!(values(&data)?.contains(&(1, "A".to_owned())));
+    assert_eq!(told(client.fetch("clean", 2).await?.records)?, (vec![4], vec![7]));
+    // Where all are dropped a client moves on all the same.
+    assert_eq!(told(client.fetch("clean", 5).await?.records)?, (vec![], vec![7]));
+    assert_eq!(told(client.fetch("clean", 8).await?.records)?, (vec![], vec![]));
+    assert_eq!(client.fetch("clean", 9).await?.error_code, 1);
+    // Readers of committed records have nothing to leave out any more.
+    let committed = one_partition(client.ask(12, &fetch("clean", 0).with_isolation_level(1)).await?)?;
+    assert_eq!((told(committed.records)?.0, committed.aborted_transactions), (vec![1, 4], Some(vec![])));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_view_has_an_identity_and_its_sources_offsets() -> Result<()> {
+    let (server, mut client) = viewed().await?;
+    client.produce("t", batch(&["a", "heartbeat"], Compression::None)).await?;
+    let metadata = client.metadata(12, None).await?;
+    let names: Vec<_> =
+        metadata.topics.iter().filter_map(|t| t.name.clone()).map(|n| n.0.to_string()).collect();
+    assert!(names.contains(&"clean".to_owned()) && names.contains(&"t".to_owned()), "{names:?}");
+    let of = |name: &str| metadata.topics.iter().find(|t| t.name == Some(topic_name(name))).cloned();
+    let (view, source) = (of("clean").context("the view")?, of("t").context("the topic")?);
+    assert_eq!((view.partitions.len(), view.topic_id == source.topic_id), (1, false));
+
+    let by_id = |id| {
+        let mut request: FetchRequest = fetch("clean", 0);
+        request.topics[0].topic_id = id;
+        request
+    };
+    let data = one_partition(client.ask(13, &by_id(view.topic_id)).await?)?;
+    assert_eq!(told(data.records)?, (vec![0], vec![1]));
+
+    let partition = ListOffsetsPartition::default().with_partition_index(0).with_timestamp(-1);
+    let topic = ListOffsetsTopic::default().with_name(topic_name("clean")).with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+    let listed = client.ask(7, &request).await?;
+    assert_eq!((listed.topics[0].partitions[0].error_code, listed.topics[0].partitions[0].offset), (0, 2));
+
+    let server = server.restart().await?;
+    let mut client = Client::connect(&server).await?;
+    let again = client.metadata(12, Some(&["clean"])).await?;
+    assert_eq!(again.topics[0].topic_id, view.topic_id, "its identity is stable");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_reading_is_refused_for_good() -> Result<()> {
+    let (_server, mut client) = viewed().await?;
+    let produced = client.produce("clean", batch(&["a"], Compression::None)).await?;
+    assert_eq!(produced.error_code, 17);
+    let topic = CreatableTopic::default()
+        .with_name(topic_name("clean"))
+        .with_num_partitions(1)
+        .with_replication_factor(1);
+    let created = client.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await?;
+    assert_eq!(created.topics[0].error_code, 36);
+    let state = DeleteTopicState::default().with_name(Some(topic_name("clean")));
+    let deleted = client.ask(6, &DeleteTopicsRequest::default().with_topics(vec![state])).await?;
+    assert_eq!(deleted.responses[0].error_code, 17);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_shown_stops_the_reader_at_its_offset() -> Result<()> {
+    let (_server, mut client) = viewed().await?;
+    client.produce("t", batch(&["heartbeat", "a", "", "b"], Compression::None)).await?;
+    let data = client.fetch("clean", 0).await?;
+    assert_eq!((data.error_code, told(data.records)?.0), (0, vec![1]));
+    assert_eq!(client.fetch("clean", 2).await?.error_code, 87);
+    assert_eq!(told(client.fetch("clean", 3).await?.records)?.0, [3]);
+    Ok(())
+}
