@@ -28,7 +28,7 @@ from harness.clients import Missing  # noqa: E402
 from harness.report import FAIL, Report  # noqa: E402
 from harness.server import Foreign, Millstream  # noqa: E402
 
-SUITES = ["intro", "matrix", "groups", "transactions", "streams", "connect", "librdkafka", "kafka-python", "hostile"]
+SUITES = ["intro", "matrix", "groups", "transactions", "streams", "connect", "views", "librdkafka", "kafka-python", "hostile"]
 
 
 class Bench:
