@@ -60,6 +60,26 @@ impl TaskState {
         self.value(store, key)
     }
 
+    /// Reads what is not known of these keys together, so that [`TaskState::get`] finds them. Holds their values, so they
+    /// come in small numbers.
+    ///
+    /// # Errors
+    /// `StoreName`, `KeySize`, `Read`.
+    pub fn fetch(&mut self, store: &str, keys: &[Vec<u8>]) -> Result<(), Error> {
+        check_store(store)?;
+        keys.iter().try_for_each(|key| check_key(key))?;
+        let Base::Committed(reader) = &self.base else { return Ok(()) };
+        if !self.quota.knows(store) {
+            return Ok(());
+        }
+        let unknown: Vec<_> = keys.iter().filter(|key| self.overlay.entry(store, key).is_none()).collect();
+        let rows: Vec<_> = unknown.iter().map(|key| keys::entry(self.id, store, key)).collect();
+        for (key, value) in unknown.into_iter().zip(reader.values(&rows)?) {
+            self.overlay.note(store, key, value);
+        }
+        Ok(())
+    }
+
     /// Sets the value of a key.
     ///
     /// # Errors

@@ -73,6 +73,33 @@ async fn a_scan_merges_own_writes_over_what_is_committed() {
 }
 
 #[tokio::test]
+async fn keys_are_fetched_together_and_own_writes_stay() {
+    let world = World::new();
+    let mut state = open(&world);
+    for key in ["a", "b", "c"] {
+        state.put("s", key.as_bytes(), "old".into()).unwrap();
+    }
+    commit(&world, &mut state).await;
+
+    let mut state = open(&world);
+    state.put("s", b"b", "new".into()).unwrap();
+    let keys = ["c", "none", "b", "a", "c"].map(|key| key.as_bytes().to_vec());
+    state.fetch("s", &keys).unwrap();
+    // What is known is not looked for again.
+    let mut behind = open(&world);
+    behind.put("s", b"c", "later".into()).unwrap();
+    commit(&world, &mut behind).await;
+    let values: Vec<_> = keys.iter().map(|key| state.get("s", key).unwrap()).collect();
+    assert_eq!(
+        values,
+        [Some("old"), None, Some("new"), Some("old"), Some("old")].map(|v| v.map(Bytes::from))
+    );
+    state.fetch("unknown", &keys).unwrap();
+    let long = vec![vec![0; STATE_KEY_MAX + 1]];
+    assert!(matches!(state.fetch("s", &long), Err(Error::KeySize { .. })));
+}
+
+#[tokio::test]
 async fn sizes_follow_every_change_and_the_quota_holds() {
     let world = World::new();
     let mut state = TaskState::open(&world.storage, TASK, Allowed { bytes: 20, ..LIMIT }).unwrap();

@@ -53,6 +53,16 @@ impl StateReader {
         Ok(value.map(|v| Bytes::copy_from_slice(&v)))
     }
 
+    /// The values of keys, one for each in their order, read together.
+    pub fn values<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Vec<u8>>,
+    ) -> Result<Vec<Option<Bytes>>, ReadError> {
+        let db = self.storage.db();
+        let found = db.inner().batched_multi_get_cf(&db.family(Family::State), keys, false);
+        found.into_iter().map(|value| Ok(value?.map(|v| Bytes::copy_from_slice(&v)))).collect()
+    }
+
     /// Visits keys and values of a range until the visitor breaks.
     pub fn scan(
         &self,

@@ -19,6 +19,9 @@ const HANDLES_MAX: usize = 1_000;
 /// largest stay below the bytes at which the state layer cuts a page, so a short page is the last one.
 const SCAN_STEP: usize = 64;
 
+/// Keys that are read together: enough for one look at the files to serve several, few enough for large values.
+const FETCH_STEP: usize = 64;
+
 /// The host's side of the WIT resource `store`; never made, only named.
 pub(super) enum Store {}
 
@@ -128,10 +131,13 @@ fn link_many(state: &mut wasmtime::component::LinkerInstance<'_, Host>) -> wasmt
                 let name = stores.name(this.rep())?;
                 let mut room = Room::of(ctx);
                 let mut values = Vec::with_capacity(keys.len());
-                for key in &keys {
-                    let value = stores.state.get(&name, key).map_err(refused)?;
-                    room.take(value.as_ref().map_or(0, Bytes::len))?;
-                    values.push(value.map(Vec::from));
+                for some in keys.chunks(FETCH_STEP) {
+                    stores.state.fetch(&name, some).map_err(refused)?;
+                    for key in some {
+                        let value = stores.state.get(&name, key).map_err(refused)?;
+                        room.take(value.as_ref().map_or(0, Bytes::len))?;
+                        values.push(value.map(Vec::from));
+                    }
                 }
                 Ok(values)
             })?;
