@@ -11,7 +11,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench bench-kafka crash fuzz build interop languages schemathesis
+.PHONY: help demo test lint guests bench bench-fluvio bench-kafka crash fuzz build interop languages schemathesis
 
 help: ## this list
 	@echo "Millstream. Targets:"
@@ -47,6 +47,14 @@ bench-kafka: ## beside Apache Kafka 4.2, same clients (release build, then under
 	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$(CARGO_TARGET_DIR=$(TARGET_DIR) benches/rocksdb-lib-dir.sh)"; \
 	cargo bench --benches --no-run; \
 	benches/kafka/run.py --server $(TARGET_DIR)/release/millstream --results $(TARGET_DIR)/bench-kafka $(BENCH)
+
+bench-fluvio: ## our engine beside Fluvio's on the same batches (a release build of both engines, once: about half an hour)
+	@$(SETUP); cargo build --all-targets; \
+	export ROCKSDB_STATIC=1 ROCKSDB_LIB_DIR="$$(CARGO_TARGET_DIR=$(TARGET_DIR) benches/rocksdb-lib-dir.sh)"; \
+	export CARGO_TARGET_DIR=$(TARGET_DIR)/fluvio; wasm=wasm32-unknown-unknown; \
+	(cd benches/fluvio/guests && cargo build --release --target $$wasm); \
+	cargo run --release --manifest-path benches/fluvio/Cargo.toml -- guest-examples/prebuilt/bench-packed.wasm \
+		$$CARGO_TARGET_DIR/$$wasm/release/fluvio_filter.wasm $$CARGO_TARGET_DIR/$$wasm/release/fluvio_map.wasm
 
 crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP and 50 of Kafka's transactions; the order of fsync and answers where strace is there
 	@$(SETUP); cargo build --all-targets --features torn-commit; \

@@ -10,7 +10,7 @@ export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 guests=(
-    also-viewed count-by-key item-cf redact-json validate-json webhook-sink word-count
+    also-viewed bench-list bench-packed count-by-key item-cf redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-sink
 )

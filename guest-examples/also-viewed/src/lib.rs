@@ -17,7 +17,7 @@ use std::fmt::Write;
 
 use common::{ItemId, Label, Reader, put_varint};
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Input, Output, Processor, config, processor};
+use millstream_sdk::{Fault, Output, Processor, Record, config, processor};
 use serde::Deserialize;
 
 use row::{Row, STEPS_MAX};
@@ -96,7 +96,7 @@ impl Processor for AlsoViewed {
         })
     }
 
-    fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+    fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
         // Faults of records come first: after this loop nothing but unreadable state can end the batch.
         let mut events = Vec::with_capacity(batch.len());
         for (index, input) in batch.iter().enumerate() {
@@ -114,7 +114,7 @@ impl Processor for AlsoViewed {
                 outputs.push(output.clone().value(prediction(
                     session,
                     *item,
-                    batch[index].offset,
+                    batch[index].offset(),
                     &predicted,
                 )));
             }
@@ -232,8 +232,8 @@ impl AlsoViewed {
     }
 }
 
-fn event(input: &Input) -> Result<Event<'_>, String> {
-    let value = input.value.as_deref().ok_or("the value is null")?;
+fn event<'a>(input: &Record<'a>) -> Result<Event<'a>, String> {
+    let value = input.value().ok_or("the value is null")?;
     let event: Event<'_> =
         serde_json::from_slice(value).map_err(|why| format!("the value is no event: {why}"))?;
     if !(1..=SESSION_BYTES_MAX).contains(&event.session.text.len()) {

@@ -1,4 +1,5 @@
-use millstream_sdk::testing::{self, input, state_calls, store};
+use millstream_sdk::Input;
+use millstream_sdk::testing::{self, input, process, state_calls, store};
 
 use super::*;
 
@@ -21,7 +22,7 @@ fn values(outputs: &[Output]) -> Vec<String> {
 #[test]
 fn lists_follow_the_rules_and_serve_queries() {
     let batch = [event_of("1", 10, 0), event_of("1", 20, 1), event_of("1", 30, 2), event_of("\"x\"", 10, 3)];
-    let outputs = open().process(&batch).expect("no fault");
+    let outputs = process(&mut open(), &batch).expect("no fault");
     let items = r#""item":10,"items":[{"item":20,"weight":1.0000},{"item":30,"weight":0.2500}]"#;
     assert_eq!(values(&outputs)[3], format!(r#"{{"session":"x",{items}}}"#));
     assert_eq!(values(&outputs)[2], r#"{"session":1,"item":30,"items":[]}"#);
@@ -33,7 +34,7 @@ fn lists_follow_the_rules_and_serve_queries() {
 fn a_prediction_is_made_before_learning_and_needs_an_item_before() {
     testing::set_param("emit", "prediction");
     let batch = [event_of("1", 10, 0), event_of("1", 20, 1), event_of("2", 10, 2), event_of("2", 20, 3)];
-    let outputs = open().process(&batch).expect("no fault");
+    let outputs = process(&mut open(), &batch).expect("no fault");
     let expected = [
         r#"{"session":1,"item":20,"offset":1,"predicted":[]}"#,
         r#"{"session":2,"item":20,"offset":3,"predicted":[20]}"#,
@@ -44,7 +45,7 @@ fn a_prediction_is_made_before_learning_and_needs_an_item_before() {
 #[test]
 fn only_the_last_twenty_items_teach() {
     let batch: Vec<Input> = (0..22).map(|n| event_of("1", n, u64::from(n))).collect();
-    open().process(&batch).expect("no fault");
+    process(&mut open(), &batch).expect("no fault");
     let row = Row::decode(&store("rows")[b"0".as_slice()], 0).expect("a row");
     assert_eq!(row.best(100).len(), 20);
     assert_eq!(row.best(100)[19], (20, 1.0 / 400.0));
@@ -63,7 +64,7 @@ fn batches_and_restarts_change_nothing() {
             if restart {
                 processor = open();
             }
-            outputs.extend(values(&processor.process(batch).expect("no fault")));
+            outputs.extend(values(&process(&mut processor, batch).expect("no fault")));
         }
         (outputs, ["rows", "sessions", "also_viewed"].map(store))
     };
@@ -75,7 +76,7 @@ fn batches_and_restarts_change_nothing() {
 
 #[test]
 fn bad_records_are_faults_of_their_own() {
-    let fault = open().process(&[event_of("1", 1, 0), input("{}")]);
+    let fault = process(&mut open(), &[event_of("1", 1, 0), input("{}")]);
     let why = "the value is no event: missing field `session` at line 1 column 2";
     assert_eq!(fault, Err(Fault::At(1, why.into())));
     assert_eq!(store("sessions").len(), 0);

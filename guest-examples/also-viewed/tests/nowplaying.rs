@@ -44,7 +44,7 @@ fn hits_on_nowplaying_are_those_of_the_reference() {
         let (mut predictions, mut hits) = (0_usize, 0_usize);
         for chunk in events.chunks(256) {
             let batch: Vec<Input> = chunk.iter().map(|(_, input)| input.clone()).collect();
-            for Output { source, value, .. } in processor.process(&batch).expect("no fault") {
+            for Output { source, value, .. } in testing::process(&mut processor, &batch).expect("no fault") {
                 let (Some(source), Content::Bytes(value)) = (source, value) else { panic!("a prediction") };
                 let value: serde_json::Value = serde_json::from_slice(&value).expect("JSON");
                 let predicted = value["predicted"].as_array().expect("a list");

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Output, Processor, Record, processor};
 use serde::Deserialize;
 
 /// Bytes of a key of state; the server's limit.
@@ -35,7 +35,7 @@ impl Processor for CountByKey {
         Ok(Self { totals: Store::open("totals") })
     }
 
-    fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+    fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
         for (index, input) in batch.iter().enumerate() {
             if key(input).len() > KEY_BYTES_MAX {
                 return Err(Fault::at(index, format!("the key is longer than {KEY_BYTES_MAX} bytes")));
@@ -55,7 +55,7 @@ impl Processor for CountByKey {
             total.count += 1;
             total.sum += amount(input);
             let Total { count, sum } = total;
-            let value = format!(r#"{{"count":{count},"sum":{sum},"seq":{}}}"#, input.offset);
+            let value = format!(r#"{{"count":{count},"sum":{sum},"seq":{}}}"#, input.offset());
             outputs.push(Output::new().source(index).value(value));
         }
         let row = |key: &[u8]| {
@@ -69,13 +69,13 @@ impl Processor for CountByKey {
 }
 
 /// Records without a key count together.
-fn key(input: &Input) -> &[u8] {
-    input.key.as_deref().unwrap_or(b"(null)")
+fn key<'a>(input: &Record<'a>) -> &'a [u8] {
+    input.key().unwrap_or(b"(null)")
 }
 
 /// 0 where the value is no JSON object or has no number there.
-fn amount(input: &Input) -> f64 {
-    let value = input.value.as_deref().unwrap_or_default();
+fn amount(input: &Record<'_>) -> f64 {
+    let value = input.value().unwrap_or_default();
     serde_json::from_slice::<Amount>(value).map_or(0.0, |found| found.amount)
 }
 
@@ -88,7 +88,8 @@ fn total(key: &[u8], row: &[u8]) -> Result<Total, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use millstream_sdk::testing::{keyed, state_calls, store};
+    use millstream_sdk::Input;
+    use millstream_sdk::testing::{keyed, process, state_calls, store};
 
     use super::*;
 
@@ -102,7 +103,7 @@ mod tests {
             at(7, keyed("a", "no JSON")),
             at(8, keyed("a", r#"{"amount":40}"#)),
         ];
-        let outputs = counter.process(&batch).expect("no fault");
+        let outputs = process(&mut counter, &batch).expect("no fault");
         let values = [
             r#"{"count":1,"sum":2,"seq":5}"#,
             r#"{"count":1,"sum":-0.5,"seq":6}"#,
@@ -116,14 +117,14 @@ mod tests {
         assert_eq!(state_calls(), 2);
 
         // A second instance goes on where the state stands.
-        let outputs = CountByKey::open().expect("opens").process(&batch[..1]).expect("no fault");
+        let outputs = process(&mut CountByKey::open().expect("opens"), &batch[..1]).expect("no fault");
         assert_eq!(outputs[0], Output::new().source(0).value(r#"{"count":4,"sum":44,"seq":5}"#));
     }
 
     #[test]
     fn a_key_that_state_cannot_hold_is_a_fault_of_its_record() {
         let batch = [keyed("a", ""), keyed("k".repeat(4097), "")];
-        let fault = CountByKey::open().expect("opens").process(&batch);
+        let fault = process(&mut CountByKey::open().expect("opens"), &batch);
         assert_eq!(fault, Err(Fault::At(1, "the key is longer than 4096 bytes".into())));
     }
 }

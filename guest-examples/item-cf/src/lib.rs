@@ -21,7 +21,7 @@ use std::fmt::Write;
 
 use common::{ItemId, Label, Reader, put_varint};
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Input, Output, Processor, config, processor};
+use millstream_sdk::{Fault, Output, Processor, Record, config, processor};
 use serde::Deserialize;
 
 use model::{Changes, LEARN_FROM, Model, Scored, last};
@@ -93,7 +93,7 @@ impl Processor for ItemCf {
         })
     }
 
-    fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+    fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
         // Faults of records come first: after this loop nothing but unreadable state can end the batch.
         let mut events = Vec::with_capacity(batch.len());
         for (index, input) in batch.iter().enumerate() {
@@ -110,7 +110,7 @@ impl Processor for ItemCf {
             let history = histories.get_mut(&*user.text).expect("read for every user of the batch");
             if self.emit == Emit::Prediction && !history.items.is_empty() && self.model.is_known(item) {
                 let predicted = self.model.predict(&history.items);
-                let value = prediction(user, events[index].item, batch[index].offset, &predicted);
+                let value = prediction(user, events[index].item, batch[index].offset(), &predicted);
                 outputs.push(Output::new().source(index).key(&*user.text).value(value));
             }
             self.model.learn(&mut history.items, item);
@@ -220,8 +220,8 @@ impl ItemCf {
     }
 }
 
-fn event(input: &Input) -> Result<Event<'_>, String> {
-    let value = input.value.as_deref().ok_or("the value is null")?;
+fn event<'a>(input: &Record<'a>) -> Result<Event<'a>, String> {
+    let value = input.value().ok_or("the value is null")?;
     let event: Event<'_> =
         serde_json::from_slice(value).map_err(|why| format!("the value is no event: {why}"))?;
     if !(1..=USER_BYTES_MAX).contains(&event.user.text.len()) {

@@ -1,4 +1,5 @@
-use millstream_sdk::testing::{self, input, state_calls, store};
+use millstream_sdk::Input;
+use millstream_sdk::testing::{self, input, process, state_calls, store};
 
 use super::*;
 
@@ -28,10 +29,10 @@ fn taught() -> Vec<Input> {
 #[test]
 fn the_list_follows_the_rules_and_serves_queries() {
     testing::set_param("keep", "0");
-    let outputs = open().process(&taught()).expect("no fault");
+    let outputs = process(&mut open(), &taught()).expect("no fault");
     // For b after 1, 2: C[1][3] / √(2·1) + C[2][3] / √(2·1) = 2 / √2, but 3 came later; for 7 nothing is left.
     assert_eq!(values(&outputs)[3], r#"{"user":"b","items":[]}"#);
-    let outputs = open().process(&[event_of("8", 1, 5)]).expect("no fault");
+    let outputs = process(&mut open(), &[event_of("8", 1, 5)]).expect("no fault");
     let list = r#"{"user":8,"items":[{"item":2,"score":0.8165},{"item":3,"score":0.5774}]}"#;
     assert_eq!(values(&outputs), [list]);
     assert_eq!(store("recommendations")[b"8".as_slice()], list.as_bytes());
@@ -40,7 +41,7 @@ fn the_list_follows_the_rules_and_serves_queries() {
 #[test]
 fn a_prediction_is_made_before_learning_and_only_where_the_rules_allow() {
     testing::set_param("emit", "prediction");
-    let outputs = open().process(&taught()).expect("no fault");
+    let outputs = process(&mut open(), &taught()).expect("no fault");
     // First events of users and items met for the first time have none.
     assert_eq!(values(&outputs), [r#"{"user":"b","item":2,"offset":3,"predicted":[2]}"#]);
     assert_eq!((outputs[0].source, &outputs[0].key), (Some(3), &millstream_sdk::Content::Bytes(b"b".into())));
@@ -63,7 +64,7 @@ fn batches_and_restarts_change_nothing() {
             if restart {
                 processor = open();
             }
-            outputs.extend(values(&processor.process(batch).expect("no fault")));
+            outputs.extend(values(&process(&mut processor, batch).expect("no fault")));
         }
         (outputs, ["counts", "histories", "recommendations"].map(store))
     };
@@ -76,9 +77,9 @@ fn batches_and_restarts_change_nothing() {
 #[test]
 fn a_batch_takes_one_call_per_store_each_way() {
     let mut processor = open();
-    processor.process(&taught()).expect("no fault");
+    process(&mut processor, &taught()).expect("no fault");
     let first = state_calls();
-    processor.process(&taught()).expect("no fault");
+    process(&mut processor, &taught()).expect("no fault");
     // Rows and counts are in memory by now; histories are read.
     assert_eq!((first, state_calls() - first), (8, 5));
 }
@@ -95,7 +96,7 @@ fn rows_are_written_when_their_events_grow_old_and_nothing_is_lost() {
             if restarts.contains(&n) {
                 processor = open();
             }
-            outputs.extend(values(&processor.process(&[event(n)]).expect("no fault")));
+            outputs.extend(values(&process(&mut processor, &[event(n)]).expect("no fault")));
             if n % 100 == 99 {
                 let now = store("rows");
                 changes += now.iter().filter(|(id, row)| rows.get(*id) != Some(*row)).count();
@@ -113,7 +114,7 @@ fn rows_are_written_when_their_events_grow_old_and_nothing_is_lost() {
 
 #[test]
 fn bad_records_are_faults_of_their_own() {
-    let fault = |value: &str| match open().process(&[event_of("1", 1, 0), input(value)]) {
+    let fault = |value: &str| match process(&mut open(), &[event_of("1", 1, 0), input(value)]) {
         Err(Fault::At(1, why)) => why,
         other => panic!("{other:?}"),
     };
@@ -123,7 +124,7 @@ fn bad_records_are_faults_of_their_own() {
     assert!(fault(r#"{"user":1}"#).starts_with("the value is no event: missing field `item`"));
     assert!(fault(r#"{"user":true,"item":1}"#).contains("expected a string or a whole number"));
     assert_eq!(fault(r#"{"user":"","item":1}"#), "the value is no event: `user` must have 1 to 1024 bytes");
-    let null = open().process(&[Input::default()]);
+    let null = process(&mut open(), &[Input::default()]);
     assert_eq!(null, Err(Fault::At(0, "the value is null".into())));
     assert_eq!(store("counts").len(), 0);
 }

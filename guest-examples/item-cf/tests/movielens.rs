@@ -35,7 +35,7 @@ fn score(events: &[(u32, Input)], keep: &str) -> (usize, usize) {
     let (mut predictions, mut hits) = (0, 0);
     for chunk in events.chunks(256) {
         let batch: Vec<Input> = chunk.iter().map(|(_, input)| input.clone()).collect();
-        for Output { source, value, .. } in processor.process(&batch).expect("no fault") {
+        for Output { source, value, .. } in testing::process(&mut processor, &batch).expect("no fault") {
             let (Some(source), Content::Bytes(value)) = (source, value) else { panic!("a prediction") };
             let value: serde_json::Value = serde_json::from_slice(&value).expect("JSON");
             let predicted = value["predicted"].as_array().expect("a list");

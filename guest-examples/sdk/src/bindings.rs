@@ -57,3 +57,32 @@ pub mod http {
         generate_all,
     });
 }
+
+/// The packed form of a processor.
+pub mod records {
+    wit_bindgen::generate!({
+        path: "wit/millstream.wit",
+        world: "packed-processor",
+        pub_export_macro: true,
+        export_macro_name: "export_packed_processor",
+        default_bindings_module: "millstream_sdk::bindings::records",
+        with: {
+            "millstream:functions/types@0.1.0": super::list::millstream::functions::types,
+            "millstream:functions/log@0.1.0": super::list::millstream::functions::log,
+            "millstream:functions/config@0.1.0": super::list::millstream::functions::config,
+            "millstream:functions/state@0.1.0": super::list::millstream::functions::state,
+        },
+    });
+
+    pub use super::list::millstream::functions::types::Error;
+    pub use exports::millstream::functions::processor_packed::{
+        EntryIn, EntryOut as RecordOut, PackedIn as Batch, PackedOut as Records,
+    };
+
+    impl From<&EntryIn> for crate::packed::Head {
+        fn from(entry: &EntryIn) -> Self {
+            let EntryIn { topic, partition, offset, timestamp, key_len, value_len, headers_len } = *entry;
+            Self { topic, partition, offset, timestamp, key_len, value_len, headers_len }
+        }
+    }
+}

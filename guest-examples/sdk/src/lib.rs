@@ -30,6 +30,7 @@ pub mod http;
 pub mod log;
 mod model;
 mod packed;
+mod records;
 mod runtime;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
@@ -39,13 +40,18 @@ pub mod testing;
 #[doc(hidden)]
 pub mod bindings;
 
-pub use model::{Content, Fault, Header, Input, IntoVerdict, Output, Processor, Sink, Verdict};
+pub use model::{
+    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Output, Processor, Sink, Verdict,
+};
 pub use packed::{Headers, Record};
 
 /// What the macros expand to; not for use by hand.
 #[doc(hidden)]
 pub mod __rt {
     pub use crate::runtime::{accept_processor, accept_sink, accept_transform, no_settings};
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::records::wasm::{open_records, process_records};
+    pub use crate::runtime::accept_list_processor;
     #[cfg(target_arch = "wasm32")]
     pub use crate::runtime::{
         deliver, open_processor, open_sink, open_transform, process_list, process_packed,
@@ -92,10 +98,30 @@ macro_rules! transform {
     };
 }
 
-/// Exports a type that implements [`Processor`] as this module's processor. Once per crate.
+/// Exports a type that implements [`Processor`] as this module's processor; `processor!(T, list)` one that implements
+/// [`ListProcessor`]. Once per crate.
 #[macro_export]
 macro_rules! processor {
     ($processor:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::records as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::processor_packed::Guest for Exported {
+                fn open() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::__rt::open_records::<$processor>()
+                }
+                fn process(batch: glue::Batch) -> ::core::result::Result<glue::Records, glue::Error> {
+                    $crate::__rt::process_records(batch)
+                }
+            }
+    glue::export_packed_processor!(Exported with_types_in glue);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_processor::<$processor>();
+    };
+    ($processor:ty, list) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]
         const _: () = {
@@ -114,7 +140,7 @@ macro_rules! processor {
     glue::export_stateful_processor!(Exported with_types_in glue);
         };
         #[cfg(not(target_arch = "wasm32"))]
-        const _: fn() = || $crate::__rt::accept_processor::<$processor>();
+        const _: fn() = || $crate::__rt::accept_list_processor::<$processor>();
     };
 }
 

@@ -2,6 +2,8 @@
 //! must know nothing of how it crosses the border (`packed`, `runtime`). The meaning of every field is that of
 //! `wit/millstream.wit`.
 
+use crate::packed::Record;
+
 /// A header of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -11,7 +13,7 @@ pub struct Header {
     pub value: Option<Vec<u8>>,
 }
 
-/// A record as a processor receives it.
+/// A record that owns what it holds: what a [`ListProcessor`] receives, and what tests hand over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Input {
     /// index of the topic in [`crate::config::inputs`]
@@ -97,7 +99,7 @@ pub trait IntoVerdict {
 /// Code with state, topic to topic. Export it with [`processor!`](crate::processor).
 ///
 /// ```
-/// use millstream_sdk::{Fault, Input, Output, Processor, processor, state::Store};
+/// use millstream_sdk::{Fault, Output, Processor, Record, processor, state::Store};
 ///
 /// struct Counter { counts: Store }
 /// processor!(Counter);
@@ -107,7 +109,7 @@ pub trait IntoVerdict {
 ///         Ok(Self { counts: Store::open("counts") })
 ///     }
 ///
-///     fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+///     fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
 ///         let n = self.counts.get(b"all").map_or(0, |n| n[0]);
 ///         self.counts.put(b"all", &[n.wrapping_add(batch.len() as u8)]);
 ///         Ok(Vec::new())
@@ -121,9 +123,25 @@ pub trait Processor: Sized {
     /// A sentence for whoever deployed it; the deployment does not start.
     fn open() -> Result<Self, String>;
 
-    /// Called with at least one input, in offset order within each partition. Outputs are written in the order given
+    /// Called with at least one record, in offset order within each partition. Outputs are written in the order given
     /// and commit together with all changes of state, or not at all. The instance is dropped whenever a batch was not
     /// committed, so fields of `self` may cache state but never run ahead of it.
+    ///
+    /// # Errors
+    /// A fault; nothing of this batch is committed.
+    fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault>;
+}
+
+/// The same for code that wants its inputs to own what they hold, at the price of copies: several times the cost of a
+/// call. Export it with `processor!(T, list)`.
+pub trait ListProcessor: Sized {
+    /// As [`Processor::open`].
+    ///
+    /// # Errors
+    /// A sentence for whoever deployed it; the deployment does not start.
+    fn open() -> Result<Self, String>;
+
+    /// As [`Processor::process`].
     ///
     /// # Errors
     /// A fault; nothing of this batch is committed.
@@ -177,6 +195,14 @@ impl Output {
     /// An output that is in everything as its source.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Bytes of its own key, value and headers.
+    pub(crate) fn size(&self) -> usize {
+        let content = |content: &Content| if let Content::Bytes(bytes) = content { bytes.len() } else { 0 };
+        let headers = self.headers.iter().flatten();
+        let headers = headers.map(|h| 6 + h.name.len() + h.value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        content(&self.key) + content(&self.value) + headers
     }
 
     /// Names the input it came from (processors; an index into the batch).

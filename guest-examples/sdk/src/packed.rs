@@ -57,7 +57,26 @@ mod native {
     }
 }
 
-/// A record as a transform sees it: a view into the batch, nothing is copied.
+/// What is known of a record beside its bytes; the same in every packed interface.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) topic: u32,
+    pub(crate) partition: u32,
+    pub(crate) offset: u64,
+    pub(crate) timestamp: i64,
+    pub(crate) key_len: i32,
+    pub(crate) value_len: i32,
+    pub(crate) headers_len: u32,
+}
+
+impl From<&EntryIn> for Head {
+    fn from(entry: &EntryIn) -> Self {
+        let EntryIn { topic, partition, offset, timestamp, key_len, value_len, headers_len } = *entry;
+        Self { topic, partition, offset, timestamp, key_len, value_len, headers_len }
+    }
+}
+
+/// A record as transforms and processors see it: a view into the batch, nothing is copied.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     index: u32,
@@ -87,17 +106,22 @@ pub(crate) fn run(
     outputs: &[String],
     judge: &mut dyn FnMut(&Record<'_>) -> Result<Verdict, Fault>,
 ) -> Result<(Vec<EntryOut>, Vec<u8>), Fault> {
-    let mut packer = Packer { entries: Vec::with_capacity(entries.len()), data: Vec::new(), outputs };
+    let packed = Packed { data: Vec::new() };
+    let mut packer = Packer { entries: Vec::with_capacity(entries.len()), packed, outputs };
     let mut rest = data;
     for (index, entry) in entries.iter().enumerate() {
-        let record = Record::take(index as u32, entry, &mut rest)
-            .ok_or_else(|| Fault::Fatal(format!("packed batch: entry {index} reaches beyond the data")))?;
+        let record = Record::take(index, entry.into(), &mut rest)?;
         packer.push(index as u32, judge(&record)?)?;
     }
-    if !rest.is_empty() {
-        return Err(Fault::Fatal(format!("packed batch: {} bytes belong to no entry", rest.len())));
+    nothing_left(rest)?;
+    Ok((packer.entries, packer.packed.data))
+}
+
+fn nothing_left(rest: &[u8]) -> Result<(), Fault> {
+    if rest.is_empty() {
+        return Ok(());
     }
-    Ok((packer.entries, packer.data))
+    Err(Fault::Fatal(format!("packed batch: {} bytes belong to no entry", rest.len())))
 }
 
 /// Packs inputs as the host does; an input without an entry here does not exist.
@@ -229,8 +253,13 @@ fn take<'a>(rest: &mut &'a [u8], length: i32) -> Option<Option<&'a [u8]>> {
 /// The answer as it grows. Entries come in source order because inputs do.
 struct Packer<'a> {
     entries: Vec<EntryOut>,
-    data: Vec<u8>,
+    packed: Packed,
     outputs: &'a [String],
+}
+
+/// Keys, values and headers of outputs, one after the other.
+pub(crate) struct Packed {
+    pub(crate) data: Vec<u8>,
 }
 
 // === impl Packer ===
@@ -250,7 +279,7 @@ impl Packer<'_> {
             Verdict::Keep => self.entries.push(plain),
             Verdict::Drop => {}
             Verdict::Reject(reason) => {
-                self.data.extend_from_slice(reason.as_bytes());
+                self.packed.data.extend_from_slice(reason.as_bytes());
                 let value_len = length(reason.len())?;
                 self.entries.push(EntryOut { action: Action::Reject, value_len, ..plain });
             }
@@ -261,17 +290,8 @@ impl Packer<'_> {
     }
 
     fn emit(&mut self, plain: EntryOut, output: &Output) -> Result<(), Fault> {
-        let topic = output.topic.as_deref().map_or(Ok(0), |name| self.topic(name))?;
-        let key_len = self.content(&output.key)?;
-        let value_len = self.content(&output.value)?;
-        let headers_len = match &output.headers {
-            None => AS_SOURCE,
-            Some(headers) => {
-                let start = self.data.len();
-                headers.iter().try_for_each(|header| encode_header(header, &mut self.data))?;
-                length(self.data.len() - start)?
-            }
-        };
+        let topic = output.topic.as_deref().map_or(Ok(0), |name| Packed::topic(name, self.outputs))?;
+        let [key_len, value_len, headers_len] = self.packed.put(output)?;
         let timestamp = output.timestamp;
         self.entries.push(EntryOut {
             action: Action::Emit,
@@ -283,6 +303,29 @@ impl Packer<'_> {
             ..plain
         });
         Ok(())
+    }
+}
+
+// === impl Packed ===
+
+impl Packed {
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self { data: Vec::with_capacity(bytes) }
+    }
+
+    /// Appends key, value and headers of an output, and gives their lengths.
+    pub(crate) fn put(&mut self, output: &Output) -> Result<[i32; 3], Fault> {
+        let key_len = self.content(&output.key)?;
+        let value_len = self.content(&output.value)?;
+        let headers_len = match &output.headers {
+            None => AS_SOURCE,
+            Some(headers) => {
+                let start = self.data.len();
+                headers.iter().try_for_each(|header| encode_header(header, &mut self.data))?;
+                length(self.data.len() - start)?
+            }
+        };
+        Ok([key_len, value_len, headers_len])
     }
 
     fn content(&mut self, content: &Content) -> Result<i32, Fault> {
@@ -296,10 +339,11 @@ impl Packer<'_> {
         }
     }
 
-    fn topic(&self, name: &str) -> Result<u32, Fault> {
-        let found = self.outputs.iter().position(|output| output == name);
+    /// The number of an output of the deployment: 0 is the default one.
+    pub(crate) fn topic(name: &str, outputs: &[String]) -> Result<u32, Fault> {
+        let found = outputs.iter().position(|output| output == name);
         found.map(|index| index as u32 + 1).ok_or_else(|| {
-            let known = self.outputs.join(", ");
+            let known = outputs.join(", ");
             Fault::Fatal(format!("`{name}` is not an output of this deployment; outputs: [{known}]"))
         })
     }
@@ -308,13 +352,30 @@ impl Packer<'_> {
 // === impl Record ===
 
 impl<'a> Record<'a> {
-    /// Takes the next record off `data`; none: its lengths do not fit.
-    fn take(index: u32, entry: &EntryIn, data: &mut &'a [u8]) -> Option<Self> {
-        let key = take(data, entry.key_len)?;
-        let value = take(data, entry.value_len)?;
-        let headers = take(data, i32::try_from(entry.headers_len).ok()?)??;
-        let EntryIn { topic, partition, offset, timestamp, .. } = *entry;
-        Some(Self { index, topic, partition, offset, timestamp, key, value, headers })
+    /// Takes the next record off `data`.
+    fn take(index: usize, head: Head, data: &mut &'a [u8]) -> Result<Self, Fault> {
+        let mut lengths = || {
+            let key = take(data, head.key_len)?;
+            let value = take(data, head.value_len)?;
+            Some((key, value, take(data, i32::try_from(head.headers_len).ok()?)??))
+        };
+        let (key, value, headers) = lengths()
+            .ok_or_else(|| Fault::Fatal(format!("packed batch: entry {index} reaches beyond the data")))?;
+        let Head { topic, partition, offset, timestamp, .. } = head;
+        Ok(Self { index: index as u32, topic, partition, offset, timestamp, key, value, headers })
+    }
+
+    /// Every record of a packed batch.
+    pub(crate) fn all(
+        heads: impl ExactSizeIterator<Item = Head>,
+        mut data: &'a [u8],
+    ) -> Result<Vec<Self>, Fault> {
+        let mut records = Vec::with_capacity(heads.len());
+        for (index, head) in heads.enumerate() {
+            records.push(Self::take(index, head, &mut data)?);
+        }
+        nothing_left(data)?;
+        Ok(records)
     }
 
     /// Its place in the batch.

@@ -2,7 +2,7 @@
 //! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
 //! never nest, so thread locals with `RefCell` are enough.
 
-use crate::model::{Fault, Processor, Sink, Verdict};
+use crate::model::{Fault, ListProcessor, Processor, Sink, Verdict};
 use crate::packed::Record;
 
 /// The `open` of a transform that needs no preparation.
@@ -20,12 +20,17 @@ pub fn accept_transform<T: 'static>(
 ) {
 }
 
-/// Takes what `open_processor` takes, for its type.
+/// Takes what `open_records` takes, for its type.
 pub fn accept_processor<P: Processor + 'static>() {}
+
+/// Takes what `open_processor` takes, for its type.
+pub fn accept_list_processor<P: ListProcessor + 'static>() {}
 
 /// Takes what `open_sink` takes, for its type.
 pub fn accept_sink<S: Sink + 'static>() {}
 
+#[cfg(target_arch = "wasm32")]
+pub(crate) use wasm::{NOT_OPENED, log_panics};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::{deliver, open_processor, open_sink, open_transform, process_list, process_packed};
 
@@ -33,7 +38,7 @@ pub use wasm::{deliver, open_processor, open_sink, open_transform, process_list,
 mod wasm {
     use std::cell::RefCell;
 
-    use super::{Fault, Processor, Record, Sink, Verdict};
+    use super::{Fault, ListProcessor, Record, Sink, Verdict};
     use crate::bindings::{list, packed as packed_glue, sink};
     use crate::model::{Content, Header, Input, Output};
     use crate::{config, log, packed};
@@ -50,10 +55,10 @@ mod wasm {
         static PROCESSOR: RefCell<Option<List>> = const { RefCell::new(None) };
     }
 
-    const NOT_OPENED: &str = "`process` was called before `open` succeeded";
+    pub(crate) const NOT_OPENED: &str = "`process` was called before `open` succeeded";
 
     /// A trap alone says only `unreachable`: the message goes to the log first.
-    fn log_panics() {
+    pub(crate) fn log_panics() {
         std::panic::set_hook(Box::new(|panic| log::write(log::Level::Error, &panic.to_string())));
     }
 
@@ -96,7 +101,7 @@ mod wasm {
     ///
     /// # Errors
     /// What the user's `open` returned.
-    pub fn open_processor<P: Processor + 'static>() -> Result<(), String> {
+    pub fn open_processor<P: ListProcessor + 'static>() -> Result<(), String> {
         log_panics();
         let mut processor = P::open()?;
         PROCESSOR.set(Some(Box::new(move |batch: &[Input]| processor.process(batch))));

@@ -15,8 +15,9 @@ use std::rc::Rc;
 
 use crate::http;
 use crate::log::Level;
-use crate::model::{Fault, Input, IntoVerdict, Verdict};
-use crate::packed::{self, Record};
+use crate::model::{Fault, Input, IntoVerdict, Output, Processor, Verdict};
+use crate::packed::{self, Head, Record};
+use crate::records;
 
 /// What the code sees of this thread's host.
 #[derive(Default)]
@@ -112,6 +113,18 @@ pub fn judge_all<R: IntoVerdict>(
     let mut judge = |record: &Record<'_>| judge(record).into_verdict();
     let (entries, data) = packed::run(&entries, &data, &outputs, &mut judge)?;
     Ok(packed::unpack(inputs.len(), &entries, &data, &outputs).expect("the server takes this answer"))
+}
+
+/// Runs a processor over a batch, which it sees as the server hands it over.
+///
+/// # Errors
+/// The fault that ended it, or that the SDK ends it with when an output names an unknown topic.
+pub fn process<P: Processor>(processor: &mut P, inputs: &[Input]) -> Result<Vec<Output>, Fault> {
+    let (entries, data) = packed::pack(inputs);
+    let batch = Record::all(entries.iter().map(Head::from), &data)?;
+    let outputs = processor.process(&batch)?;
+    records::pack(&outputs, &crate::config::outputs())?;
+    Ok(outputs)
 }
 
 /// Runs a transform's function over one input.

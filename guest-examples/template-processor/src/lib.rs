@@ -1,7 +1,7 @@
 //! Counts the records of each key; every record leads to the new count.
 
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Output, Processor, Record, processor};
 
 struct Counter {
     /// key → count as decimal text, so that a query shows it as a JSON number
@@ -17,14 +17,14 @@ impl Processor for Counter {
     }
 
     /// State and outputs of a batch are one commit with the position: each record counts once, whatever happens.
-    fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+    fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
         let mut outputs = Vec::new();
-        for (index, input) in batch.iter().enumerate() {
-            let Some(key) = &input.key else { continue };
+        for record in batch {
+            let Some(key) = record.key() else { continue };
             let stored = self.counts.get(key).unwrap_or_default();
             let count = str::from_utf8(&stored).ok().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) + 1;
             self.counts.put(key, count.to_string());
-            outputs.push(Output::new().source(index).value(count.to_string()));
+            outputs.push(Output::new().source(record.index()).value(count.to_string()));
         }
         Ok(outputs)
     }
@@ -32,14 +32,14 @@ impl Processor for Counter {
 
 #[cfg(test)]
 mod tests {
-    use millstream_sdk::testing::{keyed, store};
+    use millstream_sdk::testing::{keyed, process, store};
 
     use super::*;
 
     #[test]
     fn every_key_has_its_count() {
         let mut counter = Counter::open().unwrap();
-        let outputs = counter.process(&[keyed("a", "x"), keyed("b", "y"), keyed("a", "z")]).unwrap();
+        let outputs = process(&mut counter, &[keyed("a", "x"), keyed("b", "y"), keyed("a", "z")]).unwrap();
         assert_eq!(outputs.last(), Some(&Output::new().source(2).value("2")));
         assert_eq!(store("counts")[b"b".as_slice()], b"1");
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Output, Processor, Record, processor};
 
 /// Longer runs of letters are no words and would not fit a state key (4096 bytes); they are passed over.
 const WORD_BYTES_MAX: usize = 1024;
@@ -20,7 +20,7 @@ impl Processor for WordCount {
         Ok(Self { counts: Store::open("counts") })
     }
 
-    fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault> {
+    fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
         let occurrences: Vec<(usize, String)> = batch
             .iter()
             .enumerate()
@@ -48,8 +48,8 @@ impl Processor for WordCount {
 }
 
 /// The words of a value in lower case, in their order.
-fn words(input: &Input) -> Vec<String> {
-    let text = String::from_utf8_lossy(input.value.as_deref().unwrap_or_default());
+fn words(input: &Record<'_>) -> Vec<String> {
+    let text = String::from_utf8_lossy(input.value().unwrap_or_default());
     let parts = text.split(|c: char| !c.is_alphanumeric());
     parts.filter(|part| (1..=WORD_BYTES_MAX).contains(&part.len())).map(str::to_lowercase).collect()
 }
@@ -61,16 +61,17 @@ fn count(word: &str, stored: &[u8]) -> Result<u64, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use millstream_sdk::testing::{input, state_calls, store};
+    use millstream_sdk::Input;
+    use millstream_sdk::testing::{input, process, state_calls, store};
 
     use super::*;
 
     #[test]
     fn every_occurrence_is_an_output_with_the_new_count() {
         let mut counter = WordCount::open().expect("opens");
-        counter.process(&[input("Über: ONE")]).expect("no fault");
+        process(&mut counter, &[input("Über: ONE")]).expect("no fault");
         let outputs =
-            counter.process(&[input("one, two"), Input::default(), input("TWO über")]).expect("no fault");
+            process(&mut counter, &[input("one, two"), Input::default(), input("TWO über")]).expect("no fault");
         let output =
             |source: usize, word: &str, count: &str| Output::new().source(source).key(word).value(count);
         let expected =
@@ -83,6 +84,6 @@ mod tests {
     #[test]
     fn endless_words_are_passed_over() {
         let mut counter = WordCount::open().expect("opens");
-        assert_eq!(counter.process(&[input("x".repeat(5000))]), Ok(Vec::new()));
+        assert_eq!(process(&mut counter, &[input("x".repeat(5000))]), Ok(Vec::new()));
     }
 }

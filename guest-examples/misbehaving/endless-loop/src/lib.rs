@@ -3,13 +3,13 @@
 
 use std::hint::black_box;
 
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Input, ListProcessor, Output, processor};
 
 struct EndlessLoop;
 
-processor!(EndlessLoop);
+processor!(EndlessLoop, list);
 
-impl Processor for EndlessLoop {
+impl ListProcessor for EndlessLoop {
     fn open() -> Result<Self, String> {
         Ok(Self)
     }

@@ -3,13 +3,13 @@
 
 use std::hint::black_box;
 
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Input, ListProcessor, Output, processor};
 
 struct MemoryHog;
 
-processor!(MemoryHog);
+processor!(MemoryHog, list);
 
-impl Processor for MemoryHog {
+impl ListProcessor for MemoryHog {
     fn open() -> Result<Self, String> {
         Ok(Self)
     }

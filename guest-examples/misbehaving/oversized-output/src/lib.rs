@@ -2,7 +2,7 @@
 //! limits allow: one value of 20 MiB (limit 16 MiB), or with the key `records` 100,001 outputs (limit 100,000).
 //! For tests of the server; each poisoned record is to be isolated, every other passed on.
 
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Input, ListProcessor, Output, processor};
 
 /// Above the default of `limits.output.bytes`, within the default memory.
 const VALUE_BYTES: usize = 20 << 20;
@@ -11,9 +11,9 @@ const RECORDS: usize = 100_001;
 
 struct OversizedOutput;
 
-processor!(OversizedOutput);
+processor!(OversizedOutput, list);
 
-impl Processor for OversizedOutput {
+impl ListProcessor for OversizedOutput {
     fn open() -> Result<Self, String> {
         Ok(Self)
     }

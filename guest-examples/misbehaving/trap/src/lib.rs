@@ -1,13 +1,13 @@
 //! Passes records on until one whose value contains the word `misbehave`: then it panics; with the key `unreachable` it runs into that instruction instead.
 //! For tests of the server; each poisoned record is to be isolated, every other passed on.
 
-use millstream_sdk::{Fault, Input, Output, Processor, processor};
+use millstream_sdk::{Fault, Input, ListProcessor, Output, processor};
 
 struct Trap;
 
-processor!(Trap);
+processor!(Trap, list);
 
-impl Processor for Trap {
+impl ListProcessor for Trap {
     fn open() -> Result<Self, String> {
         Ok(Self)
     }

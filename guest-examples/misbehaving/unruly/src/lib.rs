@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Input, Output, Processor, config, log, processor};
+use millstream_sdk::{Fault, Input, ListProcessor, Output, config, log, processor};
 
 /// Lines that are written for one record.
 const LINES: u32 = 10_000;
@@ -17,9 +17,9 @@ struct Unruly {
     store: Store,
 }
 
-processor!(Unruly);
+processor!(Unruly, list);
 
-impl Processor for Unruly {
+impl ListProcessor for Unruly {
     fn open() -> Result<Self, String> {
         let how = config::get("how").unwrap_or_default();
         if how == "slow-start" {
