@@ -302,6 +302,7 @@ fn open_registry(
     let options = registry::Options {
         cache_dir: config.data_dir.join("compiled"),
         exe: this_program()?,
+        compile_cpu: config.limits.compile_cpu,
         clock: clock.clone(),
     };
     Registry::open(storage.clone(), engine, options).context("cannot open the modules")

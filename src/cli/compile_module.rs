@@ -18,11 +18,15 @@ pub(super) struct CompileModule {
     /// Where the artifact goes; written whole or not at all
     #[arg(long)]
     out: PathBuf,
+    /// CPU time that it may take, in seconds
+    #[arg(long)]
+    cpu: u64,
 }
 
 /// Sets the limits, then compiles.
 pub(super) fn run(args: &CompileModule) -> Result<ExitCode, Failure> {
-    crate::registry::compile::limit_self().map_err(|e| Failure::local("cannot limit this process", e))?;
+    crate::registry::compile::limit_self(args.cpu)
+        .map_err(|e| Failure::local("cannot limit this process", e))?;
     crate::wasm::artifact::compile_file(&args.component, &args.out).map_err(|e| Failure::Local(chain(&e)))?;
     Ok(ExitCode::SUCCESS)
 }

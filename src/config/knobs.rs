@@ -22,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 31] = [
+pub const KNOBS: [Knob; 32] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -190,6 +190,13 @@ pub const KNOBS: [Knob; 31] = [
             c.kafka.num_partitions = text.parse().map_err(|_| wrong())?;
             in_range((1..=PARTITIONS_MAX).contains(&c.kafka.num_partitions), wrong)
         },
+    },
+    Knob {
+        name: "limits.compile_cpu",
+        default: "6m",
+        doc: "CPU time that compiling one uploaded component may take (s, m; whole seconds). Python's 18 MB take 15 s; a high \
+              one lets a compile bomb hold up other uploads for so long.",
+        set: |c, text| c.limits.set("compile_cpu", text),
     },
     Knob {
         name: "limits.cpu",

@@ -1,11 +1,13 @@
 //! `limits.*`: what a deployment may ask for, and what all of them may have together.
 
+use std::time::Duration;
+
 use super::knobs::in_range;
 use crate::model::deployment::Ceiling;
 use crate::model::duration::{format_bytes, format_duration, parse_bytes, parse_duration};
 use crate::model::limits::{
-    DEPLOYMENTS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX, GUEST_OUTPUT_RECORDS_MAX,
-    GUEST_WALL_MAX, INSTANCES_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX,
+    COMPILE_CPU_MAX, DEPLOYMENTS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX,
+    GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, INSTANCES_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX,
 };
 
 /// The operator's bounds.
@@ -17,6 +19,8 @@ pub struct Limits {
     pub deployments: usize,
     /// instances alive on this node
     pub node_instances: usize,
+    /// CPU time of compiling one component
+    pub compile_cpu: Duration,
     /// linear memory of all instances of this node, bytes
     pub guest_memory: u64,
 }
@@ -29,6 +33,7 @@ impl Limits {
             ceiling: Ceiling::default(),
             deployments: DEPLOYMENTS_MAX,
             node_instances: INSTANCES_MAX,
+            compile_cpu: COMPILE_CPU_MAX,
             guest_memory,
         }
     }
@@ -44,6 +49,13 @@ impl Limits {
                     format!("{text}, expected 10ms to {}", format_duration(most))
                 })?;
                 *(if name == "cpu" { &mut ceiling.cpu } else { &mut ceiling.wall }) = value;
+            }
+            "compile_cpu" => {
+                let value = parse_duration(text)?;
+                in_range(value.as_secs() >= 1 && value <= COMPILE_CPU_MAX, || {
+                    format!("{text}, expected 1s to {}", format_duration(COMPILE_CPU_MAX))
+                })?;
+                self.compile_cpu = value;
             }
             "memory" => ceiling.memory = bytes(text, MIB as u64, GUEST_MEMORY_MAX as u64)?,
             "output_bytes" => ceiling.output_bytes = bytes(text, 1, GUEST_OUTPUT_BYTES_MAX as u64)?,
@@ -89,12 +101,12 @@ mod tests {
         let mut limits = Limits::defaults_with(None);
         let names = KNOBS.iter().filter_map(|knob| knob.name.strip_prefix("limits."));
         let text = |name: &str| match name {
-            "cpu" | "wall" => "1s",
+            "cpu" | "wall" | "compile_cpu" => "1s",
             "memory" | "guest_memory" => "2MiB",
             _ => "7",
         };
         let all: Vec<_> = names.map(|name| limits.set(name, text(name))).collect();
-        assert_eq!(all, vec![Ok(()); 12]);
+        assert_eq!(all, vec![Ok(()); 13]);
         assert_eq!((limits.ceiling.memory, limits.guest_memory, limits.deployments), (2 << 20, 2 << 20, 7));
         assert_eq!(limits.set("memory", "2GiB"), Err("2GiB, expected 1MiB to 1GiB".to_owned()));
         assert_eq!(limits.set("instances", "0"), Err("`0`, expected 1 to 1000".to_owned()));

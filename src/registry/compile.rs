@@ -14,9 +14,10 @@ use tokio::process::{Child, Command};
 use tokio::sync::Semaphore;
 
 use super::error::UploadError;
-use crate::model::limits::{COMPILE_CPU_MAX, COMPILE_MEMORY_MAX, COMPILE_TIME_MAX};
+use crate::model::duration::format_duration;
+use crate::model::limits::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX};
 
-/// The hidden subcommand: `compile-module --component PATH --out PATH`.
+/// The hidden subcommand: `compile-module --component PATH --out PATH --cpu SECONDS`.
 pub const SUBCOMMAND: &str = "compile-module";
 /// Compilations that run or wait. Each holds its module's bytes, 64 MiB at most.
 const QUEUE_MAX: usize = 8;
@@ -31,11 +32,11 @@ const NICE: i32 = 10;
 /// # Errors
 ///
 /// The system refused a bound; the child must not go on.
-pub fn limit_self() -> io::Result<()> {
+pub fn limit_self(cpu_seconds: u64) -> io::Result<()> {
     let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
     rustix::process::setrlimit(Resource::As, at_most(COMPILE_MEMORY_MAX))?;
     // Of all of the compiler's threads together; wall time is watched by the parent.
-    rustix::process::setrlimit(Resource::Cpu, at_most(COMPILE_CPU_MAX.as_secs()))?;
+    rustix::process::setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
     rustix::process::setrlimit(Resource::Core, at_most(0))?;
     rustix::process::nice(NICE)?;
     #[cfg(target_os = "linux")]
@@ -46,14 +47,16 @@ pub fn limit_self() -> io::Result<()> {
 /// Starts the children.
 pub(super) struct Compiler {
     exe: PathBuf,
+    cpu_max: Duration,
     time_max: Duration,
     queue: Semaphore,
     running: Semaphore,
 }
 
 impl Compiler {
-    pub(super) fn new(exe: PathBuf) -> Self {
-        Self { exe, time_max: COMPILE_TIME_MAX, queue: Semaphore::new(QUEUE_MAX), running: Semaphore::new(1) }
+    pub(super) fn new(exe: PathBuf, cpu_max: Duration) -> Self {
+        let (queue, running) = (Semaphore::new(QUEUE_MAX), Semaphore::new(1));
+        Self { exe, cpu_max, time_max: COMPILE_TIME_MAX, queue, running }
     }
 
     #[cfg(test)]
@@ -81,7 +84,7 @@ impl Compiler {
         if status.success() {
             return Ok(());
         }
-        Err(UploadError::CompileFailed { detail: why(status, &complaint) })
+        Err(UploadError::CompileFailed { detail: why(status, &complaint, self.cpu_max) })
     }
 
     fn start(&self, component: &Path, out: &Path) -> io::Result<Child> {
@@ -91,6 +94,8 @@ impl Compiler {
             .arg(component)
             .arg("--out")
             .arg(out)
+            .arg("--cpu")
+            .arg(self.cpu_max.as_secs().max(1).to_string())
             .env_clear()
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -112,10 +117,11 @@ async fn end(child: &mut Child) -> io::Result<(ExitStatus, String)> {
     Ok((child.wait().await?, String::from_utf8_lossy(&complaint).trim().to_owned()))
 }
 
-fn why(status: ExitStatus, complaint: &str) -> String {
+fn why(status: ExitStatus, complaint: &str, cpu_max: Duration) -> String {
     let signal = status.signal();
     let cause = if signal == Some(Signal::XCPU.as_raw()) {
-        "it took too much CPU time".to_owned()
+        let most = format_duration(cpu_max);
+        format!("it took more than {most} of CPU time (`limits.compile_cpu` in the server's settings)")
     } else if complaint.contains("memory allocation of") {
         format!("it took more than {} MiB of memory", COMPILE_MEMORY_MAX >> 20)
     } else if let Some(signal) = signal {

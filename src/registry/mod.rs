@@ -12,6 +12,7 @@ mod upload;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -38,6 +39,8 @@ pub struct Options {
     pub cache_dir: PathBuf,
     /// this binary: its hidden subcommand `compile-module` is the compiler
     pub exe: PathBuf,
+    /// CPU time that compiling one component may take, in whole seconds
+    pub compile_cpu: Duration,
     /// for the times of uploads
     pub clock: Clock,
 }
@@ -68,7 +71,7 @@ impl Registry {
             clock: options.clock,
             catalog: RwLock::new(catalog),
             cache,
-            compiler: Compiler::new(options.exe),
+            compiler: Compiler::new(options.exe, options.compile_cpu),
             jobs: Jobs::default(),
             changing: tokio::sync::Mutex::default(),
         })))

@@ -22,7 +22,7 @@ const OUT_VAR: &str = "TEST_COMPILE_OUT";
 #[expect(clippy::disallowed_methods, reason = "stands in for the command line")]
 fn compiling_child() {
     let (Ok(component), Ok(out)) = (std::env::var(COMPONENT_VAR), std::env::var(OUT_VAR)) else { return };
-    compile::limit_self().unwrap();
+    compile::limit_self(360).unwrap();
     artifact::compile_file(Path::new(&component), Path::new(&out)).unwrap();
 }
 
@@ -71,7 +71,8 @@ impl Fixture {
 
     fn open(&self, exe: PathBuf) -> Registry {
         let (clock, _) = Clock::manual(1_000);
-        let options = Options { cache_dir: self.cache_dir(), exe, clock };
+        let options =
+            Options { cache_dir: self.cache_dir(), exe, compile_cpu: Duration::from_secs(360), clock };
         Registry::open(self.storage.clone(), engine(), options).unwrap()
     }
 }
@@ -225,7 +226,7 @@ async fn a_compiler_that_hangs_is_ended() {
     let fixture = Fixture::new();
     let pid = fixture.dir.path().join("pid");
     let exe = fixture.script(&format!("echo $$ > {}; exec sleep 1000", pid.display()));
-    let compiler = Compiler::new(exe).with_time_max(Duration::from_millis(300));
+    let compiler = Compiler::new(exe, Duration::from_secs(360)).with_time_max(Duration::from_millis(300));
     let out = fixture.dir.path().join("out.cwasm");
     let timeout = compiler.compile(&module(), &out).await.unwrap_err();
     assert!(matches!(timeout, UploadError::CompileTimeout { .. }), "{timeout}");
@@ -237,7 +238,7 @@ async fn a_compiler_that_hangs_is_ended() {
 #[tokio::test]
 async fn the_queue_of_compilations_is_bounded() {
     let fixture = Fixture::new();
-    let compiler = Arc::new(Compiler::new(fixture.script("exec sleep 1000")));
+    let compiler = Arc::new(Compiler::new(fixture.script("exec sleep 1000"), Duration::from_secs(360)));
     let out = fixture.dir.path().join("out.cwasm");
     let source = module();
     let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(compiler.compile(&source, &out))).collect();
