@@ -11,7 +11,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 SETUP := setup=$$(tests/setup/toolchain.sh) && eval "$$setup"
 DEMO_SETUP := setup=$$(tests/setup/toolchain.sh --pip) && eval "$$setup"
 
-.PHONY: help demo test lint guests bench bench-fluvio bench-kafka crash fuzz build interop languages schemathesis
+.PHONY: help demo test lint guests bench bench-fluvio bench-kafka crash hostile fuzz build interop languages schemathesis
 
 help: ## this list
 	@echo "Millstream. Targets:"
@@ -66,6 +66,10 @@ crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP and 50 of Ka
 	if command -v strace >/dev/null; then \
 		$$crash --server $$server --sync fsync; $$crash --server $$server --sync os; \
 	else echo "strace is not installed: the order of fsync and answers is not checked"; fi
+
+hostile: ## hostile components beside good ones: each ends as docs/LIMITS.md says, the neighbours go on
+	@$(SETUP); cargo build --all-targets; \
+	$(TARGET_DIR)/debug/examples/hostile --server $(TARGET_DIR)/debug/millstream
 
 fuzz: ## bytes from strangers, FUZZ_SECONDS (60) for each target; any compiler for Linux on x86-64 will do
 	tests/fuzz/run.sh

@@ -1,0 +1,142 @@
+//! Guests that no toolchain would write: core modules in text, with a world attached.
+
+use anyhow::Result;
+use wit_component::StringEncoding;
+use wit_parser::Resolve;
+
+/// What a module is made of.
+struct Core<'a> {
+    /// WIT with the world
+    wit: &'a str,
+    world: &'a str,
+    /// the exported interface with its version, such as `transform@0.1.0`
+    export: &'a str,
+    imports: &'a str,
+    /// of `process`, whose answer lies at 256; memory below 1024 is zero
+    body: &'a str,
+    rest: &'a str,
+}
+
+/// What the packed form of `process` takes; the list form takes the first two.
+const PACKED: &str = "(param $in i32) (param $len i32) (param $data i32) (param $data_len i32)";
+const LIST: &str = "(param $in i32) (param $len i32)";
+
+impl Core<'_> {
+    fn module(&self) -> Result<Vec<u8>> {
+        let Self { wit, world, export, imports, body, rest } = self;
+        let params = if export.contains("packed") { PACKED } else { LIST };
+        let text = format!(
+            r#"(module
+                {imports}
+                (memory (export "memory") 16)
+                (global $next (mut i32) (i32.const 65536))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+                    (global.set $next (i32.add (local.get $at) (local.get 3)))
+                    (local.get $at))
+                (func (export "millstream:functions/{export}#open") (result i32) (i32.const 16))
+                (func (export "millstream:functions/{export}#process") {params} (result i32)
+                    {body}
+                    (global.set $next (i32.const 65536))
+                    (i32.const 256))
+                {rest})"#
+        );
+        let mut module = wat::parse_str(text)?;
+        let mut resolve = Resolve::default();
+        let package = resolve.push_str("hostile.wit", wit)?;
+        let world = resolve.select_world(&[package], Some(world))?;
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
+        Ok(module)
+    }
+}
+
+fn ours() -> Core<'static> {
+    Core {
+        wit: millstream::wasm::WIT,
+        world: "inline-transform",
+        export: "transform@0.1.0",
+        imports: "",
+        body: "",
+        rest: "",
+    }
+}
+
+/// Answers with no outcome, however many records it was given.
+pub(crate) fn wrong_outcome_count() -> Result<Vec<u8>> {
+    ours().module()
+}
+
+/// A packed answer whose one entry has a value of 1,000,000 bytes where three bytes lie.
+pub(crate) fn lying_lengths() -> Result<Vec<u8>> {
+    let body = "(i32.store (i32.const 260) (i32.const 1024)) (i32.store (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 268) (i32.const 4096)) (i32.store (i32.const 272) (i32.const 3))
+        (i32.store8 (i32.const 1028) (i32.const 1))
+        (i32.store (i32.const 1056) (i32.const -1)) (i32.store (i32.const 1060) (i32.const 1000000))
+        (i32.store (i32.const 1064) (i32.const -2))";
+    Core { world: "packed-transform", export: "transform-packed@0.1.0", body, ..ours() }.module()
+}
+
+/// Written against a version of the package that does not exist.
+pub(crate) fn wrong_version() -> Result<Vec<u8>> {
+    let wit = millstream::wasm::WIT.replace("0.1.0", "9.9.0");
+    Core { wit: &wit, export: "transform@9.9.0", ..ours() }.module()
+}
+
+/// Wants a function that no server has.
+pub(crate) fn unknown_import() -> Result<Vec<u8>> {
+    let wit = nested(
+        "import elsewhere:weather/forecast@1.0.0;",
+        "package elsewhere:weather@1.0.0 { interface forecast { rain: func() -> bool; } }",
+    );
+    let imports = r#"(import "elsewhere:weather/forecast@1.0.0" "rain" (func (result i32)))"#;
+    Core { wit: &wit, world: "strange", imports, ..ours() }.module()
+}
+
+/// Sleeps for an hour in a function of the host.
+pub(crate) fn sleeper() -> Result<Vec<u8>> {
+    let wit = nested(
+        "import wasi:clocks/monotonic-clock@0.2.0;",
+        "package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }
+         package wasi:clocks@0.2.0 {
+            interface monotonic-clock {
+                use wasi:io/poll@0.2.0.{pollable};
+                subscribe-duration: func(when: u64) -> pollable;
+            }
+         }",
+    );
+    let imports = r#"
+        (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $sleep (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
+    let body = "(call $block (call $sleep (i64.const 3600000000000)))";
+    Core { wit: &wit, world: "strange", imports, body, ..ours() }.module()
+}
+
+/// Small to upload, long to compile: one function of many thousand nested blocks that all carry values.
+pub(crate) fn compile_bomb() -> Result<Vec<u8>> {
+    let mut functions = String::new();
+    for n in 0..150 {
+        let body: String = (0..4_000)
+            .map(|i| {
+                let (a, b) = (i * 7 % 50, i * 13 % 50);
+                format!("(local.set {a} (i64.mul (i64.add (local.get {b}) (local.get {a})) (i64.const {i})))")
+            })
+            .collect();
+        functions.push_str(&format!("(func $bomb{n} (local {}) {body})", "i64 ".repeat(50)));
+    }
+    Core { rest: &functions, ..ours() }.module()
+}
+
+/// A world `strange` with our transform and one more import, beside the packages it needs.
+fn nested(import: &str, packages: &str) -> String {
+    let ours = millstream::wasm::WIT.split_once("0.1.0;").map_or("", |(_, rest)| rest);
+    format!(
+        "package hostile:guest;
+        world strange {{
+            include millstream:functions/inline-transform@0.1.0;
+            {import}
+        }}
+        package millstream:functions@0.1.0 {{ {ours} }}
+        {packages}"
+    )
+}
