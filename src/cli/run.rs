@@ -2,7 +2,7 @@
 //! what came of them for people.
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -18,8 +18,8 @@ use crate::model::limits::RUN_TIME_MAX;
 #[derive(Args)]
 pub(super) struct Records {
     /// NDJSON, a record a line as `produce` takes it, with topic, partition and offset where the code looks at them; -
-    /// reads stdin
-    #[arg(short, long, value_name = "FILE")]
+    /// (the default) reads stdin
+    #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// A stored record: TOPIC/PARTITION/OFFSET
     #[arg(long, value_name = "PLACE", value_parser = Place::parse, conflicts_with = "file")]
@@ -129,6 +129,9 @@ impl Records {
 
     /// The lines of the file or of stdin.
     fn given(&self) -> Result<Vec<Value>, Failure> {
+        if self.file.is_none() && std::io::stdin().is_terminal() {
+            return Err(Failure::Usage("no records: name a FILE, a --record, or pipe them in".to_owned()));
+        }
         let path = self.file.clone().unwrap_or_else(|| "-".into());
         let text = if path.as_os_str() == "-" {
             let mut text = String::new();

@@ -15,6 +15,7 @@ use super::extract::{Json, NoQuery, Path, Query};
 use super::openapi::{Conflict, Missing, Unprocessable};
 use super::samples::Line;
 use super::verdicts::{FaultView, LogLine, change, output, told, verdict_name};
+use crate::broker::dead_letter::reproduce;
 use crate::model::module::{ModuleRef, VersionSelector};
 use crate::model::{DeploymentName, ModuleName, Offset, Partition, TopicName};
 use crate::pipelines::dry_run::{Entry, Sample};
@@ -240,9 +241,9 @@ pub(super) async fn run_deployment(
         StateChoice::Committed => RunState::Committed,
     };
     let params = params(body.params)?;
-    let module = body.module.clone();
+    let (module, given_params) = (body.module.clone(), params.clone());
     let report = app.pipelines.run_deployment(&path.deployment, records, module, params, state).await?;
-    let again = Again { deployment: &path.deployment, module: body.module.as_deref(), state: body.state };
+    let again = Again { module: body.module, params: given_params, state: body.state };
     Ok(axum::Json(view(&report, from_log.then_some(again))))
 }
 
@@ -272,29 +273,36 @@ pub(super) fn params(values: Map<String, Value>) -> Result<BTreeMap<String, Stri
 }
 
 /// How a run of stored records is asked for on the command line.
-struct Again<'a> {
-    deployment: &'a str,
-    module: Option<&'a str>,
+struct Again {
+    module: Option<String>,
+    params: BTreeMap<String, String>,
     state: StateChoice,
 }
 
-impl Again<'_> {
-    fn command(&self, topic: &str, sample: &Sample) -> String {
-        let mut command = format!(
-            "millstream deployment run {} --record {topic}/{}/{}",
-            self.deployment, sample.partition, sample.offset
-        );
-        if let Some(module) = self.module {
+impl Again {
+    fn command(&self, run: &RunReport, sample: &Sample) -> Option<String> {
+        let topic = run.topic(sample)?;
+        let mut command = reproduce(&run.spec.name, topic, sample.partition, sample.offset);
+        if let Some(module) = &self.module {
             command.push_str(&format!(" --module {module}"));
+        }
+        for (name, value) in &self.params {
+            command.push_str(&format!(" --param {}", shell_word(&format!("{name}={value}"))));
         }
         if self.state == StateChoice::Committed {
             command.push_str(" --state committed");
         }
-        command
+        Some(command)
     }
 }
 
-fn view(run: &RunReport, again: Option<Again<'_>>) -> RunView {
+/// A word as a shell reads it.
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/@+".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+fn view(run: &RunReport, again: Option<Again>) -> RunView {
     let report = &run.report;
     let mut outputs: Vec<Vec<Box<RawValue>>> = run.samples.iter().map(|_| Vec::new()).collect();
     let mut unsourced = Vec::new();
@@ -307,10 +315,11 @@ fn view(run: &RunReport, again: Option<Again<'_>>) -> RunView {
     }
     let records =
         run.samples.iter().zip(&report.verdicts).zip(outputs).map(|((sample, verdict), outputs)| {
-            let topic = run.topic(sample).to_owned();
+            let topic = run.topic(sample).map(ToString::to_string).unwrap_or_default();
             let (reason, fault) = told(verdict.as_ref());
+            let again = fault.as_ref().and(again.as_ref());
             RecordView {
-                reproduce: fault.as_ref().and(again.as_ref()).map(|again| again.command(&topic, sample)),
+                reproduce: again.and_then(|again| again.command(run, sample)),
                 topic,
                 partition: sample.partition,
                 offset: sample.offset,

@@ -285,8 +285,8 @@ fn index_of(spec: &DeploymentSpec, topic: Option<&str>) -> Result<u32, RunError>
 
 impl RunReport {
     /// The input that a sample is of.
-    pub fn topic(&self, sample: &Sample) -> &str {
-        self.spec.input.topics.get(sample.topic as usize).map(TopicName::as_str).unwrap_or_default()
+    pub fn topic(&self, sample: &Sample) -> Option<&TopicName> {
+        self.spec.input.topics.get(sample.topic as usize)
     }
 
     /// What a deployment with this spec would do with a record that was refused or that the code fails on.

@@ -78,6 +78,17 @@ async fn a_paused_processor_keeps_its_place_and_can_be_rewound() -> Result<()> {
     let back = json!({ "to": { "shift_by": -4 }, "state": "keep" });
     let plan = server.post("/v1/deployments/totals/rewind?dry_run=true", &back).await?.expect(200)?.json()?;
     assert_eq!(plan["replayed"], 4, "{plan:#}");
+    let far = json!({ "to": { "shift_by": -100 } });
+    let plan = server.post("/v1/deployments/totals/rewind?dry_run=true", &far).await?.expect(200)?.json()?;
+    let moved = &plan["partitions"][0];
+    let told = (&moved["from"], &moved["to"], &moved["records"], &moved["clamped"], &moved["estimated"]);
+    assert_eq!(told, (&json!(10), &json!(0), &json!(10), &json!(true), &json!(false)), "{plan:#}");
+    for (offsets, word) in [(json!({ "0": 21 }), "outside 0..=20"), (json!({ "1": 3 }), "not 1")] {
+        let to = json!({ "to": { "offsets": { "in": offsets } } });
+        let refused =
+            server.post("/v1/deployments/totals/rewind?dry_run=true", &to).await?.expect(409)?.text();
+        assert!(refused.contains(word), "{word} in {refused}");
+    }
     let back = json!({ "to": "earliest", "state": "clear" });
     let plan = server.post("/v1/deployments/totals/rewind", &back).await?.expect(200)?.json()?;
     assert_eq!(plan["replayed"], 10, "{plan:#}");

@@ -98,6 +98,11 @@ async fn a_trap_is_told_with_its_words_its_record_and_the_command_that_runs_it_a
     );
     assert!(failed["becomes"].as_str().context("becomes")?.contains("stops"), "{run:#}");
 
+    let other = json!({ "from": { "offset": 1 }, "module": "trap@0.1.0", "params": { "a": "b c" } });
+    let run = server.post("/v1/deployments/t/run", &other).await?.expect(200)?.json()?;
+    let again = "millstream deployment run t --record in/0/1 --module trap@0.1.0 --param 'a=b c'";
+    assert_eq!(run["records"][0]["reproduce"], again, "{run:#}");
+
     server.put("/v1/deployments/t", &spec("dead_letter")).await?.expect(200)?;
     let run = server.post("/v1/deployments/t/run", &from).await?.expect(200)?.json()?;
     assert_eq!(verdicts(&run), ["processed", "fault", "processed"], "{run:#}");
