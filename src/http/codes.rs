@@ -94,7 +94,7 @@ codes! {
     RevisionNotFound "revision_not_found" NOT_FOUND final None, "The deployment has no such revision",
         "GET /v1/deployments/{deployment}/revisions lists those that are kept";
     ShadowNotFound "shadow_not_found" NOT_FOUND final None, "The deployment has no shadow run",
-        "POST …/shadow begins one; a shadow run ends with the server, and its results go with it";
+        "begin one; it ends with the server, and its results go with it";
     JobNotFound "job_not_found" NOT_FOUND final None, "Job not found",
         "jobs are kept for a while after they end, and not over a restart";
     GroupNotFound "group_not_found" NOT_FOUND final Some(("GROUP_ID_NOT_FOUND", 69)), "Group not found",

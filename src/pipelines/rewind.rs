@@ -188,9 +188,9 @@ impl Pipelines {
             RewindTo::Latest => OffsetSpec::Latest,
             RewindTo::Timestamp(ms) => OffsetSpec::Timestamp(*ms),
             RewindTo::ShiftBy(by) => {
-                let shifted = from.saturating_add_signed(*by);
-                let to = shifted.clamp(start, tail);
-                return Ok((to, to != shifted));
+                let shifted = i128::from(from) + i128::from(*by);
+                let to = shifted.clamp(start.into(), tail.into());
+                return Ok((Offset::try_from(to).unwrap_or(tail), to != shifted));
             }
             RewindTo::Offsets(offsets) => {
                 let asked =
