@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use http_body_util::BodyExt;
 use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -171,7 +171,7 @@ impl WasiHttpHooks for Client {
             };
             let response = exchange(&granted, &instance, request, Waits::of(options)).await?;
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
-            Ok((response.map(|body| body.boxed_unsync()), nothing))
+            Ok((response.map(BodyExt::boxed_unsync), nothing))
         })
     }
 
