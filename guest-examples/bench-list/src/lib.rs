@@ -24,9 +24,7 @@ impl ListProcessor for Bench {
         Ok(match self.work {
             Work::Identity => records.map(|(index, _)| of(index)).collect(),
             Work::Filter => records.filter(|(_, r)| passes(value(r))).map(|(index, _)| of(index)).collect(),
-            Work::Map => {
-                records.filter_map(|(index, r)| Some(of(index).value(map(value(r))?))).collect()
-            }
+            Work::Map => records.filter_map(|(index, r)| Some(of(index).value(map(value(r))?))).collect(),
             Work::Count => {
                 let keys: Vec<&[u8]> = batch.iter().map(|r| r.key.as_deref().unwrap_or_default()).collect();
                 let (counts, rows) = count(&keys, |keys| self.counts.get_many(keys));

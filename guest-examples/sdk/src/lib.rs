@@ -48,10 +48,10 @@ pub use packed::{Headers, Record};
 /// What the macros expand to; not for use by hand.
 #[doc(hidden)]
 pub mod __rt {
-    pub use crate::runtime::{accept_processor, accept_sink, accept_transform, no_settings};
     #[cfg(target_arch = "wasm32")]
     pub use crate::records::wasm::{open_records, process_records};
     pub use crate::runtime::accept_list_processor;
+    pub use crate::runtime::{accept_processor, accept_sink, accept_transform, no_settings};
     #[cfg(target_arch = "wasm32")]
     pub use crate::runtime::{
         deliver, open_processor, open_sink, open_transform, process_list, process_packed,

@@ -1,8 +1,12 @@
 //! Processors in their packed form: a batch as borrowed views, and outputs packed into one buffer. The layout is that of
 //! `packed`, whose parts it shares; works on plain slices, so that it is tested natively.
 
-use crate::model::{Fault, Output, Processor};
-use crate::packed::{AS_SOURCE, Head, NULL, Packed, Record};
+#[cfg(any(test, target_arch = "wasm32"))]
+use crate::model::Processor;
+use crate::model::{Fault, Output};
+use crate::packed::{AS_SOURCE, NULL, Packed};
+#[cfg(any(test, target_arch = "wasm32"))]
+use crate::packed::{Head, Record};
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::records::RecordOut;
@@ -31,6 +35,7 @@ const NO_SOURCE: i32 = -1;
 /// # Errors
 /// The processor's fault; `Fatal` for a batch whose lengths do not fit its data, for an output that names an unknown
 /// topic, and for outputs of 2 GiB or more.
+#[cfg(any(test, target_arch = "wasm32"))]
 pub(crate) fn run<P: Processor>(
     processor: &mut P,
     heads: impl ExactSizeIterator<Item = Head>,
@@ -169,7 +174,15 @@ mod tests {
 
     #[test]
     fn lengths_that_do_not_fit_the_data_are_fatal() {
-        let head = Head { topic: 0, partition: 0, offset: 0, timestamp: 0, key_len: 2, value_len: 2, headers_len: 0 };
+        let head = Head {
+            topic: 0,
+            partition: 0,
+            offset: 0,
+            timestamp: 0,
+            key_len: 2,
+            value_len: 2,
+            headers_len: 0,
+        };
         for data in [&b"abc"[..], b"abcde"] {
             let told = run(&mut Echo, [head].into_iter(), data, &[]);
             assert!(matches!(told, Err(Fault::Fatal(why)) if why.starts_with("packed batch: ")), "{data:?}");

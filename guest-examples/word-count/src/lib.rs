@@ -70,8 +70,8 @@ mod tests {
     fn every_occurrence_is_an_output_with_the_new_count() {
         let mut counter = WordCount::open().expect("opens");
         process(&mut counter, &[input("Über: ONE")]).expect("no fault");
-        let outputs =
-            process(&mut counter, &[input("one, two"), Input::default(), input("TWO über")]).expect("no fault");
+        let outputs = process(&mut counter, &[input("one, two"), Input::default(), input("TWO über")])
+            .expect("no fault");
         let output =
             |source: usize, word: &str, count: &str| Output::new().source(source).key(word).value(count);
         let expected =
