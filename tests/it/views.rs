@@ -186,8 +186,9 @@ async fn a_view_with_a_name_is_a_topic_for_readers_alone() -> Result<()> {
     }
     let taken = server.post("/v1/topics", &json!({ "name": "clean" })).await?.expect(409)?.json()?;
     assert_eq!(taken["code"], "topic_exists");
-    let taken = server.put("/v1/deployments/t", &spec("t", "clean", "template")).await?;
-    assert_eq!(taken.json()?["code"], "topic_exists");
+    server.topic("u", 1).await?;
+    let taken = server.put("/v1/deployments/u", &spec("u", "t", "template")).await?.expect(409)?.json()?;
+    assert_eq!(taken["code"], "topic_exists");
     let used = server.send(server.request(Method::DELETE, "/v1/topics/t")).await?.expect(409)?.json()?;
     assert_eq!(used["code"], "topic_in_use");
     let twice = server.get("/v1/topics/clean/records?apply=template").await?.expect(400)?.json()?;
@@ -197,7 +198,7 @@ async fn a_view_with_a_name_is_a_topic_for_readers_alone() -> Result<()> {
     let pull = json!({ "topics": ["clean"], "start": "earliest", "wait": "20s", "format": "text" });
     let pulled = server.post("/v1/groups/g/pull", &pull).await?.expect(200)?.json()?;
     assert_eq!(shown(&pulled), [(0, "A"), (2, "B")]);
-    let commit = json!({ "member": pulled["member"], "commit": pulled["next_commit"], "wait": 0 });
+    let commit = json!({ "topics": ["clean"], "member": pulled["member"], "commit": pulled["next_commit"] });
     server.post("/v1/groups/g/pull", &commit).await?.expect(200)?;
     let group = server.get("/v1/groups/g").await?.json()?;
     assert_eq!((&group["offsets"][0]["topic"], &group["offsets"][0]["lag"]), (&json!("clean"), &json!(0)));

@@ -289,7 +289,7 @@ impl Broker {
     /// Offsets of topics and partitions that exist.
     fn new_offsets(&self, offsets: &[CommittedOffset]) -> Result<Vec<NewOffset>, ConsumerError> {
         let new = |given: &CommittedOffset| {
-            let topic = self.topic(&given.topic)?;
+            let topic = self.readable(&given.topic)?;
             let (partition, partitions) = (given.partition, topic.topic.partitions);
             if partition >= partitions {
                 let topic = topic.name().clone();
