@@ -218,6 +218,12 @@ pub(super) enum Media {
     Bytes,
     /// `application/wasm`
     Wasm,
+    /// `application/yaml` and its older names
+    Yaml,
+    /// `application/cloudevents+json`
+    CloudEvent,
+    /// `application/cloudevents-batch+json`
+    CloudEvents,
     /// something else
     Other,
     /// nothing was said
@@ -232,7 +238,12 @@ pub(super) fn media_of(headers: &HeaderMap) -> Media {
     let is = |name: &str| essence.eq_ignore_ascii_case(name);
     // The form type is what curl sends with `-d` when nobody says anything; no form is ever meant here, and pages of
     // other origins, which could send it without asking, are refused by their Origin.
-    if is("application/json") || is("application/x-www-form-urlencoded") || essence.ends_with("+json") {
+    if is("application/cloudevents+json") {
+        Media::CloudEvent
+    } else if is("application/cloudevents-batch+json") {
+        Media::CloudEvents
+    } else if is("application/json") || is("application/x-www-form-urlencoded") || essence.ends_with("+json")
+    {
         Media::Json
     } else if is("application/x-ndjson") || is("application/jsonl") || is("application/ndjson") {
         Media::Ndjson
@@ -242,6 +253,8 @@ pub(super) fn media_of(headers: &HeaderMap) -> Media {
         Media::Bytes
     } else if is("application/wasm") {
         Media::Wasm
+    } else if ["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"].into_iter().any(is) {
+        Media::Yaml
     } else {
         Media::Other
     }

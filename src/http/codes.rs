@@ -59,6 +59,8 @@ const STORAGE: Option<(&str, i16)> = Some(("KAFKA_STORAGE_ERROR", 56));
 codes! {
     MalformedJson "malformed_json" BAD_REQUEST final None, "The body is not JSON",
         "check the body with a JSON parser; the detail names the line and column";
+    MalformedYaml "malformed_yaml" BAD_REQUEST final None, "The body is not YAML that is taken",
+        "check the body with a YAML parser; the detail names the line, or the bound that the document exceeds";
     MalformedBody "malformed_body" BAD_REQUEST final None, "The body could not be read",
         "the body ended early or does not match its Content-Encoding; send it again";
     InvalidPath "invalid_path" BAD_REQUEST final None, "The path has a part that is not valid",

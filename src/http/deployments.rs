@@ -11,7 +11,7 @@ use super::App;
 use super::answer::{insert, with_etag};
 use super::codes::Code;
 use super::error::Problem;
-use super::extract::{Conditions, Json, NoQuery, Path, Query, conditions};
+use super::extract::{Conditions, Document, Json, NoQuery, Path, Query, conditions};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::page::{self, Page};
 use crate::model::DeploymentName;
@@ -149,10 +149,11 @@ pub(super) async fn list(
 
 /// Apply a deployment
 ///
-/// Creates it or changes it to what the spec says; the same spec again changes nothing.
+/// Creates it or changes it to what the spec says, in JSON or YAML; the same spec again changes nothing.
 #[utoipa::path(
     put, path = "/v1/deployments/{deployment}", tag = "deployments",
-    params(DeploymentPath, ChangeQuery, ConditionHeaders), request_body = super::spec::Spec,
+    params(DeploymentPath, ChangeQuery, ConditionHeaders),
+    request_body(content((super::spec::Spec = "application/json"), (super::spec::Spec = "application/yaml"))),
     responses(
         (status = 200, description = "changed, or as it was", body = ApplyAnswer),
         (status = 201, description = "created", body = DeploymentView),
@@ -164,7 +165,7 @@ pub(super) async fn apply(
     Path(path): Path<DeploymentPath>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
-    Json(body): Json<Map<String, Value>>,
+    Document(body): Document,
 ) -> Result<Response, Problem> {
     let conditions = conditions(&headers)?;
     let name = parse_name(&path.deployment)?;

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use super::App;
@@ -16,7 +17,7 @@ use super::codes::Code;
 use super::consume::{HEADER_PREFIX, PARAM_PREFIX};
 use super::error::Problem;
 use super::listener::Peer;
-use super::query;
+use super::{query, yaml};
 use crate::model::limits::DOCUMENT_BYTES_MAX;
 
 /// Path parameters.
@@ -35,6 +36,9 @@ pub(super) struct ReadQuery<T> {
 
 /// A JSON body.
 pub(super) struct Json<T>(pub(super) T);
+
+/// A document that people write: an object in JSON or YAML.
+pub(super) struct Document(pub(super) Map<String, Value>);
 
 /// `Query<NoQuery>`: the path takes no query parameters.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -119,6 +123,29 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         }
         let whole = read_whole(body, DOCUMENT_BYTES_MAX, &app.budget).await?;
         serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e))
+    }
+}
+
+impl FromRequest<App> for Document {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let media = media_of(&parts.headers);
+        if !matches!(media, Media::Json | Media::Missing | Media::Yaml) {
+            return Err(unsupported_media(&parts.headers, "application/json or application/yaml"));
+        }
+        let whole = read_whole(body, DOCUMENT_BYTES_MAX, &app.budget).await?;
+        if media != Media::Yaml {
+            return serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e));
+        }
+        match yaml::parse(&whole.bytes).map_err(|detail| Problem::new(Code::MalformedYaml, detail))? {
+            Value::Object(members) => Ok(Self(members)),
+            _ => Err(Problem::new(
+                Code::InvalidBody,
+                "the document is no object: expected `name: value` lines",
+            )),
+        }
     }
 }
 

@@ -39,6 +39,7 @@ mod spec;
 mod state;
 mod topics;
 mod verdicts;
+mod yaml;
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -33,6 +33,15 @@ pub(super) fn parse_with<T: DeserializeOwned>(
 
 /// One part of a query or a path, `+` and `%xx` decoded. `None` when it is not UTF-8.
 pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
+    unescaped(text, b' ')
+}
+
+/// `%xx` decoded, `+` as it is. `None` when it is not UTF-8.
+pub(super) fn decode_percent(text: &str) -> Option<Cow<'_, str>> {
+    unescaped(text, b'+')
+}
+
+fn unescaped(text: &str, plus: u8) -> Option<Cow<'_, str>> {
     if !text.bytes().any(|b| b == b'%' || b == b'+') {
         return Some(Cow::Borrowed(text));
     }
@@ -43,7 +52,7 @@ pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
         let escaped = (byte == b'%').then(|| hex(bytes.get(at + 1..at + 3)?)).flatten();
         out.push(match (byte, escaped) {
             (_, Some(value)) => value,
-            (b'+', None) => b' ',
+            (b'+', None) => plus,
             (other, None) => other,
         });
         at += if escaped.is_some() { 3 } else { 1 };

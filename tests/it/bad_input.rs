@@ -27,6 +27,7 @@ fn with(headers: &'static [(&'static str, &'static str)], case: Case) -> Case {
     Case { headers, ..case }
 }
 
+const YAML: &[(&str, &str)] = &[("content-type", "application/yaml")];
 const NDJSON: &[(&str, &str)] = &[("content-type", "application/x-ndjson")];
 const TEXT: &[(&str, &str)] = &[("content-type", "text/plain")];
 const XML: &[(&str, &str)] = &[("content-type", "application/xml")];
@@ -309,6 +310,12 @@ fn deployments() -> Vec<Case> {
         case(put, "{", 400, "malformed_json"),
         case(put, "[]", 422, "invalid_body"),
         case(put, "{}", 422, "invalid_deployment"),
+        with(YAML, case(put, "kind: [", 400, "malformed_yaml")),
+        with(YAML, case(put, "a: &a [x]\n".to_owned() + "b: " + &"[".repeat(40), 400, "malformed_yaml")),
+        with(YAML, case(put, "- a", 422, "invalid_body")),
+        with(YAML, case(put, "kind: processor", 422, "invalid_deployment")),
+        with(YAML, case(put, vec![b' '; (1 << 20) + 1], 413, "body_too_large")),
+        with(YAML, case("PATCH /v1/deployments/wc", "params: {}", 415, "unsupported_media_type")),
         case(put, vec![b' '; (1 << 20) + 1], 413, "body_too_large"),
         case(put, spec(json!({ "kind": "sink" })), 422, "invalid_deployment"),
         case(put, spec(json!({ "name": "other" })), 422, "invalid_deployment"),

@@ -17,3 +17,4 @@ mod sinks;
 mod support;
 mod upgrades;
 mod views;
+mod yaml_specs;

@@ -15,6 +15,18 @@ pub(in crate::http) enum Answer {
     Lines,
     /// a live stream
     Live(Wire),
+    /// one page as a batch of CloudEvents; reads of records only
+    CloudEvents,
+}
+
+/// As [`answer`], for reads of records, which can be CloudEvents as well.
+pub(super) fn of_records(headers: &HeaderMap, follow: bool) -> Result<Answer, Problem> {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let first = accept.split([',', ';']).next().unwrap_or_default().trim();
+    if !follow && first.eq_ignore_ascii_case("application/cloudevents-batch+json") {
+        return Ok(Answer::CloudEvents);
+    }
+    answer(headers, follow)
 }
 
 /// What kind of answer the `Accept` header and `follow` ask for.

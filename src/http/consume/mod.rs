@@ -2,9 +2,11 @@
 
 mod accept;
 mod apply;
+mod cloud_events;
 mod cursor;
 mod filter;
 mod follow;
+mod page;
 pub(super) mod render;
 mod scan;
 mod shapes;
@@ -12,13 +14,13 @@ mod shapes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
 use self::apply::ParamQuery;
 use self::filter::{Filter, HeaderQuery, Wanted};
+use self::page::{events, scanned, write_records};
 use self::render::Shape;
 use self::scan::{Bounds, Place, Sieve};
 use self::shapes::{
@@ -40,6 +42,7 @@ pub(super) use self::accept::{Answer, answer};
 pub(super) use self::apply::PARAM_PREFIX;
 pub(super) use self::filter::HEADER_PREFIX;
 pub(super) use self::follow::{Instance, Line, Source, Wire, stream};
+pub(super) use self::page::respond;
 pub(super) use self::shapes::RecordBody;
 
 /// Records of a page unless asked otherwise.
@@ -53,13 +56,16 @@ static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// A page, or with `Accept: text/event-stream` (or `follow=true` for NDJSON) a live stream. With `key`, `header.NAME` or
 /// `contains` only the records for which all of them hold: a page then tells how many it `scanned` and `matched`, may be empty
-/// before the end, and goes on at `next_offset`; a stream's pings have the id to come back with.
+/// before the end, and goes on at `next_offset`; a stream's pings have the id to come back with. With `Accept:
+/// application/cloudevents-batch+json` a page has the records that are CloudEvents; `X-Next-Offset` says where the next one
+/// begins, `X-Records-Left-Out` how many records were no events.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}/partitions/{partition}/records", tag = "consume",
     params(PartitionPath, PartitionQuery, HeaderQuery, ParamQuery, LastEventIdHeader),
     responses(
         (status = 200, description = "records", content(
-            (PartitionPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
+            (PartitionPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"),
+            (Vec<Object> = "application/cloudevents-batch+json"))),
         Missing, NotAcceptable, Gone, OutOfRange,
     ),
 )]
@@ -70,7 +76,7 @@ pub(super) async fn partition_records(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = app.topic_through(&path.topic, query.apply.as_deref(), query.on_error, &named).await?;
-    let answer = answer(&headers, query.follow)?;
+    let answer = accept::of_records(&headers, query.follow)?;
     let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
     let wanted = Wanted { key: query.key, key_base64: query.key_base64, contains: query.contains };
@@ -97,6 +103,10 @@ pub(super) async fn partition_records(
         Some(page) => page?,
         None => read(without_wait(limits)).await?,
     };
+    if answer == Answer::CloudEvents {
+        let records = page.records.iter().map(|(_, record)| record);
+        return events(&app, records, &Place::Partition(path.partition, page.next_offset), &topic);
+    }
     let bytes = page.records.iter().map(|(_, r)| r.size() + 64).sum::<usize>();
     let mut out = Vec::with_capacity(bytes + 128);
     let records = page.records.iter().map(|(offset, record)| (path.partition, *offset, record));
@@ -121,7 +131,8 @@ pub(super) async fn partition_records(
     params(TopicPath, TopicQuery, HeaderQuery, ParamQuery, LastEventIdHeader),
     responses(
         (status = 200, description = "records", content(
-            (TopicPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"))),
+            (TopicPage = "application/json"), (String = "application/x-ndjson"), (String = "text/event-stream"),
+            (Vec<Object> = "application/cloudevents-batch+json"))),
         Missing, NotAcceptable, Gone, OutOfRange,
     ),
 )]
@@ -132,7 +143,7 @@ pub(super) async fn topic_records(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let topic = app.topic_through(&path.topic, query.apply.as_deref(), query.on_error, &named).await?;
-    let answer = answer(&headers, query.follow)?;
+    let answer = accept::of_records(&headers, query.follow)?;
     let limits = limits(query.limit, query.max_bytes, query.wait, query.isolation)?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
     let wanted = Wanted {
@@ -172,6 +183,9 @@ pub(super) async fn topic_records(
 
     let (merged, complete) = read_until(&app, &topic, &mut position, ends.as_ref(), limits).await?;
     let records = &merged.records;
+    if answer == Answer::CloudEvents {
+        return events(&app, records.iter().map(|(_, _, record)| record), &Place::Topic(position), &topic);
+    }
     let bytes = records.iter().map(|(_, _, r)| r.size() + 64).sum::<usize>();
     let mut out = Vec::with_capacity(bytes + 128);
     write_records(&mut out, answer, records.iter().map(|(p, o, r)| (*p, *o, r)), shape);
@@ -182,38 +196,6 @@ pub(super) async fn topic_records(
         out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"{complete}{counts}}}").as_bytes());
     }
     respond(&app, out, answer)
-}
-
-/// A page of what passes a sieve.
-async fn scanned(
-    app: &App,
-    topic: &Topic,
-    mut place: Place,
-    sieve: &Sieve,
-    bounds: Bounds<'_>,
-    answer: Answer,
-    shape: Shape,
-) -> Result<Response, Problem> {
-    let has_end = bounds.ends.is_some();
-    let page = scan::page(app, topic, &mut place, sieve, bounds).await?;
-    let mut out = Vec::with_capacity(128 + page.records.iter().map(|(_, _, r)| r.size() + 64).sum::<usize>());
-    write_records(&mut out, answer, page.records.iter().map(|(p, o, r)| (*p, *o, r)), shape);
-    if answer == Answer::Page {
-        let tail = match &place {
-            Place::Partition(partition, next) => {
-                let (end, start) = topic.log(*partition).map_or((*next, 0), |log| (log.tail(), log.start()));
-                format!(",\"next_offset\":{next},\"high_watermark\":{end},\"log_start_offset\":{start}")
-            }
-            Place::Topic(cursor) => {
-                let complete =
-                    if has_end { format!(",\"complete\":{}", page.complete) } else { String::new() };
-                format!(",\"next_cursor\":\"{}\"{complete}", cursor::encode(topic.id(), cursor))
-            }
-        };
-        let counts = format!(",\"scanned\":{},\"matched\":{}}}", page.scanned, page.records.len());
-        out.extend_from_slice((tail + &counts).as_bytes());
-    }
-    respond(app, out, answer)
 }
 
 /// How many records a page looks at.
@@ -388,38 +370,6 @@ fn bad_event_id(id: &str) -> Problem {
         Code::InvalidHeader,
         format!("Last-Event-ID is `{id}`, which is no id of an event of this stream"),
     )
-}
-
-fn write_records<'r>(
-    out: &mut Vec<u8>,
-    answer: Answer,
-    records: impl Iterator<Item = (Partition, Offset, &'r Record)>,
-    shape: Shape,
-) {
-    if answer == Answer::Page {
-        out.extend_from_slice(b"{\"records\":[");
-    }
-    for (index, (partition, offset, record)) in records.enumerate() {
-        if answer == Answer::Page && index > 0 {
-            out.push(b',');
-        }
-        render::record(out, partition, offset, record, shape);
-        if answer != Answer::Page {
-            out.push(b'\n');
-        }
-    }
-    if answer == Answer::Page {
-        out.push(b']');
-    }
-}
-
-/// A page in memory, counted in the budget until it is sent.
-pub(super) fn respond(app: &App, out: Vec<u8>, answer: Answer) -> Result<Response, Problem> {
-    let share = app.budget.take(out.len())?;
-    let mut response = Response::new(Body::new(super::body::Held::new(out.into(), share)));
-    let kind = if answer == Answer::Page { "application/json" } else { "application/x-ndjson" };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    Ok(response)
 }
 
 impl App {

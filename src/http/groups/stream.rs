@@ -43,7 +43,7 @@ pub(in crate::http) async fn stream(
 ) -> Result<Response, Problem> {
     let wire = match consume::answer(&headers, true)? {
         Answer::Live(wire) => wire,
-        Answer::Page | Answer::Lines => Wire::Lines,
+        Answer::Page | Answer::Lines | Answer::CloudEvents => Wire::Lines,
     };
     let topics: Vec<&str> = query.topics.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
     let options = options(&app, &topics, query.start.into(), SESSION_TIMEOUT_DEFAULT, peer)?;

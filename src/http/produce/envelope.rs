@@ -1,7 +1,7 @@
 //! The JSON envelope of records: parsed in one pass that borrows from the body, so that keys and values are copied once,
 //! into their batch. When that fails, a second pass, whose speed does not matter, finds every place that is wrong.
 
-mod bounded;
+pub(super) mod bounded;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

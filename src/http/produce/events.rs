@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use utoipa::IntoParams;
 
+use super::cloud_events;
 use super::envelope::{Format, Rules, check_size, wrong};
 use super::producer::{self, ProducerHeaders};
 use super::stream::BadLine;
@@ -44,7 +45,7 @@ pub(in crate::http) struct EventsQuery {
 
 /// How values become records.
 #[derive(Clone)]
-struct Shape {
+pub(super) struct Shape {
     rules: Rules,
     key: Option<String>,
     key_path: Option<Pointer>,
@@ -54,13 +55,16 @@ struct Shape {
 /// Produce bare values
 ///
 /// The body is the value: JSON (stored compact), text, or bytes; NDJSON has one value a line. Request headers named
-/// `X-Record-Header-…` become record headers.
+/// `X-Record-Header-…` become record headers. CloudEvents 1.0, one (`application/cloudevents+json`, or `ce-…` headers with the
+/// data as the body) or a batch, are stored as Kafka's binding of them says: attributes as headers `ce_…`, `partitionkey` as the
+/// key.
 #[utoipa::path(
     post, path = "/v1/topics/{topic}/events", tag = "produce",
     params(TopicPath, EventsQuery, IdempotencyHeader, ProducerHeaders),
     request_body(content(
         (serde_json::Value = "application/json"), (String = "application/x-ndjson"),
         (String = "text/plain"), (Vec<u8> = "application/octet-stream"),
+        (Object = "application/cloudevents+json"), (Vec<Object> = "application/cloudevents-batch+json"),
     )),
     responses((status = 200, description = "stored, or dropped by a transform", content(
         (reply::ProduceAnswer = "application/json"), (reply::LineAck = "application/x-ndjson"))),
@@ -76,11 +80,22 @@ pub(in crate::http) async fn events(
     let (parts, body) = request.into_parts();
     let media = media_of(&parts.headers);
     let shape = shape(&topic, query, &parts.headers)?;
-    if shape.key_path.is_some() && !matches!(media, Media::Json | Media::Missing | Media::Ndjson) {
+    let is_event = cloud_events::mode(&parts.headers, media).is_some();
+    if shape.key_path.is_some() && !is_event && !matches!(media, Media::Json | Media::Missing | Media::Ndjson)
+    {
         return Err(Problem::new(
             Code::InvalidQuery,
             "query parameter `key_path` points into JSON; this body is not JSON",
         ));
+    }
+    if let Some(mode) = cloud_events::mode(&parts.headers, media) {
+        if shape.key_path.is_some() {
+            let detail =
+                "query parameter `key_path` is for plain values; an event's key is its `partitionkey`";
+            return Err(Problem::new(Code::InvalidQuery, detail));
+        }
+        // Boxed, as everything that few requests need.
+        return Box::pin(cloud_events::produce(&app, topic, shape, mode, parts, body)).await;
     }
     if media == Media::Ndjson {
         refuse_key(&parts.headers)?;
@@ -89,11 +104,12 @@ pub(in crate::http) async fn events(
         return lines(&app, topic, &parts.headers, body, line).await;
     }
     if !matches!(media, Media::Json | Media::Missing | Media::Text | Media::Bytes) {
-        let taken = "application/json, application/x-ndjson, text/plain or application/octet-stream";
+        let taken =
+            "application/json, application/x-ndjson, text/plain, application/octet-stream or CloudEvents";
         return Err(unsupported_media(&parts.headers, taken));
     }
     let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
-    let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
+    let idempotency = idempotency_key(&parts.headers, &parts.uri, &[], &bytes)?;
     let numbered = producer::numbered(&parts.headers)?;
     let record = match media {
         Media::Json | Media::Missing => {
@@ -194,7 +210,18 @@ fn pointed_key<'a>(json: &'a RawValue, pointer: &Pointer) -> Result<Option<Cow<'
 // === impl Shape ===
 
 impl Shape {
-    fn key(&self) -> Option<Cow<'_, [u8]>> {
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The headers that every record has.
+    pub(super) fn record_headers(&self) -> impl Iterator<Item = NewHeader<'_>> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (Cow::Borrowed(name.as_str()), Some(Cow::Borrowed(value.as_slice()))))
+    }
+
+    pub(super) fn key(&self) -> Option<Cow<'_, [u8]>> {
         self.key.as_ref().map(|key| Cow::Borrowed(key.as_bytes()))
     }
 
@@ -203,10 +230,7 @@ impl Shape {
         key: Option<Cow<'a, [u8]>>,
         value: Option<Cow<'a, [u8]>>,
     ) -> Result<NewRecord<'a>, FieldError> {
-        let header = |(name, value): &'a (String, Vec<u8>)| -> NewHeader<'a> {
-            (Cow::Borrowed(name), Some(Cow::Borrowed(value)))
-        };
-        let headers = self.headers.iter().map(header).collect();
+        let headers = self.record_headers().collect();
         let (partition, timestamp) = (self.rules.partition, None);
         let record = NewRecord { partition, timestamp, key, value, headers };
         check_size(&record, &self.rules)?;

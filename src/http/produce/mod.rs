@@ -4,6 +4,7 @@
 //! are stored in chunks as they arrive, and a line that is wrong fails alone.
 
 mod acks;
+mod cloud_events;
 mod envelope;
 mod events;
 mod lines;
@@ -36,6 +37,7 @@ use crate::model::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_MAX, REQUEST_RECORDS_
 use crate::model::module::Digest;
 use crate::model::{Offset, Partition};
 
+pub(super) use self::cloud_events::is_json;
 pub(super) use self::envelope::Format;
 pub(super) use self::events::{__path_events, events};
 pub(super) use self::producer::{__path_new_producer, new_producer};
@@ -235,7 +237,7 @@ async fn produce(
         _ => return Err(unsupported_media(&parts.headers, "application/json or application/x-ndjson")),
     }
     let Whole { bytes, share } = read_whole(body, BODY_BYTES_MAX, &app.budget).await?;
-    let idempotency = idempotency_key(&parts.headers, &parts.uri, &bytes)?;
+    let idempotency = idempotency_key(&parts.headers, &parts.uri, &[], &bytes)?;
     let numbered = producer::numbered(&parts.headers)?;
     let into = producer::records(numbered.as_ref(), topic, bytes.len(), app.now_ms());
     let (records, mut expected_offsets) = parse(&bytes, &rules, into)?;
@@ -380,10 +382,11 @@ fn envelope_line(line: &[u8], rules: &Rules, records: &mut Records) -> Result<()
     records.push(&record).map_err(BadLine::from)
 }
 
-/// The request's idempotency key with the digest of what it stands for.
+/// The request's idempotency key with the digest of what it stands for; `beside` is what of it lies beside the body.
 fn idempotency_key(
     headers: &HeaderMap,
     uri: &axum::http::Uri,
+    beside: &[u8],
     body: &[u8],
 ) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(key) = header_text(headers, &IDEMPOTENCY_KEY)? else { return Ok(None) };
@@ -395,6 +398,7 @@ fn idempotency_key(
     let mut digest = sha2::Sha256::new();
     digest.update(uri.path_and_query().map_or("", |p| p.as_str()));
     digest.update([0]);
+    digest.update(beside);
     digest.update(body);
     Ok(Some(IdempotencyKey { key: key.to_owned(), body: Digest(digest.finalize().into()) }))
 }

@@ -12,7 +12,7 @@ use super::ERRORS_MAX;
 use crate::model::limits::REQUEST_RECORDS_MAX;
 
 /// The records of a request. Of too many, one more than there may be.
-pub(super) fn records<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+pub(in crate::http::produce) fn records<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
@@ -53,7 +53,7 @@ where
 
 /// The first members of an object, by name. A record has seven: of an object with a hundred the first ones show what is
 /// wrong with it.
-pub(super) struct Members<'a>(pub(super) BTreeMap<String, &'a RawValue>);
+pub(in crate::http::produce) struct Members<'a>(pub(in crate::http::produce) BTreeMap<String, &'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
