@@ -12,12 +12,14 @@ use uuid::Uuid;
 use super::inline::Chain;
 use super::lane::Lanes;
 use super::runtime_config::Settings;
+use super::topic_change::{check_partitions, check_revision, told};
 use super::view::View;
 use super::{Broker, NewTopic, TopicChange, TopicError};
-use crate::model::limits::{PARTITIONS_MAX, TOPICS_MAX};
+use crate::model::limits::TOPICS_MAX;
 use crate::model::topic::{Topic, TopicConfig};
 use crate::model::{DeploymentName, Partition, TopicId, TopicName, suggest};
 use crate::runtime::clock::Clock;
+use crate::runtime::events::What;
 use crate::runtime::tasks;
 use crate::storage::{self, Log, Storage};
 
@@ -299,6 +301,7 @@ impl Broker {
         shared.chain.store(chains.get(&name).cloned().map(Arc::new));
         let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::new(shared), view: None });
         catalog.replace(&name, Some(handle.clone()));
+        told(What::TopicCreated, &handle.topic);
         Ok(handle)
     }
 
@@ -343,6 +346,7 @@ impl Broker {
         let logs = self.0.storage.update_topic(topic.clone()).await.map_err(|e| failed(&name, e))?;
         let handle = TopicHandle { topic: topic.clone(), logs, shared: old.shared.clone(), view: None };
         catalog.replace(&name, Some(Arc::new(handle)));
+        told(What::TopicChanged, &topic);
         Ok(topic)
     }
 
@@ -386,6 +390,7 @@ impl Broker {
             Err(_) => catalog.replace(&name, Some(handle.clone())),
         }
         deleted.map_err(|e| failed(&name, e))?;
+        told(What::TopicDeleted, &handle.topic);
         // Before anybody can create it again: groups know a topic by its name.
         if let Err(error) = self.0.groups.forget_topic(&name).await {
             tracing::warn!(topic = %name, %error, "offsets of a deleted topic go at the next start");
@@ -405,22 +410,6 @@ async fn to_its_end<T: Send + 'static>(
         let source = storage::Error::Engine { action: "finish a change of", message: e.to_string() };
         Err(TopicError::Storage { name, source })
     })
-}
-
-fn check_revision(topic: &Topic, expected: Option<u64>) -> Result<(), TopicError> {
-    match expected {
-        Some(expected) if expected != topic.revision => {
-            Err(TopicError::Revision { name: topic.name.clone(), expected, actual: topic.revision })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_partitions(name: &TopicName, asked: u32, least: u32) -> Result<(), TopicError> {
-    if (least..=PARTITIONS_MAX).contains(&asked) {
-        return Ok(());
-    }
-    Err(TopicError::Partitions { name: name.clone(), asked, least, most: PARTITIONS_MAX })
 }
 
 fn failed(name: &TopicName, source: storage::Error) -> TopicError {

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::TopicError;
 use crate::model::TopicName;
-use crate::model::topic::{ConfigChange, TopicConfig};
+use crate::model::limits::PARTITIONS_MAX;
+use crate::model::topic::{ConfigChange, Topic, TopicConfig};
+use crate::runtime::events::{self, What};
 
 /// A topic to be created.
 #[derive(Debug, Clone)]
@@ -40,4 +43,27 @@ impl NewTopic {
     pub fn new(name: TopicName, partitions: u32, config: TopicConfig) -> Self {
         Self { name, partitions, config, replication_factor: 1 }
     }
+}
+
+/// Tells who listens.
+pub(super) fn told(what: What, topic: &Topic) {
+    let details =
+        vec![("partitions", topic.partitions.to_string()), ("revision", topic.revision.to_string())];
+    events::publish(what, &topic.name, details);
+}
+
+pub(super) fn check_revision(topic: &Topic, expected: Option<u64>) -> Result<(), TopicError> {
+    match expected {
+        Some(expected) if expected != topic.revision => {
+            Err(TopicError::Revision { name: topic.name.clone(), expected, actual: topic.revision })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn check_partitions(name: &TopicName, asked: u32, least: u32) -> Result<(), TopicError> {
+    if (least..=PARTITIONS_MAX).contains(&asked) {
+        return Ok(());
+    }
+    Err(TopicError::Partitions { name: name.clone(), asked, least, most: PARTITIONS_MAX })
 }

@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::output::Format;
 use super::{
-    compile_module, consume, deploy, deployment, dev, group, module, produce, serve, state, status, topic,
+    compile_module, consume, deploy, deployment, dev, events, group, module, produce, serve, state, status,
+    topic,
 };
 use crate::model::duration::parse_duration;
 
@@ -84,8 +85,10 @@ pub(super) enum Command {
     /// Deployments: list, describe, logs, pause, resume, restart, rewind, delete
     #[command(visible_alias = "dep")]
     Deployment(deployment::Deployment),
-    /// What processors keep: stores, get, scan
+    /// What processors keep: stores, get, scan, watch
     State(state::State),
+    /// What happens to topics, modules, deployments and groups, as it happens
+    Events(events::Events),
     /// One screen: health, topics, deployments
     Status(status::Status),
     /// Version of this binary

@@ -405,7 +405,7 @@ fn render(topic: &str, record: &str, shape: &Shape, out: &mut Vec<u8>) -> serde_
         Shape::Raw => out.extend(record.value.unwrap_or_default()),
         Shape::Human | Shape::Line => {
             let text = |bytes: &Option<Vec<u8>>| match bytes {
-                Some(bytes) => harmless(&String::from_utf8_lossy(bytes)),
+                Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
                 None => "null".to_owned(),
             };
             let (key, value) = (text(&record.key), text(&record.value));
@@ -416,19 +416,6 @@ fn render(topic: &str, record: &str, shape: &Shape, out: &mut Vec<u8>) -> serde_
     }
     out.push(b'\n');
     Ok(())
-}
-
-/// Without control characters that would make the reader's terminal do things: `\u{1b}` is shown as these six letters.
-fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() && !matches!(c, '\n' | '\t') {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! `millstream deployment`, also `dep`.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::client::Call;
 use super::failure::Failure;
 use super::lifecycle;
+use super::live;
 use super::output::{Column, Format, at, count, plain, render_fields, render_table, size};
 use super::position::Position;
 use super::run::{self, Place};
@@ -15,9 +14,6 @@ use super::session::Session;
 use super::shadow;
 use super::template::date;
 use crate::runtime::clock::Clock;
-
-/// A stream without an end has no time-out; this is as good as none.
-const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Deployments: list, describe, logs, pause, resume, restart, rewind, history, run, shadow, delete
 #[derive(Args)]
@@ -170,7 +166,7 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
                 Some(Format::Table) => true,
                 Some(_) => false,
             };
-            logs(session, if follow { call.takes(FOR_EVER) } else { call }, human).await
+            logs(session, if follow { call.takes(live::FOR_EVER) } else { call }, human).await
         }
         Command::Pause { name } => {
             act(session, Call::post(&["v1", "deployments", &name, "pause"]), &name).await
@@ -274,21 +270,12 @@ fn rewind_target(texts: &[String], now_ms: i64) -> Result<Value, String> {
 pub(super) async fn follow_log(session: &Session, name: &str, since_ms: i64) -> Result<(), Failure> {
     let call = Call::get(&["v1", "deployments", name, "logs"]).query("follow", "true");
     let call = call.query("since", date(since_ms)).header("accept", "application/x-ndjson");
-    logs(session, call.takes(FOR_EVER), true).await
+    logs(session, call.takes(live::FOR_EVER), true).await
 }
 
 /// Shows log lines as they come.
 async fn logs(session: &Session, call: Call, human: bool) -> Result<(), Failure> {
-    let mut response = session.client.send(call).await?;
-    let mut pending: Vec<u8> = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| session.client.failure(&e))? {
-        pending.extend_from_slice(&chunk);
-        let Some(end) = pending.iter().rposition(|b| *b == b'\n') else { continue };
-        let rest = pending.split_off(end + 1);
-        let lines = std::mem::replace(&mut pending, rest);
-        show_lines(session, &lines, human)?;
-    }
-    show_lines(session, &pending, human)
+    live::lines(session, call, |lines| show_lines(session, lines, human)).await
 }
 
 fn show_lines(session: &Session, lines: &[u8], human: bool) -> Result<(), Failure> {

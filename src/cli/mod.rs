@@ -10,11 +10,13 @@ mod consume;
 mod deploy;
 mod deployment;
 mod dev;
+mod events;
 mod failure;
 mod golden;
 mod group;
 mod hints;
 mod lifecycle;
+mod live;
 mod module;
 mod new_module;
 mod output;
@@ -52,9 +54,11 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             if let Some(text) = failure.report(verbose) {
+                let text =
+                    if std::io::stderr().is_terminal() { output::harmless(&text) } else { text.into() };
                 eprint!(
                     "{}",
-                    if color { text.replacen("error:", "\x1b[1;31merror:\x1b[0m", 1) } else { text }
+                    if color { text.replacen("error:", "\x1b[1;31merror:\x1b[0m", 1).into() } else { text }
                 );
             }
             failure.exit_code()
@@ -87,6 +91,7 @@ fn dispatch(cli: Cli, vars: Vars) -> Result<ExitCode, Failure> {
             Command::Deploy(args) => deploy::run(&session, args).await,
             Command::Deployment(args) => deployment::run(&session, args).await,
             Command::State(args) => state::run(&session, args).await,
+            Command::Events(args) => events::run(&session, args).await,
             Command::Status(args) => status::run(&session, args).await,
             Command::Version => status::version(&session),
             Command::Serve(_) | Command::CompileModule(_) => Ok(()),

@@ -1,6 +1,7 @@
 //! How answers are shown: a table on a terminal, JSON for programs, YAML when asked. Lists become one object a line when
 //! nobody says otherwise and no terminal is there.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::{ContentArrangement, Table};
@@ -68,7 +69,8 @@ impl Output {
     /// Something that the user should know, beside the data.
     pub(super) fn hint(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            eprintln!("{}", text.as_ref());
+            let text = text.as_ref();
+            eprintln!("{}", if self.stderr_is_terminal { harmless(text) } else { text.into() });
         }
     }
 
@@ -124,11 +126,31 @@ impl Output {
         self.bytes(text.as_bytes())
     }
 
-    /// Writes bytes to stdout at once.
+    /// Writes bytes to stdout at once; on a terminal without what it would obey, unless `-o raw` asks for it.
     pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.stdout_is_terminal && !matches!(self.format, Some(Format::Raw)) {
+            return Self::write(harmless(&String::from_utf8_lossy(bytes)).as_bytes());
+        }
+        Self::write(bytes)
+    }
+
+    fn write(bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = std::io::stdout().lock();
         stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|e| Failure::write(&e))
     }
+}
+
+/// Without control characters that would make the reader's terminal do things: `\u{1b}` is shown as these six letters.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return text.into();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if obeyed(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown.into()
 }
 
 fn yaml(value: &Value) -> Result<String, Failure> {

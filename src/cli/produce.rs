@@ -1,6 +1,8 @@
 //! `millstream produce`: lines become records, sent as NDJSON in batches, one request at a time, so that their order is
 //! kept and what is reported as stored is stored.
 
+mod totals;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _};
@@ -17,9 +19,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use self::totals::Totals;
 use super::client::Call;
 use super::consume::Encoding;
-use super::failure::{Failure, Problem};
+use super::failure::Failure;
 use super::output::{plain, record_count, thousands};
 use super::session::Session;
 use super::topic::pair;
@@ -114,17 +117,6 @@ struct Batches {
     waiting: Option<Vec<u8>>,
     /// taken so far
     lines: u64,
-}
-
-/// What has become of the lines.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Totals {
-    sent: u64,
-    stored: u64,
-    dropped: u64,
-    dead_lettered: u64,
-    rejected: u64,
-    requests: u64,
 }
 
 pub(super) async fn run(session: &Session, args: Produce) -> Result<(), Failure> {
@@ -289,81 +281,6 @@ impl Batches {
             }
         }
         Ok(Some(batch))
-    }
-}
-
-// === impl Totals ===
-
-impl Totals {
-    /// Adds an NDJSON summary; members that are missing count nothing.
-    fn add(&mut self, sent: u64, summary: &Value) {
-        let number = |name: &str| summary.get(name).and_then(Value::as_u64);
-        self.requests += 1;
-        self.sent += sent;
-        let (dropped, dead) = (number("dropped").unwrap_or(0), number("dead_lettered").unwrap_or(0));
-        let rejected = number("failed").unwrap_or(0);
-        self.dropped += dropped;
-        self.dead_lettered += dead;
-        self.rejected += rejected;
-        self.stored += number("stored").unwrap_or_else(|| sent.saturating_sub(dropped + dead + rejected));
-    }
-
-    /// Adds the answers to the lines of a request, and writes them with the numbers that the lines have in the input.
-    fn add_lines(
-        &mut self,
-        sent: u64,
-        first_line: u64,
-        answers: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
-        self.requests += 1;
-        self.sent += sent;
-        for answer in answers.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            let mut answer: Value = serde_json::from_slice(answer)
-                .map_err(|e| Failure::local("the server's answer is no JSON", e))?;
-            if let Some(problem) = answer.get("error") {
-                let status = problem.get("status").and_then(Value::as_u64).unwrap_or(500) as u16;
-                let problem = Problem::read(status, None, problem.to_string().as_bytes());
-                return Err(Failure::Problem(Box::new(problem)));
-            }
-            match answer.get("status").and_then(Value::as_str) {
-                Some("stored") => self.stored += answer.get("count").and_then(Value::as_u64).unwrap_or(1),
-                Some("dropped") => self.dropped += 1,
-                Some("dead_lettered") => self.dead_lettered += 1,
-                _ => self.rejected += 1,
-            }
-            if let Some(line) = answer.get_mut("line") {
-                *line = json!(first_line + line.as_u64().unwrap_or(1).saturating_sub(1));
-            }
-            out.extend_from_slice(answer.to_string().as_bytes());
-            out.push(b'\n');
-        }
-        Ok(())
-    }
-
-    /// What is known after a request that failed: a problem says what it stored before, a broken connection nothing.
-    /// `None` when nothing was stored at all.
-    fn at_failure(&self, failure: &Failure, first_line: u64, records: u64) -> Option<String> {
-        let stored_of_it = match failure {
-            Failure::Problem(problem) if problem.body.get("side_effects").is_some_and(|s| s == "none") => {
-                Some(0)
-            }
-            Failure::Problem(problem) => problem.body.get("summary").and_then(|s| s.get("stored")?.as_u64()),
-            _ => None,
-        };
-        let known = self.stored + stored_of_it.unwrap_or(0);
-        match stored_of_it {
-            Some(_) if known == 0 => None,
-            Some(_) => Some(format!(
-                "{} stored; the request from line {first_line} on ended early",
-                record_count(known)
-            )),
-            None => Some(format!(
-                "{} stored; whether the {} from line {first_line} on are is not known",
-                record_count(known),
-                record_count(records)
-            )),
-        }
     }
 }
 

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::client::{Call, is_dots};
 use super::consume::Encoding;
-use super::failure::Failure;
+use super::failure::{Failure, Problem};
+use super::live;
 use super::output::{Column, Format, at, first, size};
 use super::session::Session;
 use crate::model::duration::{format_duration, parse_duration};
 use crate::model::limits::{SCAN_ENTRIES_MAX, WAIT_MAX};
 
-/// What processors keep: stores, get, scan
+/// What processors keep: stores, get, scan, watch
 #[derive(Args)]
 pub(super) struct State {
     #[command(subcommand)]
@@ -33,6 +34,20 @@ enum Command {
         #[arg(long)]
         key_base64: bool,
         /// How the value is shown
+        #[arg(long, value_enum)]
+        format: Option<Encoding>,
+        #[command(flatten)]
+        at: At,
+    },
+    /// The value of a key, and what it is after every change, a line each
+    Watch {
+        deployment: String,
+        store: String,
+        key: String,
+        /// The key is base64 of its bytes
+        #[arg(long)]
+        key_base64: bool,
+        /// How values are shown
         #[arg(long, value_enum)]
         format: Option<Encoding>,
         #[command(flatten)]
@@ -112,17 +127,13 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             session.out.list(&stores, &STORE_COLUMNS)
         }
         Command::Get { deployment, store, key, key_base64, format, at } => {
-            let mut path = vec!["v1", "deployments", &deployment, "stores", &store, "keys"];
-            let call = if key_base64 {
-                Call::get(&path).query("key_base64", key.as_str())
-            } else if is_dots(&key) {
-                Call::get(&path).query("key_base64", STANDARD.encode(&key))
-            } else {
-                path.push(&key);
-                Call::get(&path)
-            };
-            let call = at.apply(call).query_some("format", format.map(Encoding::as_str));
-            get(session, call, &key).await
+            let call = at.apply(call_of_key(&deployment, &store, &key, key_base64));
+            get(session, call.query_some("format", format.map(Encoding::as_str)), &key).await
+        }
+        Command::Watch { deployment, store, key, key_base64, format, at } => {
+            let call = at.apply(call_of_key(&deployment, &store, &key, key_base64));
+            let call = call.query_some("format", format.map(Encoding::as_str));
+            watch(session, call.header("accept", "text/event-stream")).await
         }
         Command::Scan { deployment, store, prefix, from, to, reverse, limit, format, at } => {
             let page = limit.clamp(1, SCAN_ENTRIES_MAX).to_string();
@@ -140,6 +151,45 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             session.out.list(&entries, &ENTRY_COLUMNS)
         }
     }
+}
+
+fn call_of_key(deployment: &str, store: &str, key: &str, is_base64: bool) -> Call {
+    let mut path = vec!["v1", "deployments", deployment, "stores", store, "keys"];
+    if is_base64 {
+        Call::get(&path).query("key_base64", key)
+    } else if is_dots(key) {
+        Call::get(&path).query("key_base64", STANDARD.encode(key))
+    } else {
+        path.push(key);
+        Call::get(&path)
+    }
+}
+
+/// The events of a watched key, as the server writes them.
+async fn watch(session: &Session, call: Call) -> Result<(), Failure> {
+    let mut event = Vec::new();
+    live::lines(session, call.takes(live::FOR_EVER), |lines| {
+        let mut out = Vec::new();
+        for line in lines.split(|b| *b == b'\n') {
+            if let Some(name) = line.strip_prefix(b"event: ") {
+                event = name.to_vec();
+            }
+            let Some(data) = line.strip_prefix(b"data: ") else { continue };
+            match event.as_slice() {
+                b"value" => out.extend([data, b"\n"].concat()),
+                b"error" => {
+                    session.out.bytes(&out)?;
+                    let status =
+                        serde_json::from_slice(data).ok().and_then(|p: Value| p.get("status")?.as_u64());
+                    let problem = Problem::read(status.unwrap_or(500) as u16, None, data);
+                    return Err(Failure::Problem(Box::new(problem)));
+                }
+                _ => {}
+            }
+        }
+        session.out.bytes(&out)
+    })
+    .await
 }
 
 /// The value as it is; with `-o`, an object that says how fresh it is.

@@ -163,11 +163,16 @@ pub(super) async fn run(session: &Session, args: Topic) -> Result<(), Failure> {
             session.out.done(&topic, &format!("topic `{name}` {line}"))
         }
         Command::Truncate { name, before, partition, dry_run } => {
+            let body = truncation(&before, partition);
+            let call = |dry_run| {
+                Call::post(&["v1", "topics", &name, "truncate"]).query_if("dry_run", dry_run).json(&body)
+            };
             if !dry_run {
+                // What the server would refuse anyway is not asked about.
+                session.client.json(call(true)).await?;
                 session.confirm(&format!("delete the oldest records of topic `{name}`"))?;
             }
-            let call = Call::post(&["v1", "topics", &name, "truncate"]).query_if("dry_run", dry_run);
-            let answer = session.client.json(call.json(&truncation(&before, partition))).await?;
+            let answer = session.client.json(call(dry_run)).await?;
             session.out.one(&answer, |answer| {
                 let partitions = answer.get("partitions").and_then(Value::as_array);
                 render_table(partitions.map_or(&[], Vec::as_slice), &TRUNCATED_COLUMNS)

@@ -9,6 +9,7 @@ mod body;
 mod cluster;
 pub mod codes;
 mod consume;
+mod control_events;
 mod deployments;
 mod error;
 mod extract;
@@ -95,7 +96,8 @@ pub struct State {
 /// Serves until the shutdown, then drains.
 pub async fn serve(listener: Listener, options: Options, state: State, shutdown: Shutdown) {
     let budget = body::Budget::new(options.memory);
-    let app = App(Arc::new(Inner { state, budget, shutdown: shutdown.clone() }));
+    let watchers = state::Watchers::default();
+    let app = App(Arc::new(Inner { state, budget, watchers, shutdown: shutdown.clone() }));
     let gate = gate::Gate::new(router::router(app), options.allowed_hosts);
     listener::run(listener, Arc::new(gate), options.max_connections, options.drain, shutdown).await;
 }
@@ -107,6 +109,7 @@ struct App(Arc<Inner>);
 struct Inner {
     state: State,
     budget: body::Budget,
+    watchers: state::Watchers,
     shutdown: Shutdown,
 }
 

@@ -11,8 +11,8 @@ use super::error::Problem;
 use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
 use super::{
-    App, cluster, consume, deployments, groups, health, home, lifecycle, logs, modules, openapi, produce,
-    runs, shadows, state, topics,
+    App, cluster, consume, control_events, deployments, groups, health, home, lifecycle, logs, modules, openapi,
+    produce, runs, shadows, state, topics,
 };
 
 /// The routes and what answers when none fits.
@@ -64,6 +64,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(state::many))
         .routes(routes!(state::entries))
         // operations
+        .routes(routes!(control_events::events))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::version))

@@ -52,6 +52,9 @@ pub const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Records of one read.
 pub const READ_RECORDS_MAX: usize = 10_000;
+/// Keys of state that are watched at once, over all connections: each costs a read for every commit of its task, at most
+/// twenty a second (a guess).
+pub const WATCHERS_MAX: usize = 1_000;
 /// Bytes of one read.
 pub const READ_BYTES_MAX: usize = 16 * MIB;
 /// Records that a filtered read looks at unless asked otherwise, and at most: a filter looks at some millions a second, so

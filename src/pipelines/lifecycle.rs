@@ -10,6 +10,7 @@ use super::view::{DeploymentState, DeploymentView};
 use super::{DeployError, status::Status};
 use crate::model::deployment::{DeploymentKind, Desired, StateFate};
 use crate::model::revision::Action;
+use crate::runtime::events::{self, What};
 use crate::state;
 use crate::storage::{Commit, tables};
 
@@ -149,6 +150,8 @@ impl Pipelines {
         self.forget_shadow(&entry.deployment.spec.name);
         self.remove(&entry.deployment.spec.name);
         self.hide_view(&entry.deployment.spec).await;
+        self.0.shared.failing.forget(&entry.deployment.spec.name);
+        events::publish(What::DeploymentDeleted, &entry.deployment.spec.name, Vec::new());
         if keep {
             self.start(Arc::new(retired)).await;
         }

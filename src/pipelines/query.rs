@@ -232,7 +232,7 @@ impl Pipelines {
     }
 
     /// The entry, once it has passed the position asked for and if it has the store.
-    async fn ready(&self, name: &str, store: &str, at: &StateAt) -> Result<Entry, StateError> {
+    pub(super) async fn ready(&self, name: &str, store: &str, at: &StateAt) -> Result<Entry, StateError> {
         let entry = self.stateful(name)?;
         if let Some((topic, partition, offset)) = &at.after {
             wait_for(&entry, topic, *partition, *offset, at.wait).await?;
@@ -259,7 +259,7 @@ fn task_id(entry: &Entry, task: Partition) -> TaskId {
 }
 
 /// The task that the request names, by `partition=` or by the partition in `after=`.
-fn fixed_task(entry: &Entry, at: &StateAt) -> Result<Option<Partition>, StateError> {
+pub(super) fn fixed_task(entry: &Entry, at: &StateAt) -> Result<Option<Partition>, StateError> {
     let tasks = entry.deployment.tasks;
     let asked = at.partition.or(at.after.as_ref().map(|(_, partition, _)| *partition));
     match asked {

@@ -9,6 +9,7 @@ use super::view::DeploymentView;
 use crate::model::TopicName;
 use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::model::revision::{Action, EffectiveFrom, Revision, StateChange};
+use crate::runtime::events::{self, What};
 use crate::state::{TaskId, positions};
 use crate::storage::{Commit, Log, Storage, tables};
 
@@ -59,6 +60,21 @@ pub(super) fn revision_of(deployment: &Deployment, cause: &Cause, positions: Vec
     }
 }
 
+/// Tells who listens. What is retired is told of as deleted, by who deletes it.
+fn told(deployment: &Deployment, action: Action) {
+    let what = match action {
+        Action::Applied => What::DeploymentApplied,
+        Action::Upgraded => What::DeploymentUpgraded,
+        Action::RolledBack => What::DeploymentRolledBack,
+        Action::Rewound => What::DeploymentRewound,
+        Action::Paused => What::DeploymentPaused,
+        Action::Resumed => What::DeploymentResumed,
+        Action::Retired => return,
+    };
+    let details = vec![("revision", deployment.revision.to_string()), ("module", deployment.module())];
+    events::publish(what, &deployment.spec.name, details);
+}
+
 impl Pipelines {
     /// Stores the new form with what else is in the commit and puts it in force; a refused commit leaves the old form as
     /// it was. The caller holds the change lock.
@@ -100,6 +116,7 @@ impl Pipelines {
             }
             return Err(error);
         }
+        told(&deployment, cause.action);
         self.start(Arc::new(deployment)).await;
         Ok(())
     }
@@ -139,6 +156,7 @@ impl Pipelines {
             self.install_chains(&topics);
             return Err(error.into());
         }
+        told(&deployment, cause.action);
         self.start_with(deployment, Some(stage)).await;
         Ok(())
     }

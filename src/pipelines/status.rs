@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::failing::Failing;
 use super::view::{DeploymentState, ErrorView, InputPosition, TaskView, Totals};
-use crate::model::{Offset, Partition, TopicName};
+use crate::model::{DeploymentName, Offset, Partition, TopicName};
 use crate::storage::Log;
 
 /// A task's input: the topic's name and the partition's log.
@@ -20,6 +21,10 @@ pub(super) struct TaskInput {
 
 /// Shared between a task and its readers.
 pub(super) struct Status {
+    deployment: DeploymentName,
+    failing: Failing,
+    /// it is among them
+    has_failed: AtomicBool,
     pub(super) partition: Partition,
     pub(super) counts: Counts,
     inner: Mutex<Inner>,
@@ -48,8 +53,11 @@ struct Inner {
 }
 
 impl Status {
-    pub(super) fn new(partition: Partition) -> Self {
+    pub(super) fn new(deployment: DeploymentName, partition: Partition, failing: Failing) -> Self {
         Self {
+            has_failed: failing.has(&deployment, partition).into(),
+            deployment,
+            failing,
             partition,
             counts: Counts::default(),
             inner: Mutex::new(Inner {
@@ -63,7 +71,13 @@ impl Status {
     }
 
     pub(super) fn set_state(&self, state: DeploymentState) {
-        self.inner.lock().state = state;
+        let mut inner = self.inner.lock();
+        if state == DeploymentState::Failed && inner.state != state {
+            self.has_failed.store(true, Ordering::Relaxed);
+            self.failing.add(&self.deployment, self.partition, inner.last_error.as_ref());
+        }
+        inner.state = state;
+        drop(inner);
         self.changed.send_modify(|n| *n += 1);
     }
 
@@ -76,7 +90,10 @@ impl Status {
     }
 
     pub(super) fn set_position(&self, topic: &TopicName, partition: Partition, next: Offset) {
-        self.inner.lock().positions.insert((topic.clone(), partition), next);
+        let before = self.inner.lock().positions.insert((topic.clone(), partition), next);
+        if before.is_some_and(|before| next > before) && self.has_failed.swap(false, Ordering::Relaxed) {
+            self.failing.take(&self.deployment, self.partition);
+        }
         self.changed.send_modify(|n| *n += 1);
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::DeployError;
+use super::failing::Failing;
 use super::logs::{DeploymentLog, Logs};
 use super::shadow::Shadows;
 use super::shown::Shown;
@@ -67,6 +68,7 @@ pub(super) struct Shared {
     pub(super) broker: Broker,
     pub(super) registry: Registry,
     pub(super) outbound: Outbound,
+    pub(super) failing: Failing,
 }
 
 /// A deployment and what runs of it.
@@ -98,7 +100,7 @@ impl Pipelines {
         let logs = Logs::start(&broker).await?;
         let stored = tables::deployments::load_all(broker.storage())?;
         let outbound = options.outbound.clone();
-        let shared = Arc::new(Shared { broker, registry, outbound });
+        let shared = Arc::new(Shared { broker, registry, outbound, failing: Failing::default() });
         let (changes, entries) = (Default::default(), RwLock::default());
         let (runs, shadows) = (Arc::new(Semaphore::new(RUNS_MAX)), Shadows::default());
         let inner = Inner { shared, logs, options, changes, entries, runs, shadows };
@@ -193,7 +195,8 @@ impl Pipelines {
         places: Places,
     ) -> Arc<Running> {
         let (orders, receiver) = watch::channel(wanted(deployment));
-        let status = Arc::new(Status::new(task));
+        let failing = self.0.shared.failing.clone();
+        let status = Arc::new(Status::new(deployment.spec.name.clone(), task, failing));
         let task =
             Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, places, receiver);
         let ended = self.broker().guests().spawn("task of a deployment", task.work());

@@ -24,6 +24,7 @@ use self::jobs::Jobs;
 use crate::model::ModuleName;
 use crate::model::module::{Digest, ModuleKind, ModuleRef, ModuleVersion, Version};
 use crate::runtime::clock::Clock;
+use crate::runtime::events::{self, What};
 use crate::runtime::tasks;
 use crate::storage::tables::{module_bytes, modules};
 use crate::storage::{Commit, CommitError, Storage};
@@ -163,11 +164,18 @@ impl Registry {
         self.0.storage.commit(commit).await?;
 
         *self.0.catalog.write() = after;
+        gone.iter().for_each(|version| told(What::ModuleDeleted, version));
         for digest in unused {
             self.0.cache.forget(&digest);
         }
         Ok(gone)
     }
+}
+
+/// Tells who listens.
+fn told(what: What, version: &ModuleVersion) {
+    let details = vec![("version", version.version.to_string()), ("digest", version.digest.to_string())];
+    events::publish(what, &version.name, details);
 }
 
 /// Runs a change to its end, also when whoever asked for it has gone: half a change would leave the catalog and the

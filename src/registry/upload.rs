@@ -10,6 +10,7 @@ use super::{Registry, inspect, to_its_end};
 use crate::model::ModuleName;
 use crate::model::limits::{MODULE_BYTES_MAX, MODULE_VERSIONS_MAX};
 use crate::model::module::{Digest, ModuleVersion, Version};
+use crate::runtime::events::What;
 use crate::runtime::tasks;
 use crate::storage::Commit;
 use crate::storage::tables::{module_bytes, modules};
@@ -139,6 +140,7 @@ impl Registry {
         self.0.storage.commit(commit).await?;
 
         self.0.catalog.write().insert(version.clone());
+        super::told(What::ModulePushed, &version);
         // The first deployment need not load it again.
         let _ = self.0.cache.slot(digest).set(component.clone());
         Ok(Uploaded { version, created: true })

@@ -1,8 +1,9 @@
-//! Floor 0: time, tasks and sockets. The only code that asks for the time or starts a task or a thread.
+//! Floor 0: time, tasks, sockets and what happens. The only code that asks for the time or starts a task or a thread.
 
 pub mod backoff;
 pub mod build;
 pub mod clock;
+pub mod events;
 pub mod listener;
 pub mod shutdown;
 pub mod tasks;

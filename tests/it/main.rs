@@ -8,6 +8,7 @@ mod http_resources;
 mod kafka;
 mod layout;
 mod limits;
+mod live;
 mod modules;
 mod outcomes;
 mod readme;

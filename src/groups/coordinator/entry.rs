@@ -15,6 +15,7 @@ use crate::groups::machine::{
 };
 use crate::groups::offsets::{Offsets, Unused};
 use crate::groups::{GroupError, GroupId};
+use crate::runtime::events::{self, What};
 
 /// A group by its name. Once its state is `Dead` and it is no longer in the table it is forgotten.
 pub(super) struct Entry {
@@ -38,6 +39,8 @@ pub(super) struct Group {
     pub(super) is_queued: bool,
     /// bytes that are counted for it
     counted: usize,
+    /// the state that was told to who listens
+    told: &'static str,
 }
 
 /// Who the members of a group are to each other. A group without members can become any.
@@ -83,6 +86,14 @@ impl Machine {
         match self {
             Self::Classic(classic) => classic.state() == State::Dead,
             Self::Consumer(consumer) => consumer.is_dead(),
+        }
+    }
+
+    /// Where it stands, as Kafka names it.
+    fn state_name(&self) -> &'static str {
+        match self {
+            Self::Classic(classic) => classic.state().name(),
+            Self::Consumer(consumer) => consumer.state().name(),
         }
     }
 
@@ -204,8 +215,10 @@ impl Group {
     }
 
     pub(super) fn of(machine: Machine) -> Self {
+        let told = machine.state_name();
         Self {
             machine,
+            told,
             offsets: Offsets::default(),
             waiters: HashMap::new(),
             tickets: 0,
@@ -335,6 +348,12 @@ impl Inner {
         }
         self.timers.set(&entry.id, group.machine.next_deadline());
         self.recount(group);
+        let state = group.machine.state_name();
+        if std::mem::replace(&mut group.told, state) != state {
+            let members = group.machine.members().to_string();
+            let details = vec![("state", state.to_owned()), ("members", members)];
+            events::publish(What::GroupChanged, entry.id.as_str(), details);
+        }
     }
 
     /// Counts the bytes of a group again, after something has come or gone.

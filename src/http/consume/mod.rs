@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName};
 use axum::response::Response;
 
 use self::apply::ParamQuery;
@@ -24,8 +24,7 @@ use self::page::{events, scanned, write_records};
 use self::render::Shape;
 use self::scan::{Bounds, Place, Sieve};
 use self::shapes::{
-    IsolationLevel, LastEventIdHeader, PartitionPage, PartitionPath, PartitionQuery, TopicPage, TopicPath,
-    TopicQuery,
+    IsolationLevel, PartitionPage, PartitionPath, PartitionQuery, TopicPage, TopicPath, TopicQuery,
 };
 use super::App;
 use super::codes::Code;
@@ -43,7 +42,7 @@ pub(super) use self::apply::PARAM_PREFIX;
 pub(super) use self::filter::HEADER_PREFIX;
 pub(super) use self::follow::{Instance, Line, Source, Wire, stream};
 pub(super) use self::page::respond;
-pub(super) use self::shapes::RecordBody;
+pub(super) use self::shapes::{LastEventIdHeader, RecordBody};
 
 /// Records of a page unless asked otherwise.
 pub(super) const LIMIT_DEFAULT: usize = 500;
@@ -361,11 +360,11 @@ pub(super) fn bounded(
     }
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     Ok(header_text(headers, &LAST_EVENT_ID)?.filter(|id| !id.is_empty()))
 }
 
-fn bad_event_id(id: &str) -> Problem {
+pub(super) fn bad_event_id(id: &str) -> Problem {
     Problem::new(
         Code::InvalidHeader,
         format!("Last-Event-ID is `{id}`, which is no id of an event of this stream"),

@@ -2,6 +2,7 @@
 //! processor has passed a record (`after=`).
 
 mod shapes;
+mod watch;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use serde_json::value::RawValue;
 use self::shapes::{
     BinaryKeyQuery, DeploymentPath, Entries, KeyPath, KeyQuery, Keys, ManyQuery, ScanQuery, StorePath,
 };
+pub(super) use self::watch::Watchers;
 use super::App;
 use super::answer::insert;
 use super::codes::Code;
@@ -58,12 +60,15 @@ pub(super) async fn stores(
 
 /// Read a key
 ///
-/// The body is the value itself. `X-State-Position` says how far the processor had come.
+/// The body is the value itself. `X-State-Position` says how far the processor had come. With `Accept: text/event-stream` the
+/// key is watched: an event `value` with what it is now, and another with what it is after every committed change, each with
+/// its position as the id. Changes that follow within 50 ms are told together, the last one always.
 #[utoipa::path(
     get, path = "/v1/deployments/{deployment}/stores/{store}/keys/{key}", tag = "state", params(KeyPath, KeyQuery),
     responses(
         (status = 200, description = "the value", content(
-            (serde_json::Value = "application/json"), (String = "text/plain"), (Vec<u8> = "application/octet-stream"))),
+            (serde_json::Value = "application/json"), (String = "text/plain"), (Vec<u8> = "application/octet-stream"),
+            (String = "text/event-stream"))),
         (status = 304, description = "it still has the ETag of If-None-Match"),
         Missing, Conflict, NotAcceptable, Unprocessable, Behind,
     ),
@@ -76,6 +81,9 @@ pub(super) async fn key(
 ) -> Result<Response, Problem> {
     let at = at(query.partition, query.after, query.wait);
     let key = Bytes::from(path.key);
+    if watch::is_wanted(&headers) {
+        return watch::watch(&app, &path.deployment, &path.store, key, query.format, at, &headers).await;
+    }
     read_key(&app, &path.deployment, &path.store, key, query.format, at, &headers).await
 }
 
@@ -86,7 +94,8 @@ pub(super) async fn key(
     get, path = "/v1/deployments/{deployment}/stores/{store}/keys", tag = "state", params(StorePath, BinaryKeyQuery),
     responses(
         (status = 200, description = "the value", content(
-            (serde_json::Value = "application/json"), (String = "text/plain"), (Vec<u8> = "application/octet-stream"))),
+            (serde_json::Value = "application/json"), (String = "text/plain"), (Vec<u8> = "application/octet-stream"),
+            (String = "text/event-stream"))),
         (status = 304, description = "it still has the ETag of If-None-Match"),
         Missing, Conflict, NotAcceptable, Unprocessable, Behind,
     ),
@@ -107,6 +116,9 @@ pub(super) async fn binary_key(
     let key = decode_key(text).ok_or_else(|| {
         Problem::new(Code::InvalidQuery, format!("query parameter `key_base64` is `{text}`: expected base64"))
     })?;
+    if watch::is_wanted(&headers) {
+        return watch::watch(&app, &path.deployment, &path.store, key, query.format, at, &headers).await;
+    }
     read_key(&app, &path.deployment, &path.store, key, query.format, at, &headers).await
 }
 
@@ -301,6 +313,10 @@ fn write_key(out: &mut Vec<u8>, key: &[u8]) {
 
 /// `topic:partition:offset` of every input read; the offset is that of the next record.
 fn put_position(response: &mut Response, position: &[(TopicName, Partition, Offset)]) {
+    insert(response, STATE_POSITION.clone(), position_text(position));
+}
+
+fn position_text(position: &[(TopicName, Partition, Offset)]) -> String {
     let mut text = String::new();
     for (topic, partition, offset) in position {
         let part = format!("{topic}:{partition}:{offset}");
@@ -313,7 +329,7 @@ fn put_position(response: &mut Response, position: &[(TopicName, Partition, Offs
         }
         text.push_str(&part);
     }
-    insert(response, STATE_POSITION.clone(), text);
+    text
 }
 
 #[cfg(test)]
