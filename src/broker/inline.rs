@@ -20,6 +20,8 @@ use super::{Broker, ProduceError};
 use crate::model::batch::Payload;
 use crate::model::deployment::Deployment;
 use crate::model::{DeploymentName, Partition, Record, TopicName};
+use crate::runtime::clock::monotonic;
+use crate::telemetry::calls::Calls;
 use crate::wasm::{Component, Fault, Input, InstanceConfig, LogSink, Outcome, Transformer};
 
 /// Batches are handed to the guests' threads together until they have so many bytes: waking a thread costs as much as
@@ -95,6 +97,8 @@ pub struct Counters {
     pub dead_letters: AtomicU64,
     /// calls that failed
     pub errors: AtomicU64,
+    /// what calls took, and how they failed
+    pub calls: Calls,
 }
 
 /// The last failure of a stage.
@@ -364,7 +368,10 @@ impl Stage {
                     .await?
             }
         };
-        let outcomes = instance.process(inputs).await?;
+        let (started, cpu) = (monotonic(), instance.cpu_time());
+        let outcomes = instance.process(inputs).await;
+        self.counters.calls.ended(started.elapsed(), instance.cpu_time().saturating_sub(cpu));
+        let outcomes = outcomes?;
         // Only an instance whose call went well is kept, and only if no batch before was refused meanwhile.
         let mut seats = self.seats.lock();
         seats.uses += 1;
@@ -416,6 +423,7 @@ impl Stage {
 
     fn failed(&self, fault: &Fault, partition: Partition, record: Option<u32>, at_ms: i64) {
         self.counters.errors.fetch_add(1, Ordering::Relaxed);
+        self.counters.calls.failed(fault.code());
         *self.last_error.lock() = Some(StageError { fault: fault.clone(), partition, record, at_ms });
     }
 }

@@ -139,6 +139,10 @@ struct StateSpec {
 #[expect(dead_code, reason = "describes the body for the OpenAPI document")]
 struct Store {
     name: String,
+    /// entries are gone so long after their last write, such as `7d`; it can be changed at any time, but given or taken away
+    /// only while the store holds no keys
+    #[schema(schema_with = super::openapi::size_schema, required = false)]
+    ttl: Option<String>,
 }
 
 #[derive(ToSchema)]

@@ -111,6 +111,9 @@ pub struct OutputSpec {
 pub struct StoreSpec {
     /// 1 to 64 characters of `a-z A-Z 0-9 . _ -`
     pub name: String,
+    /// entries are gone so long after their last write; `None`: they stay
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "duration::optional")]
+    pub ttl: Option<Duration>,
 }
 
 /// `state` of a spec.

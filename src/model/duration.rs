@@ -88,6 +88,25 @@ pub mod text {
     }
 }
 
+/// `#[serde(with = "duration::optional")]`: as `text`, or nothing.
+pub mod optional {
+    use super::*;
+
+    /// Writes the shortest exact form.
+    #[expect(clippy::ref_option, reason = "what serde calls it with")]
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => text::serialize(value, s),
+            None => s.serialize_none(),
+        }
+    }
+
+    /// Reads what `text` reads.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+        text::deserialize(d).map(Some)
+    }
+}
+
 /// `#[serde(with = "duration::bytes")]`: text with a unit, or a number of bytes.
 pub mod bytes {
     use super::*;

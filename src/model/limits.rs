@@ -52,6 +52,9 @@ pub const BODY_TIME_MAX: Duration = Duration::from_secs(60);
 pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Records of one read.
 pub const READ_RECORDS_MAX: usize = 10_000;
+/// Bounds of `state.stores[].ttl`: below a second what expires costs more than what stays, beyond ten years nothing does.
+pub const STORE_TTL_MIN: Duration = Duration::from_secs(1);
+pub const STORE_TTL_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 /// Keys of state that are watched at once, over all connections: each costs a read for every commit of its task, at most
 /// twenty a second (a guess).
 pub const WATCHERS_MAX: usize = 1_000;

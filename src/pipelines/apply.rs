@@ -79,6 +79,9 @@ impl Pipelines {
         if let Some(conflict) = plan::conflict(&spec, past.as_deref(), others) {
             return Err(DeployError::Conflict(conflict));
         }
+        if let Some(past) = &past {
+            self.check_stores(&spec, past).await?;
+        }
 
         let before = live.map(|p| serde_json::to_value(&p.spec).unwrap_or_default()).unwrap_or_default();
         let after = serde_json::to_value(&spec).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::{Offset, Partition, Record, TimestampMs};
-use crate::state::{Allowed, Scratch};
+use crate::state::{Allowed, Scratch, Ttls};
 use crate::wasm::{
     Component, Fault, Input, InstanceConfig, LogSink, Outcome, Output, Processor, Transformer,
 };
@@ -210,7 +210,8 @@ impl DryRun<'_> {
         if self.component.kind().is_transform() {
             return Ok(Instance::Transform(self.component.transformer(config).await?));
         }
-        let state = self.state.open(Allowed::by(&spec.state)).map_err(|e| Fault::Instance(e.to_string()))?;
+        let state = self.state.open(Allowed::by(&spec.state), Ttls::of(&spec.state));
+        let state = state.map_err(|e| Fault::Instance(e.to_string()))?;
         Ok(Instance::Processor(self.component.processor(config, state).await?))
     }
 

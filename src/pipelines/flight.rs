@@ -173,7 +173,9 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::model::DeploymentName;
     use crate::model::batch::{BatchBuilder, Codec};
+    use crate::pipelines::failing::Failing;
     use crate::storage::tests::World;
 
     fn input() -> TopicName {
@@ -200,7 +202,7 @@ mod tests {
     async fn what_is_told_moves_with_the_acknowledgements_in_their_order() {
         let world = World::new();
         let log = &world.topic("out", 1, &[]).await[0];
-        let status = Arc::new(Status::new(0));
+        let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
         let mut flight = Flight::new(status.clone());
         flight.tell(place(1));
         assert_eq!(status.position(&input(), 0), Some(1), "nothing stands before it");
@@ -227,7 +229,7 @@ mod tests {
         let log = &world.topic("out", 1, &[]).await[0];
         let gone = &world.topic("gone", 1, &[]).await[0];
         world.storage.delete_topic(gone.topic_id()).await.unwrap();
-        let status = Arc::new(Status::new(0));
+        let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
         let mut flight = Flight::new(status.clone());
         for (next, log) in [(1, log), (2, gone), (3, log), (4, log)] {
             flight.submit(&world.storage, commit(log), place(next), done()).await.unwrap();
@@ -250,7 +252,8 @@ mod tests {
     async fn the_depth_is_bounded() {
         let world = World::new();
         let log = &world.topic("out", 1, &[]).await[0];
-        let mut flight = Flight::new(Arc::new(Status::new(0)));
+        let mut flight =
+            Flight::new(Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default())));
         for next in 0..COMMITS_MAX as u64 {
             assert!(!flight.is_full());
             flight.submit(&world.storage, commit(log), place(next), done()).await.unwrap();

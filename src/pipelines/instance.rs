@@ -1,10 +1,14 @@
 //! The code of one task, alive: a processor over its state, or a sink.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::supervisor::Shared;
+use crate::model::TimestampMs;
 use crate::model::deployment::{Deployment, DeploymentKind};
-use crate::state::{Allowed, TaskId, TaskState};
+use crate::runtime::clock::monotonic;
+use crate::state::{Allowed, TaskId, TaskState, Ttls};
+use crate::telemetry::calls::Calls;
 use crate::wasm::{Answer, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
 
 pub(super) enum Worker {
@@ -41,14 +45,44 @@ impl Worker {
             return Ok(Self::Sink(component.sink(config).await?));
         }
         let state = TaskState::open(shared.broker.storage(), id, Allowed::by(&spec.state));
-        Ok(Self::Processor(component.processor(config, state.map_err(|e| instance(&e))?).await?))
+        let state = state.and_then(|state| state.timed(Ttls::of(&spec.state)));
+        let mut state = state.map_err(|e| instance(&e))?;
+        state.begin(shared.broker.clock().now_ms());
+        Ok(Self::Processor(component.processor(config, state).await?))
     }
 
-    /// Hands a batch over. What a sink has delivered has no outputs.
-    pub(super) async fn process(&mut self, inputs: &[Input<'_>]) -> Result<Answer, Fault> {
-        match self {
+    /// Hands a batch over, at a time that the code's stores see; the call is counted. What a sink has delivered has no
+    /// outputs.
+    pub(super) async fn process(
+        &mut self,
+        inputs: &[Input<'_>],
+        now_ms: TimestampMs,
+        calls: &Calls,
+    ) -> Result<Answer, Fault> {
+        if let Some(state) = self.state() {
+            state.begin(now_ms);
+        }
+        let (started, cpu) = (monotonic(), self.cpu_time());
+        let answer = match self {
             Self::Processor(processor) => processor.process(inputs).await,
             Self::Sink(sink) => sink.deliver(inputs).await.map(|()| Answer::default()),
+        };
+        calls.ended(started.elapsed(), self.cpu_time().saturating_sub(cpu));
+        answer
+    }
+
+    fn cpu_time(&self) -> Duration {
+        match self {
+            Self::Processor(processor) => processor.cpu_time(),
+            Self::Sink(sink) => sink.cpu_time(),
+        }
+    }
+
+    /// What a processor keeps.
+    pub(super) fn state(&mut self) -> Option<&mut TaskState> {
+        match self {
+            Self::Processor(processor) => processor.state(),
+            Self::Sink(_) => None,
         }
     }
 
@@ -56,14 +90,6 @@ impl Worker {
         match self {
             Self::Processor(processor) => processor.memory_bytes(),
             Self::Sink(sink) => sink.memory_bytes(),
-        }
-    }
-
-    /// The task's state; transforms and sinks have none.
-    pub(super) fn state(&mut self) -> Option<&mut TaskState> {
-        match self {
-            Self::Processor(processor) => processor.state(),
-            Self::Sink(_) => None,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What the deployments tell a scraper, rendered from the counts that their views show: a deleted deployment leaves nothing
 //! behind, and one that was started anew counts anew, as counters may.
 
-use super::supervisor::Pipelines;
+use super::supervisor::{Entry, Pipelines};
 use super::view::{DeploymentState, DeploymentView, Totals};
+use crate::model::DeploymentName;
+use crate::model::deployment::Desired;
+use crate::telemetry::calls::CallSums;
 use crate::telemetry::exposition::Family;
 use crate::telemetry::metric_names as names;
 
@@ -18,21 +21,58 @@ const STATES: [(DeploymentState, &str); 5] = [
 type Count = fn(&Totals) -> u64;
 
 /// Name and meaning of every count.
-const COUNTS: [(&str, &str, Count); 7] = [
+const COUNTS: [(&str, &str, Count); 5] = [
     (names::DEPLOYMENT_RECORDS_IN_TOTAL, "Records taken in by a deployment", |t| t.records_in),
     (names::DEPLOYMENT_RECORDS_OUT_TOTAL, "Records given out by a deployment", |t| t.records_out),
-    (names::DEPLOYMENT_RECORDS_REJECTED_TOTAL, "Records rejected by a deployment", |t| t.rejected),
     (names::DEPLOYMENT_DEAD_LETTERS_TOTAL, "Dead letters of a deployment", |t| t.dead_letters),
     (names::DEPLOYMENT_RECORDS_SKIPPED_TOTAL, "Records skipped by a deployment", |t| t.skipped),
-    (names::DEPLOYMENT_ERRORS_TOTAL, "Failed calls of a deployment", |t| t.errors),
     (names::DEPLOYMENT_RESTARTS_TOTAL, "Instances made anew after a failure", |t| t.restarts),
 ];
 
 impl Pipelines {
     /// The metrics of all deployments, in the text format of Prometheus.
     pub fn render_metrics(&self) -> String {
-        render(&self.list())
+        let mut text = render(&self.list());
+        render_calls(&self.calls(), &mut text);
+        text
     }
+
+    /// What the calls of each deployment took.
+    fn calls(&self) -> Vec<(DeploymentName, CallSums)> {
+        let entries = self.entries().into_iter().filter(|e| e.deployment.desired != Desired::Retired);
+        let sums = |entry: Entry| {
+            let mut sums = CallSums::default();
+            entry.tasks.iter().for_each(|task| sums.add(&task.status.counts.calls.sums()));
+            if let Some(stage) = &entry.stage {
+                sums.add(&stage.counters.calls.sums());
+            }
+            (entry.deployment.spec.name.clone(), sums)
+        };
+        entries.map(sums).collect()
+    }
+}
+
+fn render_calls(deployments: &[(DeploymentName, CallSums)], text: &mut String) {
+    let mut errors = Family::counter(names::DEPLOYMENT_ERRORS_TOTAL, "Failures of a deployment, by kind");
+    let mut cpu = Family::counter(names::WASM_CPU_SECONDS_TOTAL, "CPU time of a deployment's calls");
+    let mut took =
+        Family::histogram(names::DEPLOYMENT_INVOKE_DURATION_SECONDS, "Duration of a deployment's calls");
+    for (name, sums) in deployments {
+        for (kind, count) in sums.failures() {
+            errors.line(&[("deployment", name), ("kind", &kind)], count);
+        }
+        cpu.line(&[("deployment", name)], sums.cpu_seconds());
+        let mut all = 0;
+        for (bound, count) in sums.buckets() {
+            took.part("_bucket", &[("deployment", name), ("le", &bound)], count);
+            all = count;
+        }
+        took.part("_sum", &[("deployment", name)], sums.seconds());
+        took.part("_count", &[("deployment", name)], all);
+    }
+    errors.end(text);
+    cpu.end(text);
+    took.end(text);
 }
 
 fn render(views: &[DeploymentView]) -> String {
@@ -52,6 +92,20 @@ fn render(views: &[DeploymentView]) -> String {
         }
         family.end(&mut text);
     }
+    let mut rejected = Family::counter(
+        names::DEPLOYMENT_RECORDS_REJECTED_TOTAL,
+        "Records that a deployment did not take, by why",
+    );
+    for view in views {
+        let totals = &view.totals;
+        // Every rejected record of a processor is a dead letter as well; those of faults are the others, and the skipped.
+        let verdicts = totals.rejected;
+        let faults = (totals.dead_letters + totals.skipped).saturating_sub(verdicts);
+        for (reason, count) in [("verdict", verdicts), ("fault", faults)] {
+            rejected.line(&[("deployment", &view.name), ("reason", &reason)], count);
+        }
+    }
+    rejected.end(&mut text);
     let mut lag = Family::gauge(names::DEPLOYMENT_LAG_RECORDS, "Records not read yet");
     let mut memory = Family::gauge(names::WASM_MEMORY_BYTES, "Linear memory of a processor's instances");
     for view in views {

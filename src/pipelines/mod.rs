@@ -4,8 +4,9 @@
 mod apply;
 pub mod dry_run;
 pub mod error;
-mod flight;
+mod expiry;
 mod failing;
+mod flight;
 mod instance;
 mod lifecycle;
 mod logs;

@@ -13,7 +13,7 @@ use crate::model::deployment::DeploymentKind;
 use crate::model::limits::{READ_BYTES_MAX, SCAN_ENTRIES_MAX};
 use crate::model::partitioner::partition_of;
 use crate::model::{Offset, Partition, TopicId, TopicName};
-use crate::state::{TaskId, committed};
+use crate::state::{Expiry, TaskId, Ttls, committed};
 
 /// Which task is read, and when.
 #[derive(Debug, Clone, Default)]
@@ -132,6 +132,7 @@ impl Pipelines {
         let topics = entry.deployment.spec.input.topics.iter();
         let topics: Vec<_> =
             topics.filter_map(|name| Some(self.broker().topic(name.as_str()).ok()?.id())).collect();
+        let expiry = self.expiry(&entry, store);
         let (store, count) = (store.to_owned(), keys.len());
         let read = move |storage: &crate::storage::Storage| {
             let mut values = vec![None; count];
@@ -141,7 +142,7 @@ impl Pipelines {
                 let wanted: Vec<_> = indices.iter().map(|i| keys[*i].clone()).collect();
                 let id = TaskId { task, ..generation };
                 let inputs: Vec<_> = topics.iter().map(|topic| (*topic, task)).collect();
-                let read = committed::get_many(storage, id, &store, &wanted, &inputs, &mut room)?;
+                let read = committed::get_many(storage, id, &store, &wanted, &inputs, expiry, &mut room)?;
                 let Some((found, at)) = read else { return Ok(None) };
                 positions.extend(at);
                 for (index, value) in indices.into_iter().zip(found) {
@@ -172,6 +173,7 @@ impl Pipelines {
             None => (0..entry.deployment.tasks).collect(),
         };
         let generation = task_id(&entry, 0);
+        let expiry = self.expiry(&entry, store);
         let store = store.to_owned();
         let limit = scan.limit.clamp(1, SCAN_ENTRIES_MAX);
         let reverse = scan.reverse;
@@ -191,7 +193,7 @@ impl Pipelines {
                     bytes_max,
                 };
                 let id = TaskId { task: partition, ..generation };
-                let page = committed::scan(storage, id, &store, &range)?;
+                let page = committed::scan(storage, id, &store, &range, expiry)?;
                 positions.extend(page.positions);
                 if page.more
                     && let Some((last, _)) = page.entries.last()
@@ -246,6 +248,11 @@ impl Pipelines {
             }
         }
         Ok(entry)
+    }
+
+    /// How a store's entries look at this time.
+    fn expiry(&self, entry: &Entry, store: &str) -> Option<Expiry> {
+        Ttls::of(&entry.deployment.spec.state).at(store, self.broker().clock().now_ms())
     }
 
     fn named(&self, positions: &Positions) -> Vec<(TopicName, Partition, Offset)> {

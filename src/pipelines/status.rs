@@ -11,6 +11,7 @@ use super::failing::Failing;
 use super::view::{DeploymentState, ErrorView, InputPosition, TaskView, Totals};
 use crate::model::{DeploymentName, Offset, Partition, TopicName};
 use crate::storage::Log;
+use crate::telemetry::calls::Calls;
 
 /// A task's input: the topic's name and the partition's log.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub(super) struct Counts {
     pub(super) skipped: AtomicU64,
     pub(super) gap_records: AtomicU64,
     pub(super) errors: AtomicU64,
+    pub(super) calls: Calls,
     pub(super) restarts: AtomicU64,
     pub(super) memory_bytes: AtomicU64,
 }
@@ -81,6 +83,11 @@ impl Status {
         self.changed.send_modify(|n| *n += 1);
     }
 
+    /// Tells who waits that something was committed.
+    pub(super) fn tell(&self) {
+        self.changed.send_modify(|n| *n += 1);
+    }
+
     pub(super) fn state(&self) -> DeploymentState {
         self.inner.lock().state
     }
@@ -104,6 +111,7 @@ impl Status {
 
     pub(super) fn set_error(&self, error: ErrorView) {
         self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        self.counts.calls.failed(&error.code);
         self.inner.lock().last_error = Some(error);
     }
 

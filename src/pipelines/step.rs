@@ -10,6 +10,7 @@ use super::view::{DeploymentState, ErrorView};
 use crate::broker::dead_letter::{self, Reason};
 use crate::broker::outbox::Outbox;
 use crate::model::deployment::OnErrorPolicy;
+use crate::model::limits::BATCH_BYTES_MAX;
 use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::runtime::backoff;
 use crate::state::positions;
@@ -288,4 +289,14 @@ impl Task {
             ..ErrorView::new(code, message, self.shared.broker.clock().now_ms())
         }
     }
+}
+
+/// How many of the first inputs make one call: at most `records`, and at most [`BATCH_BYTES_MAX`] but one at least.
+pub(super) fn run_length(inputs: &[Input<'_>], records: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |input: &&Input<'_>| {
+        bytes += input.size();
+        bytes <= BATCH_BYTES_MAX
+    };
+    inputs.iter().take(records).take_while(fits).count().max(1).min(inputs.len())
 }

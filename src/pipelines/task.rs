@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::expiry::Rounds;
 use super::flight::{Flight, Place, Refused};
 use super::instance::Worker;
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
-use super::step::Source;
+use super::step::{Source, run_length};
 use super::supervisor::Shared;
 use super::view::{DeploymentState, ErrorView};
 use crate::broker::Isolation;
 use crate::broker::fetch::Visible;
 use crate::model::batch::{Payload, RecordBatch};
 use crate::model::deployment::{Deployment, DeploymentKind};
-use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX, MIB};
+use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
 use crate::runtime::{backoff, clock};
-use crate::state::{TaskId, positions};
+use crate::state::{TaskId, Ttls, positions};
 use crate::storage::{Commit, CommitError, ReadError};
 use crate::wasm::{Answer, Fault, Input, Places};
 
@@ -63,6 +64,7 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     pub(super) deployment: Arc<Deployment>,
     pub(super) status: Arc<Status>,
+    pub(super) rounds: Rounds,
     log: DeploymentLog,
     places: Places,
     /// when the instance was made
@@ -71,7 +73,7 @@ pub(super) struct Task {
     inputs: Vec<TaskInput>,
     /// where it reads on; what is committed may lie behind
     next: Vec<Offset>,
-    instance: Option<Worker>,
+    pub(super) instance: Option<Worker>,
     pub(super) flight: Flight,
     /// how often the storage refused in a row
     pub(super) refused: u32,
@@ -89,6 +91,7 @@ impl Task {
     ) -> Self {
         let flight = Flight::new(status.clone());
         Self {
+            rounds: Rounds::new(Ttls::of(&deployment.spec.state)),
             shared,
             deployment,
             status,
@@ -161,7 +164,8 @@ impl Task {
         self.open().await?;
         self.status.set_state(DeploymentState::Running);
         loop {
-            let index = self.wait_for_records().await?;
+            self.expire().await?;
+            let Some(index) = self.wait_for_records().await? else { continue };
             let Visible { batches, next } = self.read(index).await?;
             let mut rest = batches.as_slice();
             while !rest.is_empty() {
@@ -191,10 +195,8 @@ impl Task {
         self.inputs.clear();
         self.next.clear();
         for name in &self.deployment.spec.input.topics.clone() {
-            let topic = match self.shared.broker.topic(name.as_str()) {
-                Ok(topic) => topic,
-                Err(error) => return Err(self.failed("topic_gone", error.to_string())),
-            };
+            let topic = self.shared.broker.topic(name.as_str());
+            let topic = topic.map_err(|error| self.failed("topic_gone", error.to_string()))?;
             if let Some(log) = topic.log(self.status.partition) {
                 if !stored.contains_key(&(log.topic_id(), log.partition()))
                     && stored.keys().any(|(id, _)| self.shared.broker.topic_by_id(*id).is_none())
@@ -226,14 +228,14 @@ impl Task {
         stored.get(&(topic, partition)).copied().or_else(|| start().map(|s| s.offset)).unwrap_or(0)
     }
 
-    /// The index of an input with records, the inputs in turn.
-    async fn wait_for_records(&mut self) -> Result<usize, Stop> {
+    /// The index of an input with records, the inputs in turn; `None`: something else is due.
+    async fn wait_for_records(&mut self) -> Result<Option<usize>, Stop> {
         loop {
             self.check_orders()?;
             for _ in 0..self.inputs.len() {
                 self.turn = (self.turn + 1) % self.inputs.len();
                 if self.inputs[self.turn].log.stable() > self.next[self.turn] {
-                    return Ok(self.turn);
+                    return Ok(Some(self.turn));
                 }
             }
             if let Some(gone) = self.inputs.iter().find(|i| i.log.is_gone()) {
@@ -246,6 +248,7 @@ impl Task {
             }
             let waits =
                 self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
+            let due = self.rounds.due();
             let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
             let (places, holds) = (self.places.clone(), self.instance.is_some());
             let ended = tokio::select! {
@@ -253,6 +256,7 @@ impl Task {
                 _ = orders.wait_for(|order| *order != Order::Run) => Ok(false),
                 ended = flight.next(), if !flight.is_empty() => ended.map(|()| false),
                 _ = futures_util::future::select_all(waits) => Ok(false),
+                () = due => return Ok(None),
                 // Nothing to do, and another task waits.
                 () = places.wanted(), if holds => Ok(true),
             };
@@ -400,6 +404,7 @@ impl Task {
         }
         let id = self.id();
         let grace = if self.is_sink() { DELIVERY_GRACE } else { Duration::ZERO };
+        let (now_ms, status) = (self.shared.broker.clock().now_ms(), self.status.clone());
         let call = async {
             if self.instance.is_none() {
                 let log = self.log.instance(self.status.partition);
@@ -408,7 +413,7 @@ impl Task {
                 self.instance = Some(Worker::make(&self.shared, &self.deployment, id, log, place).await?);
             }
             match self.instance.as_mut() {
-                Some(instance) => instance.process(inputs).await,
+                Some(instance) => instance.process(inputs, now_ms, &status.counts.calls).await,
                 None => Err(Fault::Instance("no instance".to_owned())),
             }
         };
@@ -520,14 +525,4 @@ async fn meanwhile<T>(
             result = &mut call => return Ok(result),
         }
     }
-}
-
-/// How many of the first inputs make one call: at most `records`, and at most [`BATCH_BYTES_MAX`] but one at least.
-fn run_length(inputs: &[Input<'_>], records: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |input: &&Input<'_>| {
-        bytes += input.size();
-        bytes <= BATCH_BYTES_MAX
-    };
-    inputs.iter().take(records).take_while(fits).count().max(1).min(inputs.len())
 }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::positions::{self, Positions};
+use super::ttl::{self, Expiry};
 use super::{TaskId, keys, quota};
 use crate::model::limits::SCAN_ENTRIES_MAX;
 use crate::model::{Partition, TopicId};
@@ -51,6 +52,8 @@ pub struct StoreStats {
     pub keys: u64,
     /// of keys and values
     pub bytes: u64,
+    /// its entries have the times of their writes
+    pub timed: bool,
 }
 
 /// The value of a key, and the positions that it is made of.
@@ -76,13 +79,15 @@ pub fn get_many<K: AsRef<[u8]>>(
     store: &str,
     keys: &[K],
     inputs: &[(TopicId, Partition)],
+    expiry: Option<Expiry>,
     room: &mut usize,
 ) -> Result<Option<Values>, ReadError> {
     let reader = storage.state();
     let view = reader.view();
     let mut values = Vec::with_capacity(keys.len());
     for key in keys {
-        let value = view.value(&keys::entry(id, store, key.as_ref()))?;
+        let stored = view.value(&keys::entry(id, store, key.as_ref()))?;
+        let value = stored.and_then(|stored| Some(stored.slice_ref(ttl::seen(expiry, &stored)?)));
         match room.checked_sub(value.as_ref().map_or(0, Bytes::len)) {
             Some(left) => *room = left,
             None => return Ok(None),
@@ -93,7 +98,13 @@ pub fn get_many<K: AsRef<[u8]>>(
 }
 
 /// A page of a store.
-pub fn scan(storage: &Storage, id: TaskId, store: &str, scan: &Scan) -> Result<Page, ReadError> {
+pub fn scan(
+    storage: &Storage,
+    id: TaskId,
+    store: &str,
+    scan: &Scan,
+    expiry: Option<Expiry>,
+) -> Result<Page, ReadError> {
     let reader = storage.state();
     let view = reader.view();
     let mut page = Page { entries: Vec::new(), more: false, positions: positions_of(&view, id)? };
@@ -106,6 +117,7 @@ pub fn scan(storage: &Storage, id: TaskId, store: &str, scan: &Scan) -> Result<P
     let mut bytes = 0;
     view.scan(&range, |key, value| {
         let key = &key[prefix_len..];
+        let Some(value) = ttl::seen(expiry, value) else { return ControlFlow::Continue(()) };
         bytes += key.len() + value.len();
         if page.entries.len() >= limit || (bytes > scan.bytes_max && !page.entries.is_empty()) {
             page.more = true;
@@ -115,6 +127,47 @@ pub fn scan(storage: &Storage, id: TaskId, store: &str, scan: &Scan) -> Result<P
         ControlFlow::Continue(())
     })?;
     Ok(page)
+}
+
+/// Keys of a store that have expired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// in their order
+    pub keys: Vec<Bytes>,
+    /// the last key that was looked at; `None`: there are no more
+    pub next: Option<Bytes>,
+}
+
+/// Looks at `rows_max` entries of a store, those behind a key.
+pub fn expired(
+    storage: &Storage,
+    id: TaskId,
+    store: &str,
+    after: Option<&[u8]>,
+    expiry: Expiry,
+    rows_max: usize,
+) -> Result<Expired, ReadError> {
+    let prefix = keys::store(id, store);
+    let mut start = keys::entry(id, store, after.unwrap_or_default());
+    if after.is_some_and(|key| !key.is_empty()) {
+        // The least key after it.
+        start.push(0);
+    }
+    let range = KeyRange { start, end: prefix_end(&prefix), reverse: false };
+    let (mut found, mut rows) = (Expired { keys: Vec::new(), next: None }, 0);
+    storage.state().scan(&range, |key, stored| {
+        let key = Bytes::copy_from_slice(&key[prefix.len()..]);
+        rows += 1;
+        if ttl::seen(Some(expiry), stored).is_none() {
+            found.keys.push(key.clone());
+        }
+        if rows >= rows_max {
+            found.next = Some(key);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(found)
 }
 
 /// The rows of a scan: the narrowest of its bounds.
@@ -151,6 +204,7 @@ pub fn stores(storage: &Storage, id: TaskId) -> Result<Vec<StoreStats>, ReadErro
         name: name.into(),
         keys: usage.keys,
         bytes: usage.bytes,
+        timed: usage.timed,
     };
     Ok(stores.into_iter().map(stats).collect())
 }

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! deployment u32 | generation u32 | task u32 | kind u8 | ...         all big endian
-//!   StateEntry     store length u8 | store | key                     → value, as the code put it
+//!   StateEntry     store length u8 | store | key                     → value, as the code put it; with a ttl, see `ttl`
 //!   StatePosition  topic id 16 | partition u32                       → next offset u64
-//!   StateStats     store                                             → format u8 = 1 | keys u64 | bytes u64
+//!   StateStats     store                                             → format u8 = 1, or 2 with a ttl | keys u64 | bytes u64
 //! ```
 
 use uuid::Uuid;

@@ -9,12 +9,14 @@ pub mod positions;
 mod quota;
 mod scratch;
 mod store;
+mod ttl;
 
 #[cfg(test)]
 mod tests;
 
 pub use scratch::{Changed, Changes, ChangesMax, Given, Scratch};
 pub use store::TaskState;
+pub use ttl::{Expiry, Ttls};
 
 use bytes::Bytes;
 
@@ -101,6 +103,14 @@ pub enum Error {
         keys: u64,
         /// as configured
         limit: u64,
+    },
+    /// A store holds keys of the other kind.
+    #[error("store `{store}` holds keys {}; its ttl is given or taken away only while it holds none", if *timed { "with a ttl" } else { "without a ttl" })]
+    Kind {
+        /// the store
+        store: String,
+        /// its keys have the times of their writes
+        timed: bool,
     },
     /// The storage could not read.
     #[error(transparent)]

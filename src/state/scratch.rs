@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use super::positions::{self, Positions};
 use super::quota::Usage;
 use super::store::Base;
+use super::ttl::{HEAD_LEN, Ttls};
 use super::{Allowed, Error, TaskId, TaskState, check_key, check_store, check_value, keys};
 use crate::storage::{KeyRange, PinnedState, ReadError};
 
@@ -115,12 +116,17 @@ impl Scratch {
         Self(Arc::new(Inner { id, under, written: Mutex::default() }))
     }
 
-    /// State over what was settled so far, which may grow to what is allowed. One at a time.
+    /// State over what was settled so far, which may grow to what is allowed. One at a time. Of entries that somebody made
+    /// up none expires.
     ///
     /// # Errors
-    /// `Read`.
-    pub fn open(&self, allowed: Allowed) -> Result<TaskState, Error> {
-        TaskState::on(Base::Scratch(self.clone()), self.0.id, allowed)
+    /// `Kind`, `Read`.
+    pub fn open(&self, allowed: Allowed, ttls: Ttls) -> Result<TaskState, Error> {
+        let state = TaskState::on(Base::Scratch(self.clone()), self.0.id, allowed)?;
+        match self.0.under {
+            Under::Given(_) => Ok(state),
+            Under::Pinned(_) => state.timed(ttls),
+        }
     }
 
     /// Bytes of everything that was written.
@@ -143,7 +149,7 @@ impl Scratch {
     pub fn changes(&self, max: ChangesMax) -> Result<Changes, ReadError> {
         let rows = self.0.written.lock().rows.clone();
         let sides = rows.into_iter().map(|(row, after)| Ok((self.0.under.value(&row)?, after, row)));
-        differing(sides, max)
+        differing(sides, |store| self.is_timed(store), max)
     }
 
     /// Where this state differs from another's, which lies over the same moment: `before` is this one's.
@@ -156,7 +162,13 @@ impl Scratch {
         rows.sort_unstable();
         rows.dedup();
         let sides = rows.into_iter().map(|row| Ok((self.value(&row)?, other.value(&row)?, row)));
-        differing(sides, max)
+        differing(sides, |store| self.is_timed(store) || other.is_timed(store), max)
+    }
+
+    /// Have a store's values the times of their writes?
+    fn is_timed(&self, store: &str) -> bool {
+        let row = self.value(&keys::stats(self.0.id, store)).ok().flatten();
+        row.and_then(|row| Usage::decode(&row)).is_some_and(|usage| usage.timed)
     }
 
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
@@ -217,6 +229,7 @@ impl Scratch {
 /// The entries among rows whose two sides differ.
 fn differing(
     sides: impl Iterator<Item = Result<(Option<Bytes>, Option<Bytes>, Vec<u8>), ReadError>>,
+    is_timed: impl Fn(&str) -> bool,
     max: ChangesMax,
 ) -> Result<Changes, ReadError> {
     let mut changes = Changes::default();
@@ -224,6 +237,13 @@ fn differing(
     for side in sides {
         let (before, after, row) = side?;
         let Some((store, key)) = keys::parse_entry(&row).filter(|_| before != after) else { continue };
+        // The times of writes are not the code's.
+        let head = if is_timed(store) { HEAD_LEN } else { 0 };
+        let own = |stored: Option<Bytes>| stored.map(|stored| stored.slice(head.min(stored.len())..));
+        let (before, after) = (own(before), own(after));
+        if before == after {
+            continue;
+        }
         bytes += key.len() + before.as_ref().map_or(0, Bytes::len) + after.as_ref().map_or(0, Bytes::len);
         if changes.entries.len() >= max.entries || bytes > max.bytes {
             changes.more = true;

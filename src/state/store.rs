@@ -9,8 +9,10 @@ use bytes::Bytes;
 use super::overlay::Overlay;
 use super::quota::{self, Quota};
 use super::scratch::Scratch;
+use super::ttl::{Times, Ttls};
 use super::{Allowed, Error, TaskId, check_key, check_store, check_value, keys};
 use crate::model::limits::{SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX};
+use crate::model::TimestampMs;
 use crate::storage::{Commit, KeyRange, ReadError, StateReader, Storage};
 
 /// The state of one task, owned by whoever runs the task. Calls are synchronous and may read from disk; they are made on
@@ -23,6 +25,7 @@ pub struct TaskState {
     base: Base,
     overlay: Overlay,
     quota: Quota,
+    times: Times,
 }
 
 /// What lies under a task's own writes.
@@ -47,7 +50,22 @@ impl TaskState {
     pub(super) fn on(base: Base, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
         let stores = quota::load(id, |range, visit| base.scan(range, visit))?;
         let quota = Quota::new(stores, allowed);
-        Ok(Self { id, base, overlay: Overlay::default(), quota })
+        Ok(Self { id, base, overlay: Overlay::default(), quota, times: Times::default() })
+    }
+
+    /// The same, with stores whose entries expire.
+    ///
+    /// # Errors
+    /// `Kind` when one of them holds keys without times, or another holds keys with them.
+    pub fn timed(mut self, ttls: Ttls) -> Result<Self, Error> {
+        self.quota.set_timed(&ttls)?;
+        self.times.ttls = ttls;
+        Ok(self)
+    }
+
+    /// From now on it is this time, in milliseconds since the epoch; it does not go back.
+    pub fn begin(&mut self, now_ms: TimestampMs) {
+        self.times.move_to(now_ms);
     }
 
     /// The value of a key; `None`: there is no such key.
@@ -57,7 +75,7 @@ impl TaskState {
     pub fn get(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
         check_store(store)?;
         check_key(key)?;
-        self.value(store, key)
+        Ok(self.value(store, key)?.and_then(|stored| self.times.seen_bytes(store, stored)))
     }
 
     /// Reads what is not known of these keys together, so that [`TaskState::get`] finds them. Holds their values, so they
@@ -88,7 +106,8 @@ impl TaskState {
         check_store(store)?;
         check_key(key)?;
         check_value(&value)?;
-        self.write(store, key, Some(value))
+        let stored = self.times.stored(store, value);
+        self.write(store, key, Some(stored))
     }
 
     /// Deletes a key; one that is not there is no error.
@@ -128,6 +147,7 @@ impl TaskState {
             return Ok(page.entries);
         }
         let mut own = self.overlay.own_range(store, start, end).peekable();
+        let times = &self.times;
         self.base.scan(&range, |key, value| {
             let key = &key[prefix.len()..];
             // Own writes up to this key come first, and hide it if they are of this key.
@@ -137,7 +157,7 @@ impl TaskState {
                     break;
                 }
                 own.next();
-                if let Some(own_value) = own_value
+                if let Some(own_value) = own_value.and_then(|stored| times.seen(store, stored))
                     && page.push(own_key, own_value).is_break()
                 {
                     return ControlFlow::Break(());
@@ -146,13 +166,16 @@ impl TaskState {
                     return ControlFlow::Continue(());
                 }
             }
-            page.push(key, value)
+            match times.seen(store, value) {
+                Some(value) => page.push(key, value),
+                None => ControlFlow::Continue(()),
+            }
         })?;
         for (key, value) in own {
             if page.is_full() {
                 break;
             }
-            if let Some(value) = value {
+            if let Some(value) = value.and_then(|stored| times.seen(store, stored)) {
                 let _ = page.push(key, value);
             }
         }
@@ -189,6 +212,20 @@ impl TaskState {
         self.quota.drain(|store, usage| scratch.write(keys::stats(id, store), Some(usage)));
     }
 
+    /// Removes those of these keys that have expired.
+    ///
+    /// # Errors
+    /// `BatchBytes`, `Read`.
+    pub fn remove_expired(&mut self, store: &str, keys: &[Bytes]) -> Result<(), Error> {
+        for key in keys {
+            let stored = self.value(store, key)?;
+            if stored.is_some_and(|stored| self.times.seen(store, &stored).is_none()) {
+                self.write(store, key, None)?;
+            }
+        }
+        Ok(())
+    }
+
     fn value(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
         if let Some(entry) = self.overlay.entry(store, key) {
             return Ok(entry.value.clone());
@@ -207,8 +244,9 @@ impl TaskState {
         if bytes > STATE_BATCH_BYTES_MAX {
             return Err(Error::BatchBytes { found: bytes, limit: STATE_BATCH_BYTES_MAX });
         }
-        let size = |value: &Option<Bytes>| value.as_ref().map(|v| (key.len() + v.len()) as u64);
         let before = self.value(store, key)?;
+        let times = &self.times;
+        let size = |value: &Option<Bytes>| value.as_ref().map(|v| (key.len() + times.len(store, v)) as u64);
         if before.is_none() && value.is_none() {
             return Ok(());
         }

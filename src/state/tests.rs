@@ -115,7 +115,7 @@ async fn sizes_follow_every_change_and_the_quota_holds() {
     state.put("t", b"k", Bytes::new()).unwrap();
     state.delete("s", b"key").unwrap();
     commit(&world, &mut state).await;
-    let stats = |name: &str, keys, bytes| StoreStats { name: name.into(), keys, bytes };
+    let stats = |name: &str, keys, bytes| StoreStats { name: name.into(), keys, bytes, timed: false };
     let expected = vec![stats("s", 0, 0), stats("t", 1, 1)];
     assert_eq!(committed::stores(&world.storage, TASK), Ok(expected));
 }
@@ -170,7 +170,7 @@ async fn committed_scans_page_in_both_directions() {
 
     let all = Scan { limit: 100, bytes_max: 1000, ..Scan::default() };
     let keys = |scan: &Scan| {
-        let page = committed::scan(&world.storage, TASK, "s", scan).unwrap();
+        let page = committed::scan(&world.storage, TASK, "s", scan, None).unwrap();
         let keys: Vec<_> =
             page.entries.iter().map(|(k, _)| String::from_utf8_lossy(k).into_owned()).collect();
         (keys.join(" "), page.more)
@@ -332,13 +332,13 @@ async fn a_scratch_stays_at_its_moment_and_keeps_what_is_settled_to_itself() {
     state.put("s", b"d", "later".into()).unwrap();
     commit(&world, &mut state).await;
 
-    let mut own = scratch.open(LIMIT).unwrap();
+    let mut own = scratch.open(LIMIT, Ttls::default()).unwrap();
     own.put("s", b"aa", "new".into()).unwrap();
     own.put("s", b"c", "new".into()).unwrap();
     own.delete("s", b"b").unwrap();
     own.settle();
     own.put("s", b"lost", "with its state".into()).unwrap();
-    let mut again = scratch.open(LIMIT).unwrap();
+    let mut again = scratch.open(LIMIT, Ttls::default()).unwrap();
     let entries = again.scan("s", b"", None, 10).unwrap();
     assert_eq!(pairs(&entries), [("a", "old"), ("aa", "new"), ("c", "new")]);
     assert_eq!(again.get("s", b"b").unwrap(), None);
@@ -361,7 +361,113 @@ async fn a_scratch_stays_at_its_moment_and_keeps_what_is_settled_to_itself() {
 #[test]
 fn given_entries_count_against_the_quota() {
     let given = Given::from([("s".to_owned(), BTreeMap::from([(b"k".to_vec(), Bytes::from("12345"))]))]);
-    let mut state = Scratch::given(TASK, given).unwrap().open(Allowed { bytes: 10, ..LIMIT }).unwrap();
+    let mut state = Scratch::given(TASK, given).unwrap().open(Allowed { bytes: 10, ..LIMIT }, Ttls::default()).unwrap();
     assert_eq!(state.get("s", b"k").unwrap().unwrap(), "12345");
     assert!(matches!(state.put("s", b"l", "1234".into()), Err(Error::Quota { bytes: 11, limit: 10 })));
+}
+
+/// A state whose store `s` forgets after a hundred milliseconds.
+fn open_timed(world: &World, now_ms: i64) -> TaskState {
+    let mut state = open(world).timed(Ttls(BTreeMap::from([("s".into(), 100)]))).unwrap();
+    state.begin(now_ms);
+    state
+}
+
+#[tokio::test]
+async fn what_has_expired_is_seen_by_nobody_before_it_is_removed() {
+    let world = World::new();
+    let mut state = open_timed(&world, 1_000);
+    for key in ["a", "b", "c"] {
+        state.put("s", key.as_bytes(), "old".into()).unwrap();
+        state.put("kept", key.as_bytes(), "old".into()).unwrap();
+    }
+    commit(&world, &mut state).await;
+    state.begin(1_050);
+    state.put("s", b"b", "new".into()).unwrap();
+    commit(&world, &mut state).await;
+
+    for mut state in [state, open_timed(&world, 0)] {
+        state.begin(1_100);
+        assert_eq!(state.get("s", b"a"), Ok(None));
+        assert_eq!(state.get("s", b"b"), Ok(Some("new".into())));
+        assert_eq!(pairs(&state.scan("s", b"", None, 9).unwrap()), [("b", "new")]);
+        state.put("s", b"d", "own".into()).unwrap();
+        assert_eq!(pairs(&state.scan("s", b"", None, 9).unwrap()), [("b", "new"), ("d", "own")]);
+        assert_eq!(state.scan("kept", b"", None, 9).unwrap().len(), 3);
+    }
+    let expiry = |now_ms| Some(Expiry { ttl_ms: 100, now_ms });
+    let scan = Scan { limit: 9, bytes_max: 1 << 20, ..Scan::default() };
+    let seen = |now_ms| {
+        let mut room = 1 << 20;
+        let keys = [b"a", b"b"];
+        let (values, _) =
+            committed::get_many(&world.storage, TASK, "s", &keys, &[], expiry(now_ms), &mut room)
+                .unwrap()
+                .unwrap();
+        let page = committed::scan(&world.storage, TASK, "s", &scan, expiry(now_ms)).unwrap();
+        (values.iter().flatten().count(), page.entries.len())
+    };
+    assert_eq!([seen(1_099), seen(1_100), seen(1_150)], [(2, 3), (1, 1), (0, 0)]);
+}
+
+#[tokio::test]
+async fn removal_takes_only_what_has_expired_and_gives_its_room_back() {
+    let world = World::new();
+    let mut state = open_timed(&world, 1_000);
+    for n in 0..10u8 {
+        state.put("s", &[n], vec![0; 9].into()).unwrap();
+    }
+    commit(&world, &mut state).await;
+    state.begin(1_050);
+    state.put("s", &[3], vec![0; 9].into()).unwrap();
+    commit(&world, &mut state).await;
+    let stats = |keys, bytes| vec![StoreStats { name: "s".into(), keys, bytes, timed: true }];
+    assert_eq!(
+        committed::stores(&world.storage, TASK),
+        Ok(stats(10, 100)),
+        "the code's bytes alone are counted"
+    );
+
+    let expiry = Expiry { ttl_ms: 100, now_ms: 1_120 };
+    let find =
+        |after: Option<&[u8]>| committed::expired(&world.storage, TASK, "s", after, expiry, 6).unwrap();
+    let first = find(None);
+    assert_eq!((first.keys.len(), first.next.as_deref()), (5, Some(&[5][..])));
+    let rest = find(first.next.as_deref());
+    assert_eq!((rest.keys.len(), rest.next), (4, None));
+
+    // What was written again in between stays, whatever was found before.
+    state.begin(1_120);
+    state.put("s", &[0], vec![0; 9].into()).unwrap();
+    state.remove_expired("s", &first.keys).unwrap();
+    state.remove_expired("s", &rest.keys).unwrap();
+    commit(&world, &mut state).await;
+    assert_eq!(committed::stores(&world.storage, TASK), Ok(stats(2, 20)));
+    let mut again = open_timed(&world, 1_120);
+    let keys: Vec<_> = again.scan("s", b"", None, 99).unwrap().into_iter().map(|(key, _)| key[0]).collect();
+    assert_eq!(keys, [0, 3]);
+}
+
+#[tokio::test]
+async fn a_store_with_keys_keeps_its_kind_and_an_empty_one_may_change_it() {
+    let world = World::new();
+    let mut state = open(&world);
+    state.put("s", b"a", "v".into()).unwrap();
+    commit(&world, &mut state).await;
+    let ttls = || Ttls(BTreeMap::from([("s".into(), 100)]));
+    let refused = open(&world).timed(ttls()).unwrap_err();
+    assert_eq!(refused, Error::Kind { store: "s".into(), timed: false });
+
+    let mut state = open(&world);
+    state.delete("s", b"a").unwrap();
+    commit(&world, &mut state).await;
+    let mut state = open_timed(&world, 1);
+    state.put("s", b"a", "v".into()).unwrap();
+    commit(&world, &mut state).await;
+    let refused = open(&world).timed(Ttls::default()).unwrap_err();
+    assert_eq!(refused, Error::Kind { store: "s".into(), timed: true });
+    // Another length is no other kind, and holds for what is there.
+    let mut longer = open(&world).timed(Ttls(BTreeMap::from([("s".into(), 1_000)]))).unwrap();
+    longer.begin(500);
+    assert_eq!(longer.get("s", b"a"), Ok(Some("v".into())));
 }

@@ -23,9 +23,20 @@ impl Family {
         Self { name, kind: "counter", help, lines: String::new() }
     }
 
+    /// Of durations or sizes; its lines are added with [`Family::part`].
+    pub fn histogram(name: &'static str, help: &'static str) -> Self {
+        Self { name, kind: "histogram", help, lines: String::new() }
+    }
+
     /// Adds a line.
     pub fn line(&mut self, labels: &[(&str, &dyn Display)], value: impl Display) {
+        self.part("", labels, value);
+    }
+
+    /// Adds a line whose name goes on with a suffix: `_bucket`, `_sum`, `_count`.
+    pub fn part(&mut self, suffix: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
         self.lines.push_str(self.name);
+        self.lines.push_str(suffix);
         for (i, (label, value)) in labels.iter().enumerate() {
             let before = if i == 0 { '{' } else { ',' };
             let _ = write!(self.lines, "{before}{label}=\"{}\"", escaped(&value.to_string()));

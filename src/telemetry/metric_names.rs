@@ -57,18 +57,22 @@ pub const DEPLOYMENT_STATE: &str = "millstream_deployment_state";
 pub const DEPLOYMENT_RECORDS_IN_TOTAL: &str = "millstream_deployment_records_in_total";
 /// Records written, or let through by an inline transform.
 pub const DEPLOYMENT_RECORDS_OUT_TOTAL: &str = "millstream_deployment_records_out_total";
-/// Records that an inline transform refused.
+/// Records that a deployment did not take; label `reason`: `verdict` of its code, or `fault`.
 pub const DEPLOYMENT_RECORDS_REJECTED_TOTAL: &str = "millstream_deployment_records_rejected_total";
 /// Records passed over by `on_error: skip`.
 pub const DEPLOYMENT_RECORDS_SKIPPED_TOTAL: &str = "millstream_deployment_records_skipped_total";
 /// Records given up to a dead-letter topic.
 pub const DEPLOYMENT_DEAD_LETTERS_TOTAL: &str = "millstream_deployment_dead_letters_total";
-/// Calls into a deployment's code that failed.
+/// Failures of a deployment; label `kind`: as in `last_error.code`, or `other`.
 pub const DEPLOYMENT_ERRORS_TOTAL: &str = "millstream_deployment_errors_total";
 /// Instances made after a failure.
 pub const DEPLOYMENT_RESTARTS_TOTAL: &str = "millstream_deployment_restarts_total";
 /// Records that a deployment has not read yet.
 pub const DEPLOYMENT_LAG_RECORDS: &str = "millstream_deployment_lag_records";
+/// Time from a batch to its outputs; label `deployment`.
+pub const DEPLOYMENT_INVOKE_DURATION_SECONDS: &str = "millstream_deployment_invoke_duration_seconds";
+/// CPU time of a deployment's calls.
+pub const WASM_CPU_SECONDS_TOTAL: &str = "millstream_wasm_cpu_seconds_total";
 /// Linear memory of a deployment's instances.
 pub const WASM_MEMORY_BYTES: &str = "millstream_wasm_memory_bytes";
 /// CPU time of compiling a module.

@@ -1,5 +1,6 @@
 //! Floor 0: logs and metrics. Names of metrics stand in `metric_names`; nothing here knows what they mean.
 
+pub mod calls;
 pub mod exposition;
 pub mod logs;
 pub mod metric_names;

@@ -15,6 +15,7 @@ mod readme;
 mod runs;
 mod shadows;
 mod sinks;
+mod state_ttl;
 mod support;
 mod upgrades;
 mod views;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, OutputSpec, SpecProblem};
 use crate::model::limits::{
     BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX,
-    GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, STORE_NAME_MAX, STORES_MAX,
+    GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, STORE_NAME_MAX,
+    STORE_TTL_MAX, STORE_TTL_MIN, STORES_MAX,
 };
 use crate::model::module::{ModuleKind, ModuleRef};
 use crate::model::{TopicName, duration, names};
@@ -118,6 +119,13 @@ impl DeploymentSpec {
         for (i, store) in stores.iter().enumerate() {
             if let Err(e) = names::check("store", &store.name, STORE_NAME_MAX) {
                 say(&format!("/state/stores/{i}/name"), e.to_string());
+            }
+            if stores[..i].iter().any(|earlier| earlier.name == store.name) {
+                say(&format!("/state/stores/{i}/name"), format!("store `{}` stands twice", store.name));
+            }
+            if let Some(ttl) = store.ttl.filter(|ttl| !(STORE_TTL_MIN..=STORE_TTL_MAX).contains(ttl)) {
+                let [found, least, most] = [ttl, STORE_TTL_MIN, STORE_TTL_MAX].map(duration::format_duration);
+                say(&format!("/state/stores/{i}/ttl"), format!("{found}, expected {least} to {most}"));
             }
         }
     }
