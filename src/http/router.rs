@@ -11,8 +11,8 @@ use super::error::Problem;
 use super::extract::{NoQuery, Query};
 use super::route_name::NameRoute;
 use super::{
-    App, cluster, consume, control_events, deployments, groups, health, home, lifecycle, logs, modules, openapi,
-    produce, runs, shadows, state, topics,
+    App, cluster, consume, control_events, deployments, groups, health, home, lifecycle, logs, modules,
+    openapi, produce, runs, shadows, state, topics,
 };
 
 /// The routes and what answers when none fits.

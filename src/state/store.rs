@@ -11,8 +11,8 @@ use super::quota::{self, Quota};
 use super::scratch::Scratch;
 use super::ttl::{Times, Ttls};
 use super::{Allowed, Error, TaskId, check_key, check_store, check_value, keys};
-use crate::model::limits::{SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX};
 use crate::model::TimestampMs;
+use crate::model::limits::{SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX};
 use crate::storage::{Commit, KeyRange, ReadError, StateReader, Storage};
 
 /// The state of one task, owned by whoever runs the task. Calls are synchronous and may read from disk; they are made on

@@ -361,7 +361,8 @@ async fn a_scratch_stays_at_its_moment_and_keeps_what_is_settled_to_itself() {
 #[test]
 fn given_entries_count_against_the_quota() {
     let given = Given::from([("s".to_owned(), BTreeMap::from([(b"k".to_vec(), Bytes::from("12345"))]))]);
-    let mut state = Scratch::given(TASK, given).unwrap().open(Allowed { bytes: 10, ..LIMIT }, Ttls::default()).unwrap();
+    let mut state =
+        Scratch::given(TASK, given).unwrap().open(Allowed { bytes: 10, ..LIMIT }, Ttls::default()).unwrap();
     assert_eq!(state.get("s", b"k").unwrap().unwrap(), "12345");
     assert!(matches!(state.put("s", b"l", "1234".into()), Err(Error::Quota { bytes: 11, limit: 10 })));
 }

@@ -165,16 +165,38 @@ async fn events_tell_what_happens_in_its_order() -> Result<()> {
     assert_eq!((&applied.data["name"], &applied.data["details"]["revision"]), (&json!("d"), &json!("1")));
     server.post("/v1/topics/in/records", &json!({ "value": 1 })).await?.expect(200)?;
     let failed = events.until("deployment_failed").await?;
-    assert_eq!(
-        (&failed.data["details"]["partition"], &failed.data["details"]["code"]),
-        (&json!("0"), &json!("trap"))
-    );
+    assert_eq!(failed.data["details"]["partition"], "0");
+    let kind = failed.data["details"]["code"].as_str().context("a code")?.to_owned();
+    let shown = server.get("/v1/deployments/d").await?.json()?;
+    assert_eq!(shown["last_error"]["code"], kind.as_str());
 
     // Skipping the record is progress.
     let patch =
         server.request(Method::PATCH, "/v1/deployments/d").json(&json!({ "on_error": { "policy": "skip" } }));
     server.send(patch).await?.expect(200)?;
     assert_eq!(events.until("deployment_recovered").await?.data["name"], "d");
+    // The counts follow the event.
+    let mut metrics = String::new();
+    for _ in 0..500 {
+        metrics = server.get("/metrics").await?.expect(200)?.text();
+        if metrics.contains("{deployment=\"d\",reason=\"fault\"} 1") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for line in [
+        &format!("millstream_deployment_errors_total{{deployment=\"d\",kind=\"{kind}\"}} 1"),
+        "millstream_deployment_records_rejected_total{deployment=\"d\",reason=\"fault\"} 1",
+        "millstream_deployment_records_rejected_total{deployment=\"d\",reason=\"verdict\"} 0",
+        "millstream_deployment_invoke_duration_seconds_bucket{deployment=\"d\",le=\"+Inf\"} 1",
+        "millstream_deployment_invoke_duration_seconds_count{deployment=\"d\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    let cpu = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("millstream_wasm_cpu_seconds_total{deployment=\"d\"} "));
+    assert!(cpu.context("the CPU time")?.parse::<f64>()? > 0.0, "{cpu:?}");
     server.post("/v1/deployments/d/pause", &json!({})).await?.expect(202)?;
     events.until("deployment_paused").await?;
     server.send(server.request(Method::DELETE, "/v1/deployments/d")).await?.expect(204)?;

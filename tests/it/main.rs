@@ -12,6 +12,7 @@ mod live;
 mod modules;
 mod outcomes;
 mod readme;
+mod refusals;
 mod runs;
 mod shadows;
 mod sinks;

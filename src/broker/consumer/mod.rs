@@ -134,6 +134,13 @@ pub struct Follower {
     seen: Option<i32>,
 }
 
+/// A member whose id nobody knows as long as its first request is not answered: if that is given up or refused, it leaves,
+/// lest its partitions wait for its session to end.
+struct Unanswered<'a> {
+    broker: &'a Broker,
+    member: Option<Arc<Member>>,
+}
+
 /// What a follower gives.
 #[derive(Debug, Clone)]
 pub struct Followed {
@@ -177,6 +184,7 @@ impl Broker {
     /// `Fenced`, `NotAssigned`: nothing was committed. See [`ConsumerError`] for the rest.
     pub async fn pull(&self, group: &GroupId, pull: Pull) -> Result<Pulled, ConsumerError> {
         let known = pull.member.as_ref().and_then(|id| self.0.consumers.find(group, id));
+        let mut is_new = false;
         let member = match (known, &pull.member) {
             (Some(member), _) => member,
             (None, Some(id)) if pull.commit.is_some() => {
@@ -186,8 +194,12 @@ impl Broker {
             (None, Some(id)) if self.has_member(group, id) => {
                 self.take_in(Member::new(group, id.clone(), &pull.options))?
             }
-            (None, _) => self.new_member(group, &pull.options).await?,
+            (None, _) => {
+                is_new = true;
+                self.new_member(group, &pull.options).await?
+            }
         };
+        let mut unanswered = Unanswered { broker: self, member: is_new.then(|| member.clone()) };
         let until = monotonic() + pull.wait;
         let (records, bytes) = (pull.records, pull.bytes);
         let mut turn = member.turn().await?;
@@ -203,6 +215,7 @@ impl Broker {
             Step { until, enter_until: until.max(monotonic() + ENTER_WAIT), records, bytes, seen: None };
         let stepped = member.step(self, &mut turn, step).await;
         let stepped = self.leaving_if_fenced(&member, stepped)?;
+        unanswered.member = None;
         Ok(Pulled {
             member: member.id.clone(),
             assignment: member.assignment(),
@@ -252,6 +265,15 @@ impl Broker {
     ) -> Result<Follower, ConsumerError> {
         let member = self.new_member(group, &options).await?;
         Ok(Follower { broker: self.clone(), member, commits, seen: None })
+    }
+
+    /// Takes a member out of its group.
+    fn let_go(&self, member: &Member) {
+        self.0.consumers.remove(member);
+        member.stop();
+        let leaving = Leaving { member_id: member.id.clone(), instance_id: None };
+        // Who is no member any more need not leave.
+        let _ = self.0.groups.leave(&member.group, &[leaving]);
     }
 
     fn has_member(&self, group: &GroupId, id: &MemberId) -> bool {
@@ -322,6 +344,16 @@ impl Broker {
     }
 }
 
+// === impl Unanswered ===
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(member) = self.member.take() {
+            self.broker.let_go(&member);
+        }
+    }
+}
+
 // === impl Follower ===
 
 impl Follower {
@@ -363,10 +395,6 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.broker.0.consumers.remove(&self.member);
-        self.member.stop();
-        let leaving = Leaving { member_id: self.member.id.clone(), instance_id: None };
-        // Who is no member any more need not leave.
-        let _ = self.broker.0.groups.leave(&self.member.group, &[leaving]);
+        self.broker.let_go(&self.member);
     }
 }

@@ -61,7 +61,8 @@ pub(in crate::http) async fn pull(
     // Boxed: few requests are as large as this one.
     let pulling = Box::pin(app.broker.pull(&group, pull));
     let stopping = || Problem::new(Code::Draining, "the server is stopping");
-    let pulled = app.until_stopping(pulling).await.ok_or_else(stopping)??;
+    let pulled = app.until_stopping(pulling).await.ok_or_else(stopping)?;
+    let pulled = pulled.map_err(|error| with_protocols(&app, &group, error.into()))?;
     respond(&app, write(&pulled, shape), Answer::Page)
 }
 
@@ -81,8 +82,25 @@ pub(in crate::http) async fn commit(
     let group = GroupId::new(path.group);
     let member = body.member.map(Arc::from);
     let offsets = body.offsets.into_iter().map(Into::into).collect();
-    app.broker.commit(&group, member.as_ref(), offsets).await?;
+    let committed = app.broker.commit(&group, member.as_ref(), offsets).await;
+    committed.map_err(|error| with_protocols(&app, &group, error.into()))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The problem; of two protocols that do not go together, it names both.
+pub(super) fn with_protocols(app: &App, group: &GroupId, problem: Problem) -> Problem {
+    if problem.code() != Code::GroupProtocol {
+        return problem;
+    }
+    let Some(listed) = app.broker.groups().list().into_iter().find(|listed| listed.id == *group) else {
+        return problem;
+    };
+    let (kind, protocol_type) = (listed.kind.name(), &listed.protocol_type);
+    let detail = format!(
+        "group `{group}` follows the protocol `{kind}` with the type `{protocol_type}`; members over HTTP follow `classic` \
+         with the type `consumer`"
+    );
+    Problem::new(Code::GroupProtocol, detail).with("protocol", kind).with("protocol_type", &**protocol_type)
 }
 
 /// What a member says of itself, checked.

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::member_shapes::{CommitMode, StreamQuery};
-use super::pull::{assignment, options, record};
+use super::pull::{assignment, options, record, with_protocols};
 use super::shapes::GroupPath;
 use crate::broker::consumer::Follower;
 use crate::groups::GroupId;
@@ -48,7 +48,8 @@ pub(in crate::http) async fn stream(
     let topics: Vec<&str> = query.topics.split(',').map(str::trim).filter(|t| !t.is_empty()).collect();
     let options = options(&app, &topics, query.start.into(), SESSION_TIMEOUT_DEFAULT, peer)?;
     let group = GroupId::new(path.group);
-    let follower = app.broker.follow(&group, options, query.commit == CommitMode::OnDeliver).await?;
+    let follower = app.broker.follow(&group, options, query.commit == CommitMode::OnDeliver).await;
+    let follower = follower.map_err(|error| with_protocols(&app, &group, error.into()))?;
     let shape = Shape { format: query.format, headers: query.headers.unwrap_or(true) };
     let member = event("member", &json!({ "member": &**follower.member() }));
     let source = MemberSource { follower, shape, first: Some(member) };
