@@ -244,7 +244,7 @@ pub(super) async fn run_deployment(
     let (module, given_params) = (body.module.clone(), params.clone());
     let report = app.pipelines.run_deployment(&path.deployment, records, module, params, state).await?;
     let again = Again { module: body.module, params: given_params, state: body.state };
-    Ok(axum::Json(view(&report, from_log.then_some(again))))
+    Ok(axum::Json(view(&report, from_log.then_some(&again))))
 }
 
 fn given(lines: Vec<Line>) -> Result<Vec<GivenRecord>, Problem> {
@@ -302,7 +302,7 @@ fn shell_word(text: &str) -> String {
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn view(run: &RunReport, again: Option<Again>) -> RunView {
+fn view(run: &RunReport, again: Option<&Again>) -> RunView {
     let report = &run.report;
     let mut outputs: Vec<Vec<Box<RawValue>>> = run.samples.iter().map(|_| Vec::new()).collect();
     let mut unsourced = Vec::new();
@@ -317,7 +317,7 @@ fn view(run: &RunReport, again: Option<Again>) -> RunView {
         run.samples.iter().zip(&report.verdicts).zip(outputs).map(|((sample, verdict), outputs)| {
             let topic = run.topic(sample).map(ToString::to_string).unwrap_or_default();
             let (reason, fault) = told(verdict.as_ref());
-            let again = fault.as_ref().and(again.as_ref());
+            let again = fault.as_ref().and(again);
             RecordView {
                 reproduce: again.and_then(|again| again.command(run, sample)),
                 topic,

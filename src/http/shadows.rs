@@ -239,12 +239,12 @@ fn difference(spec: &DeploymentSpec, difference: Difference) -> DifferenceView {
         partition,
         offset,
         of_batch,
-        expected: told(spec, expected),
-        found: told(spec, found),
+        expected: told(spec, &expected),
+        found: told(spec, &found),
     }
 }
 
-fn told(spec: &DeploymentSpec, told: Told) -> ToldView {
+fn told(spec: &DeploymentSpec, told: &Told) -> ToldView {
     let (reason, fault) = reason_and_fault(told.verdict.as_ref());
     let outputs = told.outputs.iter();
     let outputs = outputs.filter_map(|m| output(spec, m.route.as_deref(), &m.record, m.timestamp));

@@ -67,12 +67,12 @@ pub(super) fn output(
     };
     let named = [("route", route), ("topic", topic.map(TopicName::as_str))];
     let named = named.into_iter().filter_map(|(name, value)| Some(format!("\"{name}\":{},", string(value?))));
-    object(named.collect::<String>() + &members(record, timestamp))
+    object(&(named.collect::<String>() + &members(record, timestamp)))
 }
 
 /// A change of state as JSON.
 pub(super) fn change(changed: &Changed) -> Option<Box<RawValue>> {
-    object(format!(
+    object(&format!(
         "\"store\":{},{},{},{}",
         string(&changed.store),
         text_member("key", &changed.key),
@@ -82,7 +82,7 @@ pub(super) fn change(changed: &Changed) -> Option<Box<RawValue>> {
 }
 
 /// Members in braces. They are JSON, so it is always `Some`.
-fn object(members: String) -> Option<Box<RawValue>> {
+fn object(members: &str) -> Option<Box<RawValue>> {
     RawValue::from_string(format!("{{{members}}}")).ok()
 }
 

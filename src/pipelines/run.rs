@@ -136,7 +136,7 @@ impl Pipelines {
         let samples = match records {
             RunRecords::Given(records) => samples(&spec, records)?,
             RunRecords::Log { topic, partition, offset, limit } => {
-                self.from_log(&spec, topic, partition, offset, limit).await?
+                self.read_log(&spec, topic, partition, offset, limit).await?
             }
         };
         let task = TaskId {
@@ -225,7 +225,7 @@ impl Pipelines {
         }
     }
 
-    async fn from_log(
+    async fn read_log(
         &self,
         spec: &DeploymentSpec,
         topic: Option<TopicName>,
