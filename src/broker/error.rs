@@ -305,7 +305,7 @@ pub enum ReadError {
         /// of the record
         offset: Offset,
         /// why
-        source: Trouble,
+        source: Box<Trouble>,
     },
     /// The view's code cannot run.
     #[error("{view} cannot be read through")]

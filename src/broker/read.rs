@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fetch::{Isolation, Visible, WaitPoint};
-use super::view::{Scan, View};
+use super::view::{Look, Scan, View};
 use super::{Broker, ReadError, TopicHandle};
 use crate::model::batch::{BatchError, RecordBatch};
 use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, KIB};
@@ -165,9 +165,10 @@ impl Broker {
             && page.next_offset < end()
             && !scan.is_over()
         {
+            let isolation = limits.isolation;
             let from = page.next_offset;
-            let room = limits.bytes - bytes;
-            let seen = self.look(topic, view, log, from, room, limits.isolation, scan).await?;
+            let look = Look { from, room: limits.bytes - bytes, isolation };
+            let seen = self.look(topic, view, log, look, scan).await?;
             page.scanned += seen.scanned;
             page.skipped += seen.skipped;
             if take_all(&seen.batches, page, &mut bytes, limits).map_err(|e| damaged(topic, log, &e))? {

@@ -38,7 +38,7 @@ use crate::wasm::{Component, Fault, LogLevel, LogSink};
 pub use self::named::Named;
 pub(super) use self::named::Views;
 pub use self::reading::Scan;
-pub(crate) use self::reading::Seen;
+pub(crate) use self::reading::{Look, Seen};
 
 /// Instances that nobody has used for so long give their memory back (a guess: longer than a client's pause between fetches).
 const IDLE_MAX: Duration = Duration::from_secs(60);

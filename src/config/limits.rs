@@ -78,8 +78,9 @@ fn number<T: std::str::FromStr + PartialOrd + From<u8> + std::fmt::Display>(
     text: &str,
     most: T,
 ) -> Result<T, String> {
-    let value = text.parse().ok().filter(|n| *n >= T::from(1) && *n <= most);
-    value.ok_or_else(|| format!("`{text}`, expected 1 to {most}"))
+    let range = T::from(1)..=most;
+    let value = text.parse().ok().filter(|n| range.contains(n));
+    value.ok_or_else(|| format!("`{text}`, expected 1 to {}", range.end()))
 }
 
 fn bytes(text: &str, least: u64, most: u64) -> Result<u64, String> {

@@ -209,7 +209,7 @@ impl From<ReadError> for Problem {
             ReadError::View { module, partition, offset, source, .. } => {
                 let problem =
                     problem.with("module", module).with("partition", partition).with("offset", offset);
-                match &source {
+                match &*source {
                     Trouble::Fault(fault) => with_fault(problem, fault),
                     Trouble::Rejected(_) | Trouble::Several(_) | Trouble::Routed => problem,
                 }

@@ -66,6 +66,17 @@ impl Scan {
     }
 }
 
+/// What one look asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// the first offset
+    pub(crate) from: Offset,
+    /// bytes of batches, one batch at least
+    pub(crate) room: usize,
+    /// what the reader may see of the topic
+    pub(crate) isolation: Isolation,
+}
+
 // === impl Seen ===
 
 impl Seen {
@@ -94,11 +105,10 @@ impl Broker {
         topic: &TopicHandle,
         view: &Arc<View>,
         log: &Arc<Log>,
-        from: Offset,
-        room: usize,
-        isolation: Isolation,
+        look: Look,
         scan: &mut Scan,
     ) -> Result<Seen, ReadError> {
+        let Look { from, room, isolation } = look;
         let bytes = LOOK_BYTES.min(scan.bytes_left).max(1);
         let visible = self.visible(log, from, bytes, isolation).await;
         let visible = visible.map_err(|error| unreadable(topic, log, error))?;
@@ -130,7 +140,7 @@ impl Broker {
             topic: view.of.source.clone(),
             partition: log.partition(),
             offset: done.next,
-            source,
+            source: Box::new(source),
         });
         let (batches, next) = (done.batches, done.next);
         Ok(Seen { batches, next, scanned: done.scanned, skipped: done.skipped, failed })

@@ -63,7 +63,8 @@ fn shown(page: &Page) -> Vec<(Offset, String)> {
 async fn look(world: &World, topic: &TopicHandle, from: Offset, room: usize) -> Seen {
     let (view, log) = (topic.view().unwrap(), topic.log(0).unwrap());
     let mut scan = Scan::one_of(1);
-    world.broker.look(topic, view, log, from, room, Isolation::Uncommitted, &mut scan).await.unwrap()
+    let look = Look { from, room, isolation: Isolation::Uncommitted };
+    world.broker.look(topic, view, log, look, &mut scan).await.unwrap()
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ use super::position::{OffsetText, Time, Until, Wait};
 use crate::broker::TopicHandle;
 use crate::broker::read::{Cursor, Merged, OffsetSpec, ReadLimits};
 use crate::model::limits::{MIB, READ_BYTES_MAX, READ_RECORDS_MAX, SCAN_RECORDS_DEFAULT, SCAN_RECORDS_MAX};
-use crate::model::{Offset, Partition, Record, TimestampMs};
+use crate::model::{Offset, Partition, TimestampMs};
 
 pub(super) use self::accept::{Answer, answer};
 pub(super) use self::apply::PARAM_PREFIX;

@@ -192,7 +192,7 @@ impl<P: Fn(&[u8], &mut Records) -> Result<(), BadLine>> Acking<P> {
             Ok(None) => {
                 if let Some(lines) = self.lines.take() {
                     let (chunk, parse) = (&mut self.chunk, &self.parse);
-                    lines.finish(|number, line| chunk.add(number, line, parse));
+                    lines.finish(|number, line| chunk.add(number, &line, parse));
                 }
             }
             Err(problem) => self.broken = Some(problem),
@@ -203,7 +203,7 @@ impl<P: Fn(&[u8], &mut Records) -> Result<(), BadLine>> Acking<P> {
         let part = self.arrived.split_to(self.arrived.len().min(PARSED_AT_ONCE));
         let (chunk, parse) = (&mut self.chunk, &self.parse);
         if let Some(lines) = &mut self.lines {
-            lines.feed(&part, |number, line| chunk.add(number, line, parse));
+            lines.feed(&part, |number, line| chunk.add(number, &line, parse));
         }
     }
 
@@ -284,7 +284,7 @@ impl Chunk {
     fn add(
         &mut self,
         number: u64,
-        line: Line<'_>,
+        line: &Line<'_>,
         parse: &impl Fn(&[u8], &mut Records) -> Result<(), BadLine>,
     ) {
         let parsed = match line {

@@ -136,7 +136,7 @@ fn what_a_view_says() {
             topic: topic(),
             partition: 1,
             offset: 7,
-            source: Trouble::Several(2),
+            source: Box::new(Trouble::Several(2)),
         },
         closed(Fault::Instance("busy".into())),
         closed(Fault::Open("no".into())),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::{Target, TopicKey};
-use crate::broker::view::{Scan, Seen, View};
+use crate::broker::view::{Look, Scan, Seen, View};
 use crate::broker::{Isolation, ReadError as BrokerReadError, TopicHandle, WaitPoint};
 use crate::kafka::budget::Share;
 use crate::kafka::door::Door;
@@ -320,8 +320,8 @@ impl Reading {
         let mut seen = Seen { next: from, ..Seen::default() };
         while !self.full && self.next < self.end(bounds.isolation) && !scan.is_over() {
             let (at, left) = (self.next, room.saturating_sub(bytes).max(1));
-            let broker = door.broker();
-            let looked = broker.look(&self.topic, view, &self.log, at, left, bounds.isolation, scan).await;
+            let look = Look { from: at, room: left, isolation: bounds.isolation };
+            let looked = door.broker().look(&self.topic, view, &self.log, look, scan).await;
             let looked = looked.map_err(|error| complain(&error))?;
             bytes += looked.batches.iter().map(|batch| batch.header().size).sum::<usize>();
             self.full = bytes >= room;
