@@ -93,7 +93,6 @@ pub mod optional {
     use super::*;
 
     /// Writes the shortest exact form.
-    #[expect(clippy::ref_option, reason = "what serde calls it with")]
     pub fn serialize<S: Serializer>(value: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => text::serialize(value, s),

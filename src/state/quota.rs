@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(refused, Err(Error::Kind { store: "full".into(), timed: false }));
         quota.set_timed(&ttls("empty")).unwrap();
         quota.change("empty", None, Some(1)).unwrap();
-        assert_eq!(quota.stores["empty"].timed, true);
+        assert!(quota.stores["empty"].timed);
         let refused = quota.set_timed(&Ttls::default());
         assert_eq!(refused, Err(Error::Kind { store: "empty".into(), timed: true }));
     }

@@ -75,7 +75,7 @@ impl TaskState {
     pub fn get(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
         check_store(store)?;
         check_key(key)?;
-        Ok(self.value(store, key)?.and_then(|stored| self.times.seen_bytes(store, stored)))
+        Ok(self.value(store, key)?.and_then(|stored| self.times.seen_bytes(store, &stored)))
     }
 
     /// Reads what is not known of these keys together, so that [`TaskState::get`] finds them. Holds their values, so they

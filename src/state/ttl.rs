@@ -97,8 +97,8 @@ impl Times {
     }
 
     /// The same, without a copy.
-    pub(super) fn seen_bytes(&self, store: &str, stored: Bytes) -> Option<Bytes> {
-        let seen = self.seen(store, &stored)?;
+    pub(super) fn seen_bytes(&self, store: &str, stored: &Bytes) -> Option<Bytes> {
+        let seen = self.seen(store, stored)?;
         Some(stored.slice_ref(seen))
     }
 }
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!((times.len("s", &stored), times.len("other", &stored)), (1, 10));
         times.move_to(1_099);
         assert_eq!(times.seen("s", &stored), Some(&b"v"[..]));
-        assert_eq!(times.seen_bytes("s", stored.clone()), Some("v".into()));
+        assert_eq!(times.seen_bytes("s", &stored), Some("v".into()));
         times.move_to(1_100);
         assert_eq!(times.seen("s", &stored), None);
         times.move_to(0);

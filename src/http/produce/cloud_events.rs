@@ -288,7 +288,10 @@ pub(in crate::http) fn is_json(kind: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(json: &str) -> Result<(Vec<(String, String)>, Option<String>), Vec<String>> {
+    /// attributes and data, or what is wrong
+    type Read = Result<(Vec<(String, String)>, Option<String>), Vec<String>>;
+
+    fn read(json: &str) -> Read {
         let raw: &RawValue = serde_json::from_str(json).unwrap();
         match structured("/3", raw) {
             Ok((_, event)) => {

@@ -321,7 +321,7 @@ mod tests {
 
     use super::*;
 
-    fn problems(grants: serde_json::Value) -> Vec<String> {
+    fn problems(grants: &serde_json::Value) -> Vec<String> {
         let spec = json!({
             "name": "d", "kind": "sink", "module": "m", "input": { "topics": ["t"] }, "grants": grants
         });
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn what_is_no_destination_is_named_with_its_place() {
-        let said = problems(json!({ "http": [
+        let said = problems(&json!({ "http": [
             "hooks.example.com", "ftp://a.b", "https://a.b/path", "https://u:p@a.b", "https://*.com", "http://127.1",
             "http://0x7f.0x1", "https://a.b:0", "https://a b.c", "http://[::1]x", "https://"
         ] }));
@@ -378,7 +378,8 @@ mod tests {
             secret.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             secret
         };
-        let of = |http: serde_json::Value, more| problems(json!({ "http": http, "secrets": [secret(more)] }));
+        let of =
+            |http: serde_json::Value, more| problems(&json!({ "http": http, "secrets": [secret(more)] }));
         assert_eq!(of(json!(["https://a.example.com"]), json!({})), [""; 0]);
         assert_eq!(of(json!(["http://127.0.0.1:1"]), json!({})), [""; 0]);
         assert_eq!(of(json!([{ "url": "http://a.internal", "private": true }]), json!({})), [""; 0]);
