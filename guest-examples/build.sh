@@ -13,6 +13,7 @@ guests=(
     also-viewed bench-list bench-packed count-by-key item-cf redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-sink
+    testing/number-counter testing/stamp testing/stamp-counter testing/text-counter
 )
 # They become users' projects.
 templates=(template template-processor template-sink)

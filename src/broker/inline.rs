@@ -341,6 +341,17 @@ impl Stage {
         self.last_error.lock().clone()
     }
 
+    /// Makes the instance of a partition, so that its first batch need not wait for it. On the guests' threads.
+    ///
+    /// # Errors
+    /// The fault of its start or of its `open`.
+    pub async fn warm(&self, partition: Partition) -> Result<(), Fault> {
+        let component = self.component.as_ref().map_err(Fault::clone)?;
+        let instance = component.transformer(self.instance_config(partition)).await?;
+        self.seats.lock().by_partition.entry(partition).or_default().idle = Some(instance);
+        Ok(())
+    }
+
     async fn process(&self, partition: Partition, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {
         let outcomes = self.call(partition, inputs).await;
         let tap = self.tap.read().clone();

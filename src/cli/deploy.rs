@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Value>, String> {
 }
 
 /// The server's list of changes, a line each.
-fn changes(name: &str, answer: &Value) -> String {
+pub(super) fn changes(name: &str, answer: &Value) -> String {
     let changes = answer.get("changes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if answer.get("created").and_then(Value::as_bool) == Some(true) {
         return format!("deployment `{name}` would be created\n");

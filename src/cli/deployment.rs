@@ -15,7 +15,7 @@ use super::shadow;
 use super::template::date;
 use crate::runtime::clock::Clock;
 
-/// Deployments: list, describe, logs, pause, resume, restart, rewind, history, run, shadow, delete
+/// Deployments: list, describe, logs, pause, resume, restart, rewind, upgrade, rollback, history, run, shadow, delete
 #[derive(Args)]
 pub(super) struct Deployment {
     #[command(subcommand)]
@@ -77,6 +77,8 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    Upgrade(lifecycle::Upgrade),
+    Rollback(lifecycle::Rollback),
     History(lifecycle::History),
     Run(run::DeploymentRun),
     Shadow(shadow::Shadow),
@@ -180,6 +182,8 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
             act(session, call, &name).await
         }
         Command::Rewind { name, to, state, dry_run } => rewind(session, &name, &to, state, dry_run).await,
+        Command::Upgrade(args) => lifecycle::upgrade(session, args).await,
+        Command::Rollback(args) => lifecycle::rollback(session, args).await,
         Command::History(args) => lifecycle::history(session, args).await,
         Command::Run(args) => run::deployment(session, args).await,
         Command::Shadow(args) => shadow::run(session, args).await,

@@ -1,13 +1,56 @@
-//! `millstream deployment history`.
+//! `millstream deployment upgrade`, `rollback` and `history`.
 
-use clap::Args;
-use serde_json::Value;
+use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
 
 use super::client::Call;
 use super::failure::Failure;
 use super::output::{Column, at, plain};
 use super::session::Session;
 use super::template::date;
+
+/// Run another version; the old one goes on until the new one is ready
+#[derive(Args)]
+pub(super) struct Upgrade {
+    name: String,
+    /// NAME, NAME@1.2.3 or NAME@sha256:…
+    #[arg(short, long)]
+    module: String,
+    /// What becomes of the state
+    #[arg(long, value_enum, default_value_t = NewState::Keep)]
+    state: NewState,
+    /// A parameter that changes; `name=` removes it
+    #[arg(short, long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// Check everything, start the new code, change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum NewState {
+    Keep,
+    Clear,
+    Migrate,
+}
+
+/// Go back to the spec and version of an earlier revision
+#[derive(Args)]
+pub(super) struct Rollback {
+    name: String,
+    /// Default: the newest one before with another spec or other code
+    #[arg(long)]
+    revision: Option<u64>,
+    /// Begin with an empty state
+    #[arg(long)]
+    clear_state: bool,
+    /// Keep the state as it is, also when a later version has cleared or migrated it
+    #[arg(long, conflicts_with = "clear_state")]
+    force: bool,
+    /// Check everything, change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
 /// What has become of it, newest first
 #[derive(Args)]
@@ -47,6 +90,57 @@ fn changes(revision: &Value) -> String {
     let changes = revision.get("changes").and_then(Value::as_array).into_iter().flatten();
     let pointers = changes.map(|c| at(c, "/pointer")).filter(|p| p.starts_with("/spec/"));
     pointers.map(|p| p.trim_start_matches("/spec").to_owned()).collect::<Vec<_>>().join(" ")
+}
+
+pub(super) async fn upgrade(session: &Session, args: Upgrade) -> Result<(), Failure> {
+    let Upgrade { name, module, state, params, dry_run } = args;
+    if state == NewState::Clear && !dry_run {
+        session.confirm(&format!("upgrade deployment `{name}` and drop its state"))?;
+    }
+    let state = match state {
+        NewState::Keep => "keep",
+        NewState::Clear => "clear",
+        NewState::Migrate => "migrate",
+    };
+    let params = read_params(&params)?;
+    let body = json!({"module": module, "state": state, "params": params});
+    change(session, &name, "upgrade", &body, dry_run).await
+}
+
+pub(super) async fn rollback(session: &Session, args: Rollback) -> Result<(), Failure> {
+    let Rollback { name, revision, clear_state, force, dry_run } = args;
+    if clear_state && !dry_run {
+        session.confirm(&format!("roll deployment `{name}` back and drop its state"))?;
+    }
+    let state = if clear_state { "clear" } else { "keep" };
+    let body = json!({"revision": revision, "state": state, "force": force});
+    change(session, &name, "rollback", &body, dry_run).await
+}
+
+async fn change(
+    session: &Session,
+    name: &str,
+    verb: &str,
+    body: &Value,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let call = Call::post(&["v1", "deployments", name, verb]).query_if("dry_run", dry_run).json(body);
+    let answer = session.client.json(call).await?;
+    if dry_run {
+        return session.out.one(&answer, |a| super::deploy::changes(name, a));
+    }
+    let (state, revision, module) = (at(&answer, "/state"), at(&answer, "/revision"), at(&answer, "/module"));
+    session.out.done(&answer, &format!("deployment `{name}` is {state} with {module}, revision {revision}"))
+}
+
+/// `name=value`, or `name=` for one that is to go.
+fn read_params(words: &[String]) -> Result<Map<String, Value>, Failure> {
+    let one = |word: &String| match word.split_once('=') {
+        Some((name, "")) => Ok((name.to_owned(), Value::Null)),
+        Some((name, value)) => Ok((name.to_owned(), json!(value))),
+        None => Err(Failure::Usage(format!("--param {word}: expected NAME=VALUE"))),
+    };
+    words.iter().map(one).collect()
 }
 
 pub(super) async fn history(session: &Session, args: History) -> Result<(), Failure> {

@@ -131,6 +131,8 @@ codes! {
         "the detail says which; another name, order or topic resolves it";
     DeploymentInline "deployment_is_inline" CONFLICT final None, "Inline deployments run on produce and views on read: they have no positions and no state",
         "change or delete the deployment instead";
+    StateGone "state_cannot_go_back" CONFLICT final None, "A later version has cleared or migrated the state",
+        "roll back with state: clear and rewind, or with force: true to hand the state as it is to the older version";
     DeploymentLimit "deployment_limit" CONFLICT final None, "The node holds as many deployments as it may",
         "delete deployments that are not used";
     IdempotencyInFlight "idempotency_in_flight" CONFLICT retry None, "A request with this Idempotency-Key is under way",
@@ -183,6 +185,10 @@ codes! {
         "errors[] names each place and what is expected there";
     ModuleKind "module_kind_mismatch" UNPROCESSABLE_ENTITY final None, "The module's exports do not fit the kind of deployment",
         "kinds inline and view need transform or transform-packed, kind processor needs processor";
+    ModuleNotReady "module_not_ready" UNPROCESSABLE_ENTITY final None, "The new version could not be started; what ran goes on",
+        "the detail says why; try it with dry_run=true after a change";
+    MigrateMissing "migrate_missing" UNPROCESSABLE_ENTITY final None, "The module cannot migrate state",
+        "export `migrate` (processor!(T, migrate) in Rust), or upgrade with state: keep or clear";
     InvalidModule "invalid_module" UNPROCESSABLE_ENTITY final None, "The upload is not a module that can run here",
         "the detail says what is missing, what was found, and what to do";
     CompileFailed "compile_failed" UNPROCESSABLE_ENTITY final None, "The component could not be compiled within its limits",

@@ -46,7 +46,7 @@ pub(super) struct ListQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct ChangeQuery {
     /// check everything, change nothing, answer with the differences
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -316,7 +316,7 @@ fn options(conditions: Conditions, dry_run: bool) -> ApplyOptions {
     ApplyOptions { if_revision: conditions.revision, if_absent: conditions.absent, dry_run }
 }
 
-fn answer(applied: Applied, dry_run: bool) -> Result<Response, Problem> {
+pub(super) fn answer(applied: Applied, dry_run: bool) -> Result<Response, Problem> {
     let Applied { view, created, changed, diff } = applied;
     if dry_run {
         return Ok(axum::Json(DryRun { created, changed, changes: diff }).into_response());

@@ -1,16 +1,24 @@
-//! The life of a deployment: its revisions.
+//! The life of a deployment: to another version and back, and its revisions.
+
+use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::deployments::DeploymentPath;
+use super::codes::Code;
+use super::deployments::{ApplyAnswer, ChangeQuery, DeploymentPath, Fate, answer};
 use super::error::Problem;
-use super::extract::{NoQuery, Path, Query};
-use super::openapi::Missing;
+use super::extract::{Json, NoQuery, Path, Query, conditions};
+use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::page::{self, Page};
-use crate::pipelines::RevisionView;
+use crate::model::deployment::StateFate;
+use crate::model::revision::StateChange;
+use crate::pipelines::{ApplyOptions, RevisionView, Rollback, Upgrade};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -30,6 +38,124 @@ pub(super) struct RevisionPath {
     deployment: String,
     /// the revision's number
     revision: u64,
+}
+
+/// Another version of the code.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpgradeBody {
+    /// `name`, `name@1.2.3` or `name@sha256:…`
+    module: String,
+    /// default `keep`
+    #[serde(default)]
+    #[schema(value_type = Option<NewState>, inline)]
+    state: StateChange,
+    /// parameters that change; null removes one
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    params: BTreeMap<String, Value>,
+    /// as the query parameter
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// What becomes of the state.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "describes a member for the OpenAPI document")]
+pub(super) enum NewState {
+    /// the new version goes on with it
+    Keep,
+    /// is dropped; positions are kept
+    Clear,
+    /// the new version's `migrate` works on it before its first batch
+    Migrate,
+}
+
+/// An earlier revision.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RollbackBody {
+    /// default: the newest one before that had another spec or other code
+    revision: Option<u64>,
+    /// default `keep`
+    #[schema(value_type = Option<Fate>, inline)]
+    state: StateFate,
+    /// keep the state as it is, also when a later version has cleared or migrated it
+    force: bool,
+    /// as the query parameter
+    dry_run: bool,
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes a header for the OpenAPI document")]
+pub(super) struct MatchHeader {
+    /// change it only if it still has this ETag
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
+/// Upgrade a deployment
+///
+/// The old code goes on until the new one is loaded and opened; then it takes over at one offset of every partition, without
+/// losing or repeating a record. What cannot be started is refused and changes nothing.
+#[utoipa::path(
+    post, path = "/v1/deployments/{deployment}/upgrade", tag = "deployments",
+    params(DeploymentPath, ChangeQuery, MatchHeader), request_body = UpgradeBody,
+    responses((status = 200, description = "the new version runs, or what would change", body = ApplyAnswer), Missing, Conflict, Precondition, Unprocessable),
+)]
+pub(super) async fn upgrade(
+    State(app): State<App>,
+    Path(path): Path<DeploymentPath>,
+    Query(query): Query<ChangeQuery>,
+    headers: HeaderMap,
+    Json(body): Json<UpgradeBody>,
+) -> Result<Response, Problem> {
+    let params = body.params.into_iter().map(|(name, value)| Ok((name.clone(), scalar(&name, value)?)));
+    let params = params.collect::<Result<_, Problem>>()?;
+    let options = options(&headers, query.dry_run || body.dry_run)?;
+    let upgrade = Upgrade { module: body.module, state: body.state, params };
+    answer(app.pipelines.upgrade(&path.deployment, upgrade, options).await?, options.dry_run)
+}
+
+/// Roll a deployment back
+///
+/// To the spec and the code of an earlier revision; it makes a new one. Positions stay where they are.
+#[utoipa::path(
+    post, path = "/v1/deployments/{deployment}/rollback", tag = "deployments",
+    params(DeploymentPath, ChangeQuery, MatchHeader), request_body = RollbackBody,
+    responses((status = 200, description = "the earlier version runs, or what would change", body = ApplyAnswer), Missing, Conflict, Precondition, Unprocessable),
+)]
+pub(super) async fn rollback(
+    State(app): State<App>,
+    Path(path): Path<DeploymentPath>,
+    Query(query): Query<ChangeQuery>,
+    headers: HeaderMap,
+    Json(body): Json<RollbackBody>,
+) -> Result<Response, Problem> {
+    let options = options(&headers, query.dry_run || body.dry_run)?;
+    let clear = body.state == StateFate::Clear;
+    let rollback = Rollback { revision: body.revision, clear, force: body.force };
+    answer(app.pipelines.rollback(&path.deployment, rollback, options).await?, options.dry_run)
+}
+
+fn options(headers: &HeaderMap, dry_run: bool) -> Result<ApplyOptions, Problem> {
+    let revision = conditions(headers)?.of_present()?.revision;
+    Ok(ApplyOptions { if_revision: revision, if_absent: false, dry_run })
+}
+
+/// Parameters may be numbers and booleans; the code sees text.
+fn scalar(name: &str, value: Value) -> Result<Option<String>, Problem> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        Value::Number(_) | Value::Bool(_) => Ok(Some(value.to_string())),
+        Value::Array(_) | Value::Object(_) => {
+            let detail = format!("parameter `{name}` must be text, a number, a boolean or null");
+            Err(Problem::new(Code::InvalidBody, detail))
+        }
+    }
 }
 
 /// List revisions

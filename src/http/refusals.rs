@@ -300,6 +300,12 @@ impl From<DeployError> for Problem {
             }
             DeployError::Kind { .. } => Code::ModuleKind,
             DeployError::Revision { .. } | DeployError::Exists(_) => Code::PreconditionFailed,
+            DeployError::NotReady { ref fault, .. } => {
+                return with_fault(Self::caused(Code::ModuleNotReady, &error), fault);
+            }
+            DeployError::NoMigrate(_) => Code::MigrateMissing,
+            DeployError::Migrating { .. } => Code::DeploymentConflict,
+            DeployError::StateGone { .. } => Code::StateGone,
             DeployError::NoRevision { .. } => Code::RevisionNotFound,
             DeployError::Conflict(_) => Code::DeploymentConflict,
             DeployError::TooMany { .. } => Code::DeploymentLimit,

@@ -52,6 +52,8 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(deployments::resume))
         .routes(routes!(deployments::restart))
         .routes(routes!(deployments::rewind))
+        .routes(routes!(lifecycle::upgrade))
+        .routes(routes!(lifecycle::rollback))
         .routes(routes!(lifecycle::revisions))
         .routes(routes!(lifecycle::revision))
         .routes(routes!(runs::run_deployment))

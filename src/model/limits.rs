@@ -188,6 +188,9 @@ pub const BATCH_BYTES_MAX: usize = 8 * MIB;
 /// somebody still remembers).
 pub const REVISIONS_MAX: u64 = 50;
 
+/// Bytes that a step of `migrate` hands to the next one (a guess: a few keys fit).
+pub const MIGRATE_AT_MAX: usize = 64 * KIB;
+
 /// A key of a state store.
 pub const STATE_KEY_MAX: usize = 4 * KIB;
 /// A value of a state store: fits Kafka's message limit, as SCALE-OUT asks of every engine.

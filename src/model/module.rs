@@ -262,6 +262,13 @@ pub struct ModuleVersion {
     pub created_ms: i64,
 }
 
+impl ModuleVersion {
+    /// Can it migrate the state that another version has made?
+    pub fn migrates(&self) -> bool {
+        self.exports.iter().any(|e| e.split('@').next() == Some("millstream:functions/migrate"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::DeployError;
 use super::plan::{self, Change};
-use super::replace::Replacement;
+use super::ready::Ready;
+use super::replace::{Cause, Replacement};
 use super::supervisor::{Pipelines, live_max};
 use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
@@ -12,8 +13,8 @@ use crate::model::deployment::{
     Deployment, DeploymentKind, DeploymentSpec, Desired, SpecProblem, Start, StartPosition,
 };
 use crate::model::limits::{KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
-use crate::model::module::{ModuleKind, ModuleRef, ModuleVersion};
-use crate::model::revision::Action;
+use crate::model::module::{Digest, ModuleKind, ModuleRef, ModuleVersion};
+use crate::model::revision::{Action, StateChange};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
 use crate::runtime::tasks;
@@ -32,6 +33,24 @@ pub struct ApplyOptions {
     pub if_absent: bool,
     /// check everything, change nothing
     pub dry_run: bool,
+}
+
+/// What a change is, beside its spec.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    pub(super) cause: Cause,
+    /// the code, whatever the spec's module means now
+    pub(super) pinned: Option<Digest>,
+    /// the code is opened before anything changes
+    pub(super) ready: bool,
+    /// a migration that is not done is given up
+    pub(super) abandon: bool,
+}
+
+impl How {
+    pub(super) fn by(cause: Cause) -> Self {
+        Self { cause, pinned: None, ready: false, abandon: false }
+    }
 }
 
 /// What an apply did, or would do.
@@ -65,6 +84,16 @@ impl Pipelines {
 
     async fn apply_whole(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
         let _one = self.0.changes.lock().await;
+        self.apply_locked(spec, options, How::by(Action::Applied.into())).await
+    }
+
+    /// Under the change lock.
+    pub(super) async fn apply_locked(
+        &self,
+        spec: DeploymentSpec,
+        options: ApplyOptions,
+        how: How,
+    ) -> Result<Applied, DeployError> {
         let problems = spec.problems();
         if !problems.is_empty() {
             return Err(DeployError::Spec(problems));
@@ -74,7 +103,7 @@ impl Pipelines {
         let live = past.as_ref().filter(|p| p.desired != Desired::Retired);
         check_conditions(&spec.name, live.map(|p| p.revision), options)?;
         self.check_secrets(&spec)?;
-        let module = self.resolve(&spec)?;
+        let module = self.resolve_as(&spec, how.pinned)?;
         let others = entries.iter().map(|e| &*e.deployment);
         if let Some(conflict) = plan::conflict(&spec, past.as_deref(), others) {
             return Err(DeployError::Conflict(conflict));
@@ -86,7 +115,10 @@ impl Pipelines {
         let before = live.map(|p| serde_json::to_value(&p.spec).unwrap_or_default()).unwrap_or_default();
         let after = serde_json::to_value(&spec).unwrap_or_default();
         let diff = plan::diff(&before, &after);
-        let changed = !diff.is_empty() || live.is_none_or(|p| p.digest != module.digest);
+        let changed = !diff.is_empty()
+            || how.cause.state != StateChange::Keep
+            || live.is_none_or(|p| p.digest != module.digest);
+        let migration = self.migration_after(&how.cause, past.as_deref(), &module, how.abandon).await?;
         let created = live.is_none();
         // What is stored goes on also above a ceiling that came down; a change has to keep to it.
         let above = if changed { self.0.options.ceiling.problems(&spec) } else { Vec::new() };
@@ -95,6 +127,11 @@ impl Pipelines {
         }
         if !changed || options.dry_run {
             self.check_topics(&spec, module.kind, true).await?;
+            if let Some(past) = past.as_deref().filter(|_| changed && how.ready) {
+                let new =
+                    self.make(spec.clone(), &module, Some(past), past.tasks, &mut Commit::new()).await?;
+                self.make_ready(&new, how.cause.state).await?;
+            }
             let view = self.entry(spec.name.as_str()).ok().map(|e| e.view());
             return Ok(Applied { view, created, changed, diff });
         }
@@ -113,8 +150,12 @@ impl Pipelines {
         }
         self.check_instances(&spec, tasks)?;
         let mut commit = Commit::new();
-        let deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
-        let view = self.replace(Replacement::new(deployment, Action::Applied.into(), commit)).await?;
+        let mut deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
+        deployment.migration = migration;
+        let ready =
+            if how.ready { self.make_ready(&deployment, how.cause.state).await? } else { Ready::default() };
+        let replacement = Replacement { ready, ..Replacement::new(deployment, how.cause, commit) };
+        let view = self.replace(replacement).await?;
         Ok(Applied { view: Some(view), created, changed, diff })
     }
 
@@ -163,9 +204,20 @@ impl Pipelines {
 
     /// The module that a spec means, if it is of the right kind.
     pub(super) fn resolve(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, DeployError> {
+        self.resolve_as(spec, None)
+    }
+
+    /// The same, or the version with a digest whatever the spec means.
+    fn resolve_as(
+        &self,
+        spec: &DeploymentSpec,
+        pinned: Option<Digest>,
+    ) -> Result<Arc<ModuleVersion>, DeployError> {
         let spec_problem =
             |detail: String| DeployError::Spec(vec![SpecProblem { pointer: "/module".into(), detail }]);
-        let reference = ModuleRef::parse(&spec.module).map_err(spec_problem)?;
+        let name = spec.module.split('@').next().unwrap_or_default();
+        let text = pinned.map_or_else(|| spec.module.clone(), |digest| format!("{name}@{digest}"));
+        let reference = ModuleRef::parse(&text).map_err(spec_problem)?;
         let module = self.0.shared.registry.resolve(&reference)?;
         let fits = match spec.kind {
             DeploymentKind::Inline | DeploymentKind::View => module.kind.is_transform(),

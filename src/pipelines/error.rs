@@ -4,9 +4,11 @@ use crate::broker::{ReadError, TopicError};
 use crate::model::deployment::{DeploymentKind, SpecProblem};
 use crate::model::limits::{RUN_TIME_MAX, RUNS_MAX};
 use crate::model::module::ModuleKind;
+use crate::model::revision::StateChange;
 use crate::model::{DeploymentName, Offset, Partition, TopicName};
 use crate::registry::{LoadError, ResolveError};
 use crate::storage::CommitError;
+use crate::wasm::Fault;
 
 /// Applying, changing, finding deployments.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,37 @@ pub enum DeployError {
         /// the oldest and the newest that are
         kept: Option<(u64, u64)>,
     },
+    /// The new code cannot be loaded or opened.
+    #[error("module `{module}` cannot take over: {fault}; what ran goes on")]
+    NotReady {
+        /// `name@version`
+        module: String,
+        /// of its start or its `open`
+        fault: Fault,
+    },
+    /// `state: migrate`, and the module has no such export.
+    #[error(
+        "module `{0}` exports no `migrate`; upgrade with state: keep or clear, or to a version that has it"
+    )]
+    NoMigrate(String),
+    /// A migration is not done, and the change says nothing about it.
+    #[error(
+        "deployment `{name}` is still migrating the state of version {from}; other code goes on with that by an upgrade with state: migrate, or begins anew with state: clear"
+    )]
+    Migrating {
+        /// the deployment
+        name: DeploymentName,
+        /// whose state it was
+        from: String,
+    },
+    /// A rollback across a change of the state.
+    #[error("the state cannot go back: revision {revision} has {} it; roll back with state: clear, or with force: true to hand the state as it is to the older version", changed(*change))]
+    StateGone {
+        /// that changed it
+        revision: u64,
+        /// how
+        change: StateChange,
+    },
     /// The node holds as many as it may.
     #[error(
         "{limit} deployments exist, which is the most that this server holds (`limits.deployments` in its settings)"
@@ -104,6 +137,14 @@ pub enum DeployError {
 
 fn first(problems: &[SpecProblem]) -> String {
     problems.first().map(|p| format!("{}: {}", p.pointer, p.detail)).unwrap_or_default()
+}
+
+fn changed(change: StateChange) -> &'static str {
+    match change {
+        StateChange::Keep => "kept",
+        StateChange::Clear => "cleared",
+        StateChange::Migrate => "migrated",
+    }
 }
 
 fn kept_range(kept: Option<(u64, u64)>) -> String {

@@ -7,13 +7,25 @@ use super::supervisor::Shared;
 use crate::model::TimestampMs;
 use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::runtime::clock::monotonic;
-use crate::state::{Allowed, TaskId, TaskState, Ttls};
+use crate::state::{self, Allowed, TaskId, TaskState, Ttls};
 use crate::telemetry::calls::Calls;
 use crate::wasm::{Answer, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
 
 pub(super) enum Worker {
     Processor(Processor),
     Sink(Sink),
+}
+
+/// The state of a task as it is committed now.
+pub(super) fn state_of(
+    shared: &Shared,
+    deployment: &Deployment,
+    id: TaskId,
+) -> Result<TaskState, state::Error> {
+    let spec = &deployment.spec.state;
+    let mut state = TaskState::open(shared.broker.storage(), id, Allowed::by(spec))?.timed(Ttls::of(spec))?;
+    state.begin(shared.broker.clock().now_ms());
+    Ok(state)
 }
 
 impl Worker {
@@ -44,10 +56,7 @@ impl Worker {
         if spec.kind == DeploymentKind::Sink {
             return Ok(Self::Sink(component.sink(config).await?));
         }
-        let state = TaskState::open(shared.broker.storage(), id, Allowed::by(&spec.state));
-        let state = state.and_then(|state| state.timed(Ttls::of(&spec.state)));
-        let mut state = state.map_err(|e| instance(&e))?;
-        state.begin(shared.broker.clock().now_ms());
+        let state = state_of(shared, deployment, id).map_err(|e| instance(&e))?;
         Ok(Self::Processor(component.processor(config, state).await?))
     }
 
@@ -90,6 +99,22 @@ impl Worker {
         match self {
             Self::Processor(processor) => processor.memory_bytes(),
             Self::Sink(sink) => sink.memory_bytes(),
+        }
+    }
+
+    /// One step of a migration of the state, at a time that the code's stores see.
+    pub(super) async fn migrate(
+        &mut self,
+        from: &str,
+        at: Option<&[u8]>,
+        now_ms: TimestampMs,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        if let Some(state) = self.state() {
+            state.begin(now_ms);
+        }
+        match self {
+            Self::Processor(processor) => processor.migrate(from, at).await,
+            Self::Sink(_) => Ok(None),
         }
     }
 }

@@ -10,8 +10,9 @@ use crate::telemetry::exposition::Family;
 use crate::telemetry::metric_names as names;
 
 /// Every state, so that the one that has ended goes back to 0.
-const STATES: [(DeploymentState, &str); 5] = [
+const STATES: [(DeploymentState, &str); 6] = [
     (DeploymentState::Starting, "starting"),
+    (DeploymentState::Migrating, "migrating"),
     (DeploymentState::Running, "running"),
     (DeploymentState::Retrying, "retrying"),
     (DeploymentState::Paused, "paused"),

@@ -308,6 +308,7 @@ async fn wait_for(
     let reason = match status.state() {
         DeploymentState::Paused => Some("the deployment is paused".to_owned()),
         DeploymentState::Failed | DeploymentState::Retrying => status.last_error().map(|e| e.message),
+        DeploymentState::Migrating => Some("the state of an older version is being migrated".to_owned()),
         DeploymentState::Running | DeploymentState::Starting => None,
     };
     Err(StateError::Behind {

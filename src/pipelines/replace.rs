@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use super::DeployError;
+use super::ready::Ready;
 use super::supervisor::{Entry, Pipelines};
 use super::view::DeploymentView;
 use crate::model::TopicName;
 use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::model::revision::{Action, EffectiveFrom, Revision, StateChange};
 use crate::runtime::events::{self, What};
-use crate::state::{TaskId, positions};
+use crate::state::{self, TaskId, positions};
 use crate::storage::{Commit, Log, Storage, tables};
 
 /// Why a deployment changes.
@@ -35,11 +36,13 @@ pub(super) struct Replacement {
     pub(super) commit: Commit,
     /// of a processor, when the commit moves them
     pub(super) positions: Option<Vec<EffectiveFrom>>,
+    /// what was made before
+    pub(super) ready: Ready,
 }
 
 impl Replacement {
     pub(super) fn new(deployment: Deployment, cause: Cause, commit: Commit) -> Self {
-        Self { deployment, cause, commit, positions: None }
+        Self { deployment, cause, commit, positions: None, ready: Ready::default() }
     }
 }
 
@@ -98,12 +101,18 @@ impl Pipelines {
         change: Replacement,
         old: Option<Arc<Deployment>>,
     ) -> Result<(), DeployError> {
-        let Replacement { deployment, cause, mut commit, positions } = change;
+        let Replacement { mut deployment, cause, mut commit, positions, ready } = change;
         self.halt(&deployment.spec.name).await;
         let stored = async {
             let positions = match positions {
                 Some(positions) => positions,
-                None => self.effective_from(old.as_deref().unwrap_or(&deployment)).await?,
+                None => {
+                    let positions = self.effective_from(old.as_deref().unwrap_or(&deployment)).await?;
+                    if cause.state == StateChange::Clear {
+                        self.clear_state(&mut deployment, &positions, &mut commit);
+                    }
+                    positions
+                }
             };
             tables::deployments::put(&mut commit, &deployment);
             let revision = revision_of(&deployment, &cause, positions);
@@ -117,14 +126,17 @@ impl Pipelines {
             return Err(error);
         }
         told(&deployment, cause.action);
-        self.start(Arc::new(deployment)).await;
+        self.start_with(Arc::new(deployment), ready).await;
         Ok(())
     }
 
     async fn replace_stage(&self, change: Replacement, old: Option<&Deployment>) -> Result<(), DeployError> {
-        let Replacement { deployment, cause, mut commit, .. } = change;
+        let Replacement { deployment, cause, mut commit, ready, .. } = change;
         let deployment = Arc::new(deployment);
-        let stage = Arc::new(self.stage(&deployment).await);
+        let stage = match ready.stage {
+            Some(stage) => stage,
+            None => Arc::new(self.stage(&deployment).await),
+        };
         tables::deployments::put(&mut commit, &deployment);
 
         let inputs = &deployment.spec.input.topics;
@@ -157,7 +169,7 @@ impl Pipelines {
             return Err(error.into());
         }
         told(&deployment, cause.action);
-        self.start_with(deployment, Some(stage)).await;
+        self.start_with(deployment, Ready { stage: Some(stage), ..Ready::default() }).await;
         Ok(())
     }
 
@@ -184,6 +196,18 @@ impl Pipelines {
             }
         }
         Ok(from)
+    }
+
+    /// The next generation, which begins where the one before stands.
+    fn clear_state(&self, deployment: &mut Deployment, positions: &[EffectiveFrom], commit: &mut Commit) {
+        state::clear_generation(commit, deployment.id, deployment.generation);
+        deployment.generation += 1;
+        for at in positions {
+            let Ok(topic) = self.broker().topic(at.topic.as_str()) else { continue };
+            let (deployment, generation) = (deployment.id, deployment.generation);
+            let id = TaskId { deployment, generation, task: at.partition };
+            positions::put(commit, id, topic.id(), at.partition, at.offset);
+        }
     }
 
     /// A copy of the deployment with its next revision.

@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::DeployError;
 use super::failing::Failing;
+use super::instance::Worker;
 use super::logs::{DeploymentLog, Logs};
+use super::ready::Ready;
 use super::shadow::Shadows;
 use super::shown::Shown;
 use super::status::Status;
@@ -137,11 +139,11 @@ impl Pipelines {
 
     /// Installs the stage or starts the tasks. The caller holds the change lock, or nobody else is there yet.
     pub(super) async fn start(&self, deployment: Arc<Deployment>) {
-        self.start_with(deployment, None).await;
+        self.start_with(deployment, Ready::default()).await;
     }
 
-    /// The same with a stage that was made before.
-    pub(super) async fn start_with(&self, deployment: Arc<Deployment>, stage: Option<Arc<Stage>>) {
+    /// The same with what was made before.
+    pub(super) async fn start_with(&self, deployment: Arc<Deployment>, mut ready: Ready) {
         let name = deployment.spec.name.clone();
         let above = self.0.options.ceiling.notes(&deployment.spec).into();
         let deployed = deployment.clone();
@@ -152,15 +154,19 @@ impl Pipelines {
             match deployment.spec.kind {
                 DeploymentKind::View => entry.view = self.show_view(&deployment).await,
                 DeploymentKind::Inline => {
-                    entry.stage = match stage {
+                    entry.stage = match ready.stage.take() {
                         Some(stage) => Some(stage),
                         None => Some(Arc::new(self.stage(&deployment).await)),
                     }
                 }
                 DeploymentKind::Processor | DeploymentKind::Sink => {
                     let log = self.log(&deployment.spec);
-                    let places = Places::new(deployment.spec.limits.instances);
-                    let start = |task| self.start_task(&deployment, task, log.clone(), places.clone());
+                    let new = || Places::new(deployment.spec.limits.instances);
+                    let places = ready.places.take().unwrap_or_else(new);
+                    let start = |task| {
+                        let place = (places.clone(), ready.instances.remove(&task));
+                        self.start_task(&deployment, task, log.clone(), place)
+                    };
                     entry.tasks = (0..deployment.tasks).map(start).collect();
                 }
             }
@@ -192,13 +198,12 @@ impl Pipelines {
         deployment: &Arc<Deployment>,
         task: Partition,
         log: DeploymentLog,
-        places: Places,
+        place: (Places, Option<Worker>),
     ) -> Arc<Running> {
         let (orders, receiver) = watch::channel(wanted(deployment));
         let failing = self.0.shared.failing.clone();
         let status = Arc::new(Status::new(deployment.spec.name.clone(), task, failing));
-        let task =
-            Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, places, receiver);
+        let task = Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, place, receiver);
         let ended = self.broker().guests().spawn("task of a deployment", task.work());
         Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
     }
@@ -382,9 +387,10 @@ fn severity(state: DeploymentState) -> u8 {
     match state {
         DeploymentState::Running => 0,
         DeploymentState::Starting => 1,
-        DeploymentState::Paused => 2,
-        DeploymentState::Retrying => 3,
-        DeploymentState::Failed => 4,
+        DeploymentState::Migrating => 2,
+        DeploymentState::Paused => 3,
+        DeploymentState::Retrying => 4,
+        DeploymentState::Failed => 5,
     }
 }
 

@@ -65,11 +65,11 @@ pub(super) struct Task {
     pub(super) deployment: Arc<Deployment>,
     pub(super) status: Arc<Status>,
     pub(super) rounds: Rounds,
-    log: DeploymentLog,
-    places: Places,
+    pub(super) log: DeploymentLog,
+    pub(super) places: Places,
     /// when the instance was made
-    since: Option<Instant>,
-    orders: watch::Receiver<Order>,
+    pub(super) since: Option<Instant>,
+    pub(super) orders: watch::Receiver<Order>,
     inputs: Vec<TaskInput>,
     /// where it reads on; what is committed may lie behind
     next: Vec<Offset>,
@@ -86,7 +86,7 @@ impl Task {
         deployment: Arc<Deployment>,
         status: Arc<Status>,
         log: DeploymentLog,
-        places: Places,
+        (places, instance): (Places, Option<Worker>),
         orders: watch::Receiver<Order>,
     ) -> Self {
         let flight = Flight::new(status.clone());
@@ -101,7 +101,7 @@ impl Task {
             orders,
             inputs: Vec::new(),
             next: Vec::new(),
-            instance: None,
+            instance,
             flight,
             refused: 0,
             turn: 0,
@@ -162,6 +162,8 @@ impl Task {
     async fn open_and_process(&mut self) -> Result<(), Stop> {
         self.status.set_state(DeploymentState::Starting);
         self.open().await?;
+        self.renew_instance();
+        self.migrate().await?;
         self.status.set_state(DeploymentState::Running);
         loop {
             self.expire().await?;

@@ -12,6 +12,8 @@ use crate::model::{DeploymentName, Offset, Partition, TopicName};
 pub enum DeploymentState {
     /// loading code and state
     Starting,
+    /// turning the state of an older version into its own; records wait
+    Migrating,
     /// processing, or waiting for records
     Running,
     /// trying again after an error

@@ -6,6 +6,7 @@
 //!   StateEntry     store length u8 | store | key                     → value, as the code put it; with a ttl, see `ttl`
 //!   StatePosition  topic id 16 | partition u32                       → next offset u64
 //!   StateStats     store                                             → format u8 = 1, or 2 with a ttl | keys u64 | bytes u64
+//!   StateMigration                                                   → how far it is, see `migration`
 //! ```
 
 use uuid::Uuid;
@@ -64,6 +65,10 @@ pub(super) fn stats(id: TaskId, store: &str) -> Vec<u8> {
     let mut key = prefix(id, Kind::StateStats, store.len());
     key.extend_from_slice(store.as_bytes());
     key
+}
+
+pub(super) fn migration(id: TaskId) -> Vec<u8> {
+    prefix(id, Kind::StateMigration, 0)
 }
 
 pub(super) fn parse_stats(key: &[u8]) -> Option<&str> {

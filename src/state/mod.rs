@@ -4,6 +4,7 @@
 
 pub mod committed;
 mod keys;
+pub mod migration;
 mod overlay;
 pub mod positions;
 mod quota;

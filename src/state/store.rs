@@ -26,6 +26,7 @@ pub struct TaskState {
     overlay: Overlay,
     quota: Quota,
     times: Times,
+    touched: bool,
 }
 
 /// What lies under a task's own writes.
@@ -50,7 +51,7 @@ impl TaskState {
     pub(super) fn on(base: Base, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
         let stores = quota::load(id, |range, visit| base.scan(range, visit))?;
         let quota = Quota::new(stores, allowed);
-        Ok(Self { id, base, overlay: Overlay::default(), quota, times: Times::default() })
+        Ok(Self { id, base, overlay: Overlay::default(), quota, times: Times::default(), touched: false })
     }
 
     /// The same, with stores whose entries expire.
@@ -66,6 +67,11 @@ impl TaskState {
     /// From now on it is this time, in milliseconds since the epoch; it does not go back.
     pub fn begin(&mut self, now_ms: TimestampMs) {
         self.times.move_to(now_ms);
+    }
+
+    /// Was it read or written since it was opened?
+    pub fn is_touched(&self) -> bool {
+        self.touched
     }
 
     /// The value of a key; `None`: there is no such key.
@@ -133,6 +139,7 @@ impl TaskState {
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         check_store(store)?;
+        self.touched = true;
         let prefix = keys::store(self.id, store);
         let range = KeyRange {
             start: keys::entry(self.id, store, start),
@@ -227,6 +234,7 @@ impl TaskState {
     }
 
     fn value(&mut self, store: &str, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.touched = true;
         if let Some(entry) = self.overlay.entry(store, key) {
             return Ok(entry.value.clone());
         }

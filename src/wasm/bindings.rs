@@ -192,5 +192,7 @@ pub(super) type PackedResult = (Result<PackedOut, ErrorOut>,);
 pub(super) type SinkResult = (Result<(), ErrorOut>,);
 /// `processor.process`
 pub(super) type ProcessorResult = (Result<Vec<OutputOut>, ErrorOut>,);
+/// `migrate.migrate`
+pub(super) type MigrateResult = (Result<Option<Vec<u8>>, ErrorOut>,);
 /// `processor-packed.process`
 pub(super) type ProcessorPackedResult = (Result<RecordsOut, ErrorOut>,);

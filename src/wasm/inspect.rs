@@ -247,6 +247,12 @@ fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
             check_interface(resolve, *id, kind.export(), Side::Exports)?;
         }
     }
+    let migrate = format!("{PACKAGE}/migrate@{PACKAGE_VERSION}");
+    if let Some(Item { item: WorldItem::Interface { id, .. }, .. }) =
+        exports.iter().find(|e| e.name == migrate)
+    {
+        check_interface(resolve, *id, "migrate", Side::Exports)?;
+    }
     Ok(kind)
 }
 

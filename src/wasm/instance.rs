@@ -120,6 +120,16 @@ impl Live {
         self.function(self.exports.process)
     }
 
+    /// The checked function `migrate`.
+    pub(super) fn migrate<P, R>(&mut self) -> Result<TypedFunc<P, R>, Fault>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let missing = || Fault::Instance("the module exports no `migrate`".to_owned());
+        self.function(self.exports.migrate.ok_or_else(missing)?)
+    }
+
     fn function<P, R>(&mut self, index: ComponentExportIndex) -> Result<TypedFunc<P, R>, Fault>
     where
         P: ComponentNamedList + Lower,

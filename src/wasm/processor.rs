@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wasmtime::component::TypedFunc;
 
-use super::bindings::{InputIn, PackedIn, ProcessorPackedResult, ProcessorResult};
+use super::bindings::{InputIn, MigrateResult, PackedIn, ProcessorPackedResult, ProcessorResult};
 use super::convert::{self, Answers, Headers};
 use super::fault::Fault;
 use super::instance::Live;
@@ -63,6 +63,17 @@ impl Processor {
         Ok(Answer { outputs: outputs?, rejected: Vec::new() })
     }
 
+    /// One step of turning the state that `version` has made into this one's; `at` is what the step before has returned. The
+    /// next step's `at`; `None`: it was the last. After an error as [`Processor::process`].
+    pub async fn migrate(&mut self, version: &str, at: Option<&[u8]>) -> Result<Option<Vec<u8>>, Fault> {
+        let live = self.live();
+        let next = migrate(live, version, at).await;
+        if next.is_err() {
+            live.spend();
+        }
+        next
+    }
+
     /// The task's state, with the changes of the calls so far; a transform has none.
     pub fn state(&mut self) -> Option<&mut TaskState> {
         self.live().state()
@@ -90,6 +101,16 @@ impl Processor {
             Form::Transform(transformer) => &mut transformer.live,
         }
     }
+}
+
+async fn migrate<'a>(
+    live: &mut Live,
+    version: &'a str,
+    at: Option<&'a [u8]>,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let function: TypedFunc<(&'a str, Option<&'a [u8]>), MigrateResult> = live.migrate()?;
+    let (next,) = live.call(function, (version, at)).await?;
+    next.map_err(|error| convert::error(error, &[]))
 }
 
 async fn list<'a>(

@@ -112,10 +112,22 @@ fn number(value: &Value, name: &str) -> Result<u64> {
 
 /// What readers of committed records see of a partition over HTTP.
 pub(crate) async fn read(server: &Server, topic: &str, partition: u32) -> Result<Vec<Value>> {
+    read_as(server, topic, partition, "json").await
+}
+
+/// The same, with the values in another format.
+pub(crate) async fn read_as(
+    server: &Server,
+    topic: &str,
+    partition: u32,
+    format: &str,
+) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     let mut offset = 0;
     loop {
-        let path = format!("/v1/topics/{topic}/partitions/{partition}/records?offset={offset}&limit=10000");
+        let path = format!(
+            "/v1/topics/{topic}/partitions/{partition}/records?offset={offset}&limit=10000&format={format}"
+        );
         let mut page = server.get(&path).await?;
         let Value::Array(records) = page["records"].take() else { bail!("no records in {page}") };
         offset = page["next_offset"].as_u64().context("next_offset")?;

@@ -5,6 +5,7 @@
 //! ```text
 //! crash --server PATH [--rounds 50] [--seed N] [--expect-failure]      kill -9 rounds
 //! crash --server PATH --transactions [--rounds 50] [--seed N]          the same for transactions of Kafka clients
+//! crash --server PATH --upgrades [--rounds 50] [--seed N] [--expect-failure]   during upgrades, rollbacks and pauses
 //! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
 //! ```
 //! `--expect-failure` turns the verdict round: for a server that was built with its commit deliberately broken.
@@ -22,6 +23,7 @@ mod producer;
 mod server;
 mod sync_order;
 mod transactions;
+mod upgrades;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -56,6 +58,7 @@ struct Args {
     seed: u64,
     expect_failure: bool,
     transactions: bool,
+    upgrades: bool,
     sync: Option<String>,
 }
 
@@ -67,6 +70,7 @@ fn args() -> Result<Args> {
         seed: u64::from(seed) << 7 | 1,
         expect_failure: false,
         transactions: false,
+        upgrades: false,
         sync: None,
     };
     let mut words = std::env::args().skip(1);
@@ -78,6 +82,7 @@ fn args() -> Result<Args> {
             "--seed" => args.seed = value()?.parse()?,
             "--sync" => args.sync = Some(value()?),
             "--transactions" => args.transactions = true,
+            "--upgrades" => args.upgrades = true,
             "--expect-failure" => args.expect_failure = true,
             other => bail!("unknown argument {other}"),
         }
@@ -97,6 +102,8 @@ async fn main() -> Result<()> {
     println!("{} rounds of kill -9, seed {}", args.rounds, args.seed);
     let outcome = if args.transactions {
         transactions::rounds(&args.server, args.rounds, Random(args.seed)).await
+    } else if args.upgrades {
+        upgrades::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else {
         rounds(&args).await
     };

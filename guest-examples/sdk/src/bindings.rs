@@ -86,3 +86,18 @@ pub mod records {
         }
     }
 }
+
+/// The migration of state, beside a processor of either form.
+pub mod migration {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk; world migration { export millstream:functions/migrate@0.1.0; }",
+        path: "wit/millstream.wit",
+        world: "millstream:sdk/migration",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_migration",
+        default_bindings_module: "millstream_sdk::bindings::migration",
+    });
+
+    pub use millstream::functions::types::Error;
+}

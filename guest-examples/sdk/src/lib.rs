@@ -41,7 +41,7 @@ pub mod testing;
 pub mod bindings;
 
 pub use model::{
-    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Output, Processor, Sink, Verdict,
+    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Processor, Sink, Verdict,
 };
 pub use packed::{Headers, Record};
 
@@ -51,10 +51,10 @@ pub mod __rt {
     #[cfg(target_arch = "wasm32")]
     pub use crate::records::wasm::{open_records, process_records};
     pub use crate::runtime::accept_list_processor;
-    pub use crate::runtime::{accept_processor, accept_sink, accept_transform, no_settings};
+    pub use crate::runtime::{accept_migrate, accept_processor, accept_sink, accept_transform, no_settings};
     #[cfg(target_arch = "wasm32")]
     pub use crate::runtime::{
-        deliver, open_processor, open_sink, open_transform, process_list, process_packed,
+        deliver, migrate_step, open_processor, open_sink, open_transform, process_list, process_packed,
     };
 }
 
@@ -99,9 +99,37 @@ macro_rules! transform {
 }
 
 /// Exports a type that implements [`Processor`] as this module's processor; `processor!(T, list)` one that implements
-/// [`ListProcessor`]. Once per crate.
+/// [`ListProcessor`]. `processor!(T, migrate)` and `processor!(T, list, migrate)` also its [`Migrate`]. Once per crate.
 #[macro_export]
 macro_rules! processor {
+    ($processor:ty, migrate) => {
+        $crate::processor!($processor);
+        $crate::processor!(@migrate $processor);
+    };
+    ($processor:ty, list, migrate) => {
+        $crate::processor!($processor, list);
+        $crate::processor!(@migrate $processor);
+    };
+    (@migrate $processor:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::migration as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::migrate::Guest for Exported {
+                fn migrate(
+                    version: ::std::string::String,
+                    at: ::core::option::Option<::std::vec::Vec<u8>>,
+                ) -> ::core::result::Result<::core::option::Option<::std::vec::Vec<u8>>, glue::Error>
+                {
+                    $crate::__rt::migrate_step::<$processor>(&version, at.as_deref())
+                }
+    }
+            glue::export_migration!(Exported with_types_in glue);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_migrate::<$processor>();
+    };
     ($processor:ty) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]

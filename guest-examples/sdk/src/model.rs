@@ -189,6 +189,18 @@ pub trait Sink: Sized {
     fn deliver(&mut self, batch: &[Input]) -> Result<(), Fault>;
 }
 
+/// What a processor of a new version does with the state of the version before, when a deployment is upgraded with
+/// `state: migrate`; see [`processor!`](crate::processor).
+pub trait Migrate {
+    /// One step, whose changes of state are one commit. `version` made the state, such as `1.2.0`; `at` is what the step
+    /// before has returned, none for the first. `Ok(None)` ends it; until then the steps go on, also after a restart,
+    /// and no record is processed. `open` was called before, on the state as it is then.
+    ///
+    /// # Errors
+    /// A fault; nothing of this step is kept, and the task stops.
+    fn migrate(version: &str, at: Option<&[u8]>) -> Result<Option<Vec<u8>>, Fault>;
+}
+
 // === impl Output ===
 
 impl Output {

@@ -2,7 +2,7 @@
 //! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
 //! never nest, so thread locals with `RefCell` are enough.
 
-use crate::model::{Fault, ListProcessor, Processor, Sink, Verdict};
+use crate::model::{Fault, ListProcessor, Migrate, Processor, Sink, Verdict};
 use crate::packed::Record;
 
 /// The `open` of a transform that needs no preparation.
@@ -32,14 +32,19 @@ pub fn accept_sink<S: Sink + 'static>() {}
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasm::{NOT_OPENED, log_panics};
 #[cfg(target_arch = "wasm32")]
-pub use wasm::{deliver, open_processor, open_sink, open_transform, process_list, process_packed};
+pub use wasm::{
+    deliver, migrate_step, open_processor, open_sink, open_transform, process_list, process_packed,
+};
+
+/// Takes what `migrate_step` takes, for its type.
+pub fn accept_migrate<P: Migrate>() {}
 
 #[cfg(target_arch = "wasm32")]
 mod wasm {
     use std::cell::RefCell;
 
-    use super::{Fault, ListProcessor, Record, Sink, Verdict};
-    use crate::bindings::{list, packed as packed_glue, sink};
+    use super::{Fault, ListProcessor, Migrate, Record, Sink, Verdict};
+    use crate::bindings::{list, migration, packed as packed_glue, sink};
     use crate::model::{Content, Header, Input, Output};
     use crate::{config, log, packed};
 
@@ -166,6 +171,21 @@ mod wasm {
                 headers: headers.map(|sink::Header { name, value }| Header { name, value }).collect(),
             }
         }
+    }
+
+    /// One step of a migration.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn migrate_step<P: Migrate>(
+        version: &str,
+        at: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, migration::Error> {
+        P::migrate(version, at).map_err(|fault| match fault {
+            Fault::Retry(why) => migration::Error::Retry(why),
+            Fault::Fatal(why) => migration::Error::Fatal(why),
+            Fault::At(index, why) => migration::Error::At((index, why)),
+        })
     }
 
     impl From<list::Input> for Input {
