@@ -45,7 +45,7 @@ impl Server {
     pub(crate) fn resident_mib(&self) -> Result<u64> {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
         let pages = statm.split(' ').nth(1).context("the resident pages")?;
-        Ok(pages.parse::<u64>()? * 4096 >> 20)
+        Ok((pages.parse::<u64>()? * 4096) >> 20)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
