@@ -10,8 +10,8 @@ export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 guests=(
-    also-viewed bench-list bench-packed count-by-key item-cf redact-json validate-json webhook-sink word-count
-    misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/trap
+    also-viewed bench-list bench-packed count-by-key enrich item-cf redact-json validate-json webhook-sink word-count
+    misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-sink
     testing/number-counter testing/stamp testing/stamp-counter testing/text-counter
 )

@@ -67,7 +67,8 @@ enum Command {
     /// Move the positions
     Rewind {
         name: String,
-        /// earliest, latest, a time such as -1h, -N or +N records, or TOPIC/PARTITION/OFFSET, which may be given again
+        /// earliest, latest, a time such as -1h, -N or +N records, or TOPIC/PARTITION/OFFSET, which may be given again;
+        /// of a source earliest or cursor:TEXT
         #[arg(long, allow_hyphen_values = true, required = true)]
         to: Vec<String>,
         /// What becomes of the state
@@ -122,7 +123,7 @@ pub(super) const COLUMNS: [Column; 8] = [
 const TASK_COLUMNS: [Column; 7] = [
     ("TASK", |t| at(t, "/partition")),
     ("STATE", |t| at(t, "/state")),
-    ("POSITIONS", positions),
+    ("POSITIONS", |t| if t.get("source").is_some() { polls(t) } else { positions(t) }),
     ("LAG", |t| count(t, "/totals/lag")),
     ("IN", |t| count(t, "/totals/records_in")),
     ("MEMORY", |t| size(t, "/memory_bytes")),
@@ -133,6 +134,17 @@ fn positions(task: &Value) -> String {
     let positions = task.get("positions").and_then(Value::as_array).into_iter().flatten();
     let one = |p: &Value| format!("{}:{}:{}", at(p, "/topic"), at(p, "/partition"), at(p, "/offset"));
     positions.map(one).collect::<Vec<_>>().join(" ")
+}
+
+/// How far a source has come.
+fn polls(task: &Value) -> String {
+    let cursor = match (at(task, "/source/cursor"), at(task, "/source/cursor_base64")) {
+        (text, base64) if text.is_empty() && base64.is_empty() => "no cursor yet".to_owned(),
+        (text, base64) => format!("cursor {text}{base64}"),
+    };
+    let last = task.pointer("/source/last_poll_ms").and_then(Value::as_i64).map(date);
+    let last = last.map(|at| format!(", the last at {at}")).unwrap_or_default();
+    format!("{cursor}; {} polls{last}", count(task, "/source/polls"))
 }
 
 /// The last error of a deployment or a task, with its record.
@@ -232,7 +244,9 @@ async fn rewind(
     let plan = session.client.json(call).await?;
     let verb = if dry_run { "would be" } else { "is" };
     let about = if plan["estimated"] == true { "about " } else { "" };
+    let cursor = plan.get("cursor").filter(|cursor| !cursor.is_null());
     let records = match plan.get("replayed").and_then(Value::as_i64).unwrap_or_default() {
+        _ if cursor.is_some() => format!("its cursor goes {}", cursor_moves(&plan)),
         n if n >= 0 => format!("{about}{n} records are read again"),
         n => format!("{about}{} records are passed over", n.unsigned_abs()),
     };
@@ -244,8 +258,22 @@ async fn rewind(
     session.out.done(&plan, &line)
 }
 
+/// How the cursor of a source moves.
+fn cursor_moves(plan: &Value) -> String {
+    let end = |name: &str| match at(plan, name) {
+        none if none.is_empty() => "none".to_owned(),
+        cursor => format!("`{cursor}`"),
+    };
+    format!("from {} to {}", end("/cursor/from"), end("/cursor/to"))
+}
+
 /// The `to` of a rewind request.
 fn rewind_target(texts: &[String], now_ms: i64) -> Result<Value, String> {
+    if let [text] = texts
+        && let Some(cursor) = text.strip_prefix("cursor:")
+    {
+        return Ok(json!({ "cursor": cursor }));
+    }
     if texts.iter().any(|text| text.contains('/')) {
         let mut offsets = json!({});
         for text in texts {
@@ -345,6 +373,7 @@ mod tests {
         assert_eq!(target(&["+100"]), Ok(json!({"shift_by": 100})));
         let offsets = json!({"offsets": {"a": {"0": 5, "1": 6}, "b": {"0": 7}}});
         assert_eq!(target(&["a/0/5", "a/1/6", "b/0/7"]), Ok(offsets));
+        assert_eq!(target(&["cursor:page 7/8"]), Ok(json!({"cursor": "page 7/8"})));
         for bad in [&["42"][..], &["whenever"], &["earliest", "latest"], &["a/0/5", "latest"]] {
             assert!(target(bad).is_err(), "{bad:?}");
         }

@@ -181,7 +181,9 @@ fn names(topics: &Value) -> impl Iterator<Item = &str> {
 
 /// What to try next.
 fn invitation(spec: &Value) -> String {
-    let topic = names(&spec["input"]["topics"]).next().unwrap_or_default().to_owned();
+    let Some(topic) = names(&spec["input"]["topics"]).next() else {
+        return "what the code brings is shown as it comes".to_owned();
+    };
     format!("try: echo hello | millstream produce {topic} --format text")
 }
 

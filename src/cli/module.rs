@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::client::Call;
 use super::failure::Failure;
 use super::new_module::{self, Kind};
-use super::output::{Column, at, human_bytes, render_fields, size};
+use super::output::{Column, at, human_bytes, plain, render_fields, size};
 use super::project::{Language, Project};
 use super::session::Session;
 use super::{rehearsal, run, toolchain};
@@ -234,11 +234,37 @@ fn spinner(session: &Session, what: &'static str) -> ProgressBar {
     spinner
 }
 
+/// A declared parameter in one line.
+fn declared(name: &str, param: &Value) -> String {
+    let mut line = format!("{name}: {}", at(param, "/type"));
+    let values = param.get("values").and_then(Value::as_array).into_iter().flatten().map(plain);
+    let values = values.collect::<Vec<_>>().join(" | ");
+    for (what, text) in [
+        ("of", values),
+        ("from", at(param, "/min")),
+        ("to", at(param, "/max")),
+        ("default", at(param, "/default")),
+    ] {
+        if !text.is_empty() {
+            line.push_str(&format!(" {what} {text}"));
+        }
+    }
+    if param.get("required").and_then(Value::as_bool) == Some(true) {
+        line.push_str(", required");
+    }
+    match at(param, "/description") {
+        none if none.is_empty() => line,
+        description => format!("{line} ({description})"),
+    }
+}
+
 fn inspect(module: &Value) -> String {
     let compiled = match at(module, "/compile_ms") {
         ms if ms.is_empty() => ms,
         ms => format!("{} in {ms} ms CPU", size(module, "/compiled_size")),
     };
+    let params = module.get("params").and_then(Value::as_object).into_iter().flatten();
+    let params: Vec<_> = params.map(|(name, param)| declared(name, param)).collect();
     let fields = [
         ("name", at(module, "/name")),
         ("version", at(module, "/version")),
@@ -249,6 +275,7 @@ fn inspect(module: &Value) -> String {
         ("imports", at(module, "/imports")),
         ("exports", at(module, "/exports")),
         ("producers", at(module, "/producers")),
+        ("params", params.join("\n             ")),
         ("used by", at(module, "/used_by")),
         ("created", at(module, "/created_at")),
     ];
@@ -263,6 +290,15 @@ mod tests {
     fn a_module_without_a_version_means_the_newest() {
         assert_eq!(split("m@1.2.0"), ("m", "1.2.0"));
         assert_eq!(split("m"), ("m", "latest"));
+    }
+
+    #[test]
+    fn a_declared_parameter_is_one_line() {
+        let param =
+            serde_json::json!({ "type": "integer", "min": "1", "default": "7", "description": "rows" });
+        assert_eq!(declared("keep", &param), "keep: integer from 1 default 7 (rows)");
+        let param = serde_json::json!({ "type": "enum", "values": ["a", "b"], "required": true });
+        assert_eq!(declared("mode", &param), "mode: enum of a | b, required");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::toolchain;
 use crate::model::TopicName;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::module::{Digest, ModuleKind};
+use crate::model::params::Params;
 use crate::pipelines::dry_run::{AtFault, DryRun, Failed, Report, Sample};
 use crate::runtime::clock::monotonic;
 use crate::state::{Scratch, TaskId};
@@ -80,12 +81,13 @@ pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
         Some(file) => file,
         None => toolchain::build(session, &project).await?.file,
     };
-    let component = component(session, &file).await?;
+    let (component, params) = component(session, &file).await?;
     if component.kind().goes_out() {
         let why = "golden files show what code answers, and this code goes out: test it with `cargo test`";
         return Err(Failure::Refused(why.to_owned()));
     }
     let mut spec = spec(&project, component.kind())?;
+    check_params(params.as_ref(), &spec)?;
 
     if let Some(place) = &args.record {
         return stored(session, &component, &mut spec, place).await;
@@ -262,8 +264,18 @@ fn spec(project: &Project, kind: ModuleKind) -> Result<DeploymentSpec, Failure> 
     serde_json::from_value(value).map_err(|e| wrong(e.to_string()))
 }
 
+/// What the server says of the parameters when it is deployed.
+fn check_params(params: Option<&Params>, spec: &DeploymentSpec) -> Result<(), Failure> {
+    let problems = params.map(|params| params.problems(&spec.params)).unwrap_or_default();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let lines = problems.iter().map(|p| format!("deploy.yaml: {} {}", p.pointer, p.detail));
+    Err(Failure::Refused(lines.collect::<Vec<_>>().join("\n")))
+}
+
 /// Checks and compiles a module as the server does, or takes what an earlier run has compiled.
-async fn component(session: &Session, file: &Path) -> Result<Component, Failure> {
+async fn component(session: &Session, file: &Path) -> Result<(Component, Option<Params>), Failure> {
     let bytes =
         std::fs::read(file).map_err(|e| Failure::local(&format!("cannot read {}", file.display()), e))?;
     let bytes = Bytes::from(bytes);
@@ -275,8 +287,9 @@ async fn component(session: &Session, file: &Path) -> Result<Component, Failure>
     let folder = session.cache.join("compiled");
     private(&folder)?;
     let compiled = folder.join(artifact::file_name(&engine, &Digest::of(&bytes)));
+    let params = inspected.params;
     if let Ok(component) = engine.load(&compiled, inspected.kind) {
-        return Ok(component);
+        return Ok((component.with_params(params.as_ref()), params));
     }
     let source = folder.join(format!("{}.component", std::process::id()));
     std::fs::write(&source, &inspected.component).map_err(|e| failed("cannot write the component", &e))?;
@@ -286,7 +299,9 @@ async fn component(session: &Session, file: &Path) -> Result<Component, Failure>
     done.map_err(|e| Failure::Refused(format!("{} cannot be compiled: {e}", file.display())))?;
     session.out.hint(format!("compiled in {:.1} s", began.elapsed().as_secs_f64()));
     sweep(&folder);
-    engine.load(&compiled, inspected.kind).map_err(|e| failed("cannot load the module", &e))
+    let component = engine.load(&compiled, inspected.kind);
+    let component = component.map_err(|e| failed("cannot load the module", &e))?;
+    Ok((component.with_params(params.as_ref()), params))
 }
 
 /// A folder that nobody else can write: what lies in it is run.

@@ -2,6 +2,7 @@
 //! What a project needs for itself is installed into the project; what belongs to the machine is named, never installed.
 
 mod javascript;
+mod params;
 mod python;
 mod rust;
 
@@ -38,6 +39,7 @@ pub(super) async fn build(session: &Session, project: &Project) -> Result<Built,
         Language::Js => javascript::build(session, project).await?,
         Language::Python => python::build(session, project).await?,
     };
+    let file = params::embed(project, file)?;
     let metadata = std::fs::metadata(&file);
     let bytes = metadata.map_err(|e| Failure::local(&format!("nothing is at {}", file.display()), e))?.len();
     Ok(Built { file, bytes, took: began.elapsed() })

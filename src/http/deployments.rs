@@ -102,7 +102,8 @@ pub(super) enum Fate {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rewind {
-    /// `earliest`, `latest`, `{"timestamp": ms}`, `{"offsets": {"topic": {"0": 12}}}` or `{"shift_by": -100}`
+    /// `earliest`, `latest`, `{"timestamp": ms}`, `{"offsets": {"topic": {"0": 12}}}` or `{"shift_by": -100}`; a source goes to
+    /// `earliest`, `{"cursor": "text"}` or `{"cursor_base64": "…"}` alone
     #[schema(schema_with = super::openapi::rewind_to_schema)]
     to: RewindTo,
     /// default `keep`
@@ -274,7 +275,7 @@ pub(super) async fn restart(
 
 /// Rewind a deployment
 ///
-/// Moves its positions; a dry run tells how many records would be read again.
+/// Moves its positions; a dry run tells how many records would be read again. Of a source, forgets or sets its cursor.
 #[utoipa::path(
     post, path = "/v1/deployments/{deployment}/rewind", tag = "deployments", params(DeploymentPath, ChangeQuery),
     request_body = Rewind,

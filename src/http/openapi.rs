@@ -131,7 +131,20 @@ pub(super) fn header_map_schema() -> RefOr<Schema> {
 
 /// What a module's exports make of it.
 pub(super) fn module_kind_schema() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "enum": ["transform", "transform-packed", "processor"] }))
+    schema(
+        json!({ "type": "string", "enum": ["transform", "transform-packed", "processor", "processor-packed", "source"] }),
+    )
+}
+
+/// Parameters as a module declares them.
+pub(super) fn declared_params_schema() -> RefOr<Schema> {
+    let text = json!({ "type": "string" });
+    let one = json!({ "type": "object", "required": ["type"], "properties": {
+        "type": { "type": "string", "enum": ["string", "integer", "number", "boolean", "duration", "bytes", "enum"] },
+        "description": text, "required": { "type": "boolean" }, "default": text, "min": text, "max": text,
+        "values": { "type": "array", "items": text },
+    } });
+    schema(json!({ "type": "object", "additionalProperties": one }))
 }
 
 /// Parameters of user code.
@@ -170,6 +183,8 @@ pub(super) fn reset_to_schema() -> RefOr<Schema> {
         one("offset", json!({ "type": "integer", "format": "int64", "minimum": 0 })),
         one("timestamp", json!({ "type": ["string", "integer"] })),
         one("shift_by", json!({ "type": "integer", "format": "int64" })),
+        one("cursor", json!({ "type": "string" })),
+        one("cursor_base64", json!({ "type": "string", "format": "byte" })),
     ] }))
 }
 

@@ -11,6 +11,7 @@ use crate::broker::view::Trouble;
 use crate::broker::{AppendError, ProduceError, ReadError, TopicError, TransactionError};
 use crate::groups::GroupError;
 use crate::model::TopicName;
+use crate::model::deployment::DeploymentKind;
 use crate::model::producer::SequenceError;
 use crate::pipelines::{DeployError, StateError};
 use crate::registry::{DeleteError, LoadError, ResolveError, UploadError};
@@ -322,7 +323,8 @@ impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         let code = match error {
             StateError::Deployment(error) => return Self::from(error),
-            StateError::NoState(_) => Code::DeploymentInline,
+            StateError::NoState { kind: DeploymentKind::Inline, .. } => Code::DeploymentInline,
+            StateError::NoState { .. } => Code::DeploymentStateless,
             StateError::UnknownStore { .. } => Code::StoreNotFound,
             StateError::UnknownTask { .. } => Code::TaskNotFound,
             StateError::Behind { .. } => Code::StateBehind,

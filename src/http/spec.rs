@@ -26,6 +26,10 @@ pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Resul
         }
     }
     let members = body.clone();
+    if lacks_input(&members) {
+        let errors = diagnose(members);
+        return Err(Problem::new(Code::InvalidSpec, "/input is missing").errors(errors));
+    }
     serde_json::from_value(Value::Object(body)).map_err(|error| {
         let mut errors = diagnose(members);
         if errors.is_empty() {
@@ -35,12 +39,18 @@ pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Resul
     })
 }
 
+/// Only a source reads no topics.
+fn lacks_input(members: &Map<String, Value>) -> bool {
+    let reads = members.get("kind").is_none_or(|kind| kind != "source");
+    reads && !members.contains_key("input")
+}
+
 /// Tries every member alone in a spec that is otherwise fine: what fails alone is what is wrong.
 fn diagnose(members: Map<String, Value>) -> Vec<FieldError> {
     let fine = json!({ "name": "x", "kind": "processor", "module": "x", "input": { "topics": ["x"] } });
     let mut errors = Vec::new();
     for required in ["kind", "module", "input"] {
-        if !members.contains_key(required) {
+        if !members.contains_key(required) && (required != "input" || lacks_input(&members)) {
             errors.push(FieldError { pointer: format!("/{required}"), detail: "is missing".into() });
         }
     }
@@ -65,7 +75,9 @@ pub(super) struct Spec {
     kind: Kind,
     /// `name`, `name@1.2.3` or `name@sha256:…`
     module: String,
-    input: Input,
+    /// a source has none, everything else has to name it
+    input: Option<Input>,
+    source: Option<SourceSpec>,
     output: Option<Output>,
     /// what its code reads; numbers and booleans are taken as their text
     #[schema(schema_with = super::openapi::params_schema)]
@@ -90,6 +102,16 @@ enum Kind {
     Processor,
     Sink,
     View,
+    Source,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentSource)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct SourceSpec {
+    /// time between two polls, such as `10s`
+    #[schema(schema_with = super::openapi::size_schema)]
+    interval: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -272,6 +294,8 @@ mod tests {
         let body = json!({ "kind": "pump", "module": "m", "input": { "topics": ["a b"] }, "outputs": {} });
         assert_eq!(refusal(body), ["/input", "/kind", "/outputs"]);
         assert_eq!(refusal(json!({ "kind": "inline", "input": { "topics": ["a"] } })), ["/module"]);
+        assert_eq!(refusal(json!({ "kind": "inline", "module": "m" })), ["/input"]);
+        assert_eq!(refusal(json!({ "kind": "source", "source": { "every": "1s" } })), ["/module", "/source"]);
         assert_eq!(refusal(json!({ "name": "other" })), ["/name"]);
     }
 
@@ -279,7 +303,7 @@ mod tests {
     fn the_schema_has_the_members_of_a_whole_spec() {
         let spec = json!({
             "name": "x", "kind": "processor", "module": "x", "input": { "topics": ["x"] },
-            "params": { "a": "b" }
+            "params": { "a": "b" }, "source": {}
         });
         let spec: DeploymentSpec = serde_json::from_value(spec).unwrap();
         let Value::Object(whole) = serde_json::to_value(spec).unwrap() else { panic!("an object") };

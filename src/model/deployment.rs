@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::{
     BATCH_RECORDS_DEFAULT, GUEST_CPU_DEFAULT, GUEST_INSTANCES_DEFAULT, GUEST_MEMORY_DEFAULT,
     GUEST_OUTPUT_BYTES_DEFAULT, GUEST_OUTPUT_RECORDS_DEFAULT, GUEST_WALL_DEFAULT, LOG_LINES_DEFAULT,
-    STATE_BYTES_DEFAULT, STATE_KEYS_DEFAULT,
+    POLL_INTERVAL_DEFAULT, STATE_BYTES_DEFAULT, STATE_KEYS_DEFAULT,
 };
 use super::module::{Digest, Version};
 use super::revision::Migration;
@@ -34,6 +34,8 @@ pub enum DeploymentKind {
     Sink,
     /// on read: a topic for readers, under the deployment's name
     View,
+    /// by itself, from the outside into topics
+    Source,
 }
 
 impl DeploymentKind {
@@ -44,6 +46,7 @@ impl DeploymentKind {
             Self::Processor => "processor",
             Self::Sink => "sink",
             Self::View => "view",
+            Self::Source => "source",
         }
     }
 
@@ -52,9 +55,14 @@ impl DeploymentKind {
         matches!(self, Self::Processor | Self::Sink)
     }
 
+    /// Leaves something behind that a later deployment of its name can go on from.
+    pub fn remembers(self) -> bool {
+        self.has_tasks() || self == Self::Source
+    }
+
     /// May be granted hosts and secrets.
     pub fn goes_out(self) -> bool {
-        matches!(self, Self::Sink)
+        matches!(self, Self::Sink | Self::Source)
     }
 }
 
@@ -72,7 +80,7 @@ pub enum Start {
 }
 
 /// `input` of a spec.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InputSpec {
     /// inline and view: exactly one
@@ -80,6 +88,28 @@ pub struct InputSpec {
     /// processors only
     #[serde(default)]
     pub start: Start,
+}
+
+impl InputSpec {
+    /// A source has none.
+    fn is_absent(&self) -> bool {
+        self.topics.is_empty()
+    }
+}
+
+/// `source` of a spec.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceSpec {
+    /// time between two polls
+    #[serde(with = "duration::text")]
+    pub interval: Duration,
+}
+
+impl Default for SourceSpec {
+    fn default() -> Self {
+        Self { interval: POLL_INTERVAL_DEFAULT }
+    }
 }
 
 /// `output.create_topics` of a spec.
@@ -271,8 +301,12 @@ pub struct DeploymentSpec {
     pub kind: DeploymentKind,
     /// `name`, `name@1.2.3` or `name@sha256:…`; resolved to a digest when deployed
     pub module: String,
-    /// what it reads
+    /// what it reads; a source has none
+    #[serde(default, skip_serializing_if = "InputSpec::is_absent")]
     pub input: InputSpec,
+    /// sources only
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceSpec>,
     /// what it writes
     #[serde(default)]
     pub output: OutputSpec,
@@ -360,7 +394,7 @@ pub struct Deployment {
     pub generation: u32,
     /// running or paused
     pub desired: Desired,
-    /// tasks: the partitions of its inputs (0: inline)
+    /// tasks: the partitions of its inputs (0: inline, 1: a source)
     pub tasks: u32,
     /// where each input partition began, resolved when deployed
     pub start: Vec<StartPosition>,
@@ -411,6 +445,10 @@ pub enum RewindTo {
     Offsets(BTreeMap<TopicName, BTreeMap<u32, Offset>>),
     /// records back (negative) or forward
     ShiftBy(i64),
+    /// sources only: the next poll is handed these bytes
+    Cursor(String),
+    /// the same, in base64
+    CursorBase64(String),
 }
 
 /// What becomes of the state when a deployment is rewound or deleted.
@@ -445,6 +483,34 @@ mod tests {
         assert_eq!(spec.dead_letter_topic().as_str(), "wc.dlq");
         let again: DeploymentSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
         assert_eq!(again, spec);
+    }
+
+    #[test]
+    fn a_source_is_polled_and_reads_no_topic() {
+        let source = |more: serde_json::Value| {
+            let mut whole = serde_json::json!({
+                "name": "s", "kind": "source", "module": "m", "output": { "default": "out" }
+            });
+            whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            spec(whole)
+        };
+        let fine = source(serde_json::json!({}));
+        assert_eq!((fine.problems(), fine.interval()), (vec![], Duration::from_secs(10)));
+        let again = serde_json::to_value(&fine).unwrap();
+        assert_eq!(again.get("input"), None);
+        assert_eq!(serde_json::from_value::<DeploymentSpec>(again).unwrap(), fine);
+
+        let bad = source(serde_json::json!({
+            "input": { "topics": ["a"] }, "output": {}, "source": { "interval": "1ms" },
+            "on_error": { "policy": "dead_letter" }, "state": { "stores": [{ "name": "s" }] }
+        }));
+        let places: Vec<_> = bad.problems().into_iter().map(|p| p.pointer).collect();
+        assert_eq!(places, ["/source/interval", "/input", "/output", "/on_error/policy", "/state/stores"]);
+        let polled = spec(serde_json::json!({
+            "name": "p", "kind": "processor", "module": "m", "source": {}
+        }));
+        let places: Vec<_> = polled.problems().into_iter().map(|p| p.pointer).collect();
+        assert_eq!(places, ["/source", "/input/topics"]);
     }
 
     #[test]

@@ -187,6 +187,27 @@ pub const BATCH_BYTES_MAX: usize = 8 * MIB;
 /// Revisions kept of one deployment; the oldest go. A row is as large as its spec, mostly a kilobyte (a guess: what
 /// somebody still remembers).
 pub const REVISIONS_MAX: u64 = 50;
+/// What a source may remember from poll to poll (a guess: positions, tags of pages, ids seen last).
+pub const CURSOR_BYTES_MAX: usize = 64 * KIB;
+/// Time between two polls of a source unless set (a guess: seldom enough for anybody's server).
+pub const POLL_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+/// The shortest one: less is a loop, for which there is `more`.
+pub const POLL_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// The longest one.
+pub const POLL_INTERVAL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Parameters that a module may declare (a guess).
+pub const PARAMS_MAX: usize = 128;
+/// Bytes of the section in which it declares them: all of it lies in memory with the version (a guess).
+pub const PARAMS_SECTION_MAX: usize = 64 * KIB;
+/// Characters of a parameter's name.
+pub const PARAM_NAME_MAX: usize = 64;
+/// Bytes of a parameter's description.
+pub const PARAM_DESCRIPTION_MAX: usize = KIB;
+/// Bytes of a declared value.
+pub const PARAM_TEXT_MAX: usize = 4 * KIB;
+/// Values of one enum.
+pub const PARAM_VALUES_MAX: usize = 64;
 
 /// Bytes that a step of `migrate` hands to the next one (a guess: a few keys fit).
 pub const MIGRATE_AT_MAX: usize = 64 * KIB;

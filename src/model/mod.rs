@@ -6,6 +6,7 @@ pub mod duration;
 pub mod limits;
 pub mod module;
 pub mod names;
+pub mod params;
 pub mod partitioner;
 pub mod producer;
 pub mod record;

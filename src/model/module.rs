@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ModuleName;
+use super::params::Params;
 
 /// What a component's exports make of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum ModuleKind {
     ProcessorPacked,
     /// exports `sink`
     Sink,
+    /// exports `source`
+    Source,
 }
 
 impl ModuleKind {
@@ -41,20 +44,22 @@ impl ModuleKind {
             Self::Processor => "processor",
             Self::ProcessorPacked => "processor-packed",
             Self::Sink => "sink",
+            Self::Source => "source",
         }
     }
 
-    /// The exported function that takes a batch.
+    /// The exported function that does the work.
     pub fn function(self) -> &'static str {
         match self {
             Self::Sink => "deliver",
+            Self::Source => "poll",
             _ => "process",
         }
     }
 
     /// May import `wasi:http`.
     pub fn goes_out(self) -> bool {
-        matches!(self, Self::Sink)
+        matches!(self, Self::Sink | Self::Source)
     }
 }
 
@@ -254,6 +259,9 @@ pub struct ModuleVersion {
     pub exports: Vec<String>,
     /// tools named in its producers section, such as `rustc 1.95.0`
     pub producers: Vec<String>,
+    /// the parameters it declares; `None`: it declares nothing, and takes what is given
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Params>,
     /// CPU milliseconds of its compilation
     pub compile_ms: u64,
     /// bytes of the compiled artifact

@@ -223,9 +223,14 @@ impl Pipelines {
             DeploymentKind::Inline | DeploymentKind::View => module.kind.is_transform(),
             DeploymentKind::Processor => module.kind.is_processor() || module.kind.is_transform(),
             DeploymentKind::Sink => module.kind == ModuleKind::Sink,
+            DeploymentKind::Source => module.kind == ModuleKind::Source,
         };
         if fits {
-            return Ok(module);
+            let problems = module.params.as_ref().map(|params| params.problems(&spec.params));
+            return match problems {
+                Some(problems) if !problems.is_empty() => Err(DeployError::Spec(problems)),
+                _ => Ok(module),
+            };
         }
         let name = format!("{}@{}", module.name, module.version);
         Err(DeployError::Kind { module: name, found: module.kind, wanted: spec.kind })

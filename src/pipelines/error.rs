@@ -108,7 +108,7 @@ pub enum DeployError {
         /// the bound
         limit: usize,
     },
-    /// Only processors have positions and can stand still.
+    /// What runs on produce has no position and cannot stand still.
     #[error("deployment `{name}` is inline: it runs on produce and cannot be {verb}")]
     Inline {
         /// the deployment
@@ -156,6 +156,7 @@ fn needs(kind: DeploymentKind) -> &'static str {
         DeploymentKind::Inline | DeploymentKind::View => "`transform` or `transform-packed`",
         DeploymentKind::Processor => "`processor`",
         DeploymentKind::Sink => "`sink`",
+        DeploymentKind::Source => "`source`",
     }
 }
 
@@ -165,9 +166,14 @@ pub enum StateError {
     /// No such deployment.
     #[error(transparent)]
     Deployment(#[from] DeployError),
-    /// Only processors keep something.
-    #[error("deployment `{0}` is no processor and has no state")]
-    NoState(DeploymentName),
+    /// Only processors keep state.
+    #[error("deployment `{name}` is of kind {} and has no state", kind.as_str())]
+    NoState {
+        /// the deployment
+        name: DeploymentName,
+        /// what it is
+        kind: DeploymentKind,
+    },
     /// No task has such a store.
     #[error("deployment `{deployment}` has no store `{name}`; it has {}", list(known))]
     UnknownStore {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::supervisor::Shared;
-use crate::model::TimestampMs;
 use crate::model::deployment::{Deployment, DeploymentKind};
+use crate::model::{Partition, TimestampMs};
 use crate::runtime::clock::monotonic;
 use crate::state::{self, Allowed, TaskId, TaskState, Ttls};
 use crate::telemetry::calls::Calls;
-use crate::wasm::{Answer, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
+use crate::wasm::{Answer, Component, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
 
 pub(super) enum Worker {
     Processor(Processor),
@@ -38,25 +38,12 @@ impl Worker {
         log: Arc<dyn LogSink>,
         place: Place,
     ) -> Result<Self, Fault> {
-        let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
-        let component = shared.registry.component(deployment.digest).await.map_err(|e| instance(&e))?;
+        let (component, config) = prepare(shared, deployment, id.task, log, Some(place)).await?;
         let spec = &deployment.spec;
-        let goes_out = spec.kind.goes_out();
-        let http = goes_out.then(|| shared.outbound.access(&spec.grants)).transpose();
-        let config = InstanceConfig {
-            label: format!("{}/{}", spec.name, id.task),
-            params: spec.params.clone(),
-            inputs: spec.input.topics.iter().map(ToString::to_string).collect(),
-            outputs: spec.output.routes.keys().cloned().collect(),
-            limits: spec.limits.clone(),
-            log,
-            place: Some(place),
-            http: http.map_err(|e| instance(&e))?,
-        };
         if spec.kind == DeploymentKind::Sink {
             return Ok(Self::Sink(component.sink(config).await?));
         }
-        let state = state_of(shared, deployment, id).map_err(|e| instance(&e))?;
+        let state = state_of(shared, deployment, id).map_err(|e| Fault::Instance(e.to_string()))?;
         Ok(Self::Processor(component.processor(config, state).await?))
     }
 
@@ -117,4 +104,29 @@ impl Worker {
             Self::Sink(_) => Ok(None),
         }
     }
+}
+
+/// The code of a deployment, loaded, and what an instance of it for one task is given.
+pub(super) async fn prepare(
+    shared: &Shared,
+    deployment: &Deployment,
+    task: Partition,
+    log: Arc<dyn LogSink>,
+    place: Option<Place>,
+) -> Result<(Component, InstanceConfig), Fault> {
+    let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
+    let component = shared.registry.component(deployment.digest).await.map_err(|e| instance(&e))?;
+    let spec = &deployment.spec;
+    let http = spec.kind.goes_out().then(|| shared.outbound.access(&spec.grants)).transpose();
+    let config = InstanceConfig {
+        label: format!("{}/{task}", spec.name),
+        params: spec.params.clone(),
+        inputs: spec.input.topics.iter().map(ToString::to_string).collect(),
+        outputs: spec.output.routes.keys().cloned().collect(),
+        limits: spec.limits.clone(),
+        log,
+        place,
+        http: http.map_err(|e| instance(&e))?,
+    };
+    Ok((component, config))
 }

@@ -51,7 +51,7 @@ impl Pipelines {
         verb: &'static str,
     ) -> Result<DeploymentView, DeployError> {
         let _one = self.0.changes.lock().await;
-        let entry = processor(self.entry(name)?, verb)?;
+        let entry = by_itself(self.entry(name)?, verb)?;
         if entry.deployment.desired == desired {
             return Ok(entry.view());
         }
@@ -126,7 +126,7 @@ impl Pipelines {
         };
         let conditions = ApplyOptions { if_revision: revision, ..ApplyOptions::default() };
         check_conditions(&entry.deployment.spec.name, Some(entry.deployment.revision), conditions)?;
-        let keep = entry.deployment.spec.kind.has_tasks() && fate == StateFate::Keep;
+        let keep = entry.deployment.spec.kind.remembers() && fate == StateFate::Keep;
         self.halt(&entry.deployment.spec.name).await;
         let mut commit = Commit::new();
         let retired = self.revised(&entry, |d| d.desired = Desired::Retired);
@@ -159,10 +159,10 @@ impl Pipelines {
     }
 }
 
-/// Only what has tasks stands still and goes back.
-pub(super) fn processor(entry: Entry, verb: &'static str) -> Result<Entry, DeployError> {
+/// Only what runs by itself stands still and goes back.
+pub(super) fn by_itself(entry: Entry, verb: &'static str) -> Result<Entry, DeployError> {
     match entry.deployment.spec.kind {
-        DeploymentKind::Processor | DeploymentKind::Sink => Ok(entry),
+        DeploymentKind::Processor | DeploymentKind::Sink | DeploymentKind::Source => Ok(entry),
         DeploymentKind::View => Err(DeployError::View { name: entry.deployment.spec.name.clone(), verb }),
         DeploymentKind::Inline => Err(DeployError::Inline { name: entry.deployment.spec.name.clone(), verb }),
     }

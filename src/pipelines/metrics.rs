@@ -116,5 +116,21 @@ fn render(views: &[DeploymentView]) -> String {
     }
     lag.end(&mut text);
     memory.end(&mut text);
+    sources(views, &mut text);
     text
+}
+
+fn sources(views: &[DeploymentView], text: &mut String) {
+    let mut polls = Family::counter(names::DEPLOYMENT_POLLS_TOTAL, "Polls of a source");
+    let mut last = Family::gauge(names::DEPLOYMENT_LAST_POLL_SECONDS, "When a source was polled last");
+    for view in views {
+        for source in view.tasks.iter().filter_map(|task| task.source.as_ref()) {
+            polls.line(&[("deployment", &view.name)], source.polls);
+            if let Some(ms) = source.last_poll_ms {
+                last.line(&[("deployment", &view.name)], ms / 1000);
+            }
+        }
+    }
+    polls.end(text);
+    last.end(text);
 }

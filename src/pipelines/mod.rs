@@ -1,5 +1,6 @@
 //! Floor 6: deployments that run. Inline ones become stages of their topic's chain; processors and sinks become
-//! tasks, one per partition of their inputs, that commit position, state, outputs and dead letters in one storage commit.
+//! tasks, one per partition of their inputs, that commit position, state, outputs and dead letters in one storage commit;
+//! sources become one task that commits records and cursor.
 
 mod apply;
 pub mod dry_run;
@@ -22,6 +23,7 @@ mod rewind;
 mod run;
 mod shadow;
 mod shown;
+mod source;
 mod status;
 mod step;
 mod supervisor;
@@ -37,10 +39,10 @@ pub use logs::logs_topic;
 pub use plan::Change;
 pub use query::{ScanEntry, ScanPage, StateAt, StateRead, StateScan, StoreView};
 pub use revisions::RevisionView;
-pub use rewind::{RewindPartition, RewindPlan};
+pub use rewind::{CursorMove, RewindPartition, RewindPlan};
 pub use run::{GivenRecord, RunRecords, RunReport, RunState};
 pub use shadow::{Difference, Made, Results, ShadowOptions, ShadowView, Told, Used};
 pub use supervisor::{Options, Pipelines};
 pub use upgrade::{Rollback, Upgrade};
-pub use view::{DeploymentState, DeploymentView, InputPosition, TaskView, Totals};
+pub use view::{DeploymentState, DeploymentView, InputPosition, SourceView, TaskView, Totals};
 pub use watch::KeyWatch;

@@ -2,8 +2,8 @@
 
 use crate::broker::outbox::{Outbox, OutboxError};
 use crate::broker::{Broker, output};
-use crate::model::Record;
 use crate::model::deployment::DeploymentSpec;
+use crate::model::{Partition, Record, TimestampMs};
 use crate::wasm::{Fault, Input, Output};
 
 /// Why outputs cannot be put.
@@ -12,6 +12,14 @@ pub(super) enum CollectError {
     Gone(String),
     /// the code's doing
     Fault(Fault),
+}
+
+/// What an output gets that says nothing of it, and comes from no input.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults {
+    /// of a record without a key
+    pub(super) partition: Partition,
+    pub(super) timestamp: TimestampMs,
 }
 
 /// Turns what the code emitted into records for the declared topics.
@@ -25,9 +33,22 @@ pub(super) fn collect(
     inputs: &[Input<'_>],
     outputs: &[Output],
 ) -> Result<Outbox, CollectError> {
+    let defaults = Defaults {
+        partition: inputs.first().map_or(0, |i| i.partition),
+        timestamp: inputs.last().map_or(0, |i| i.record.timestamp),
+    };
+    collect_with(broker, spec, inputs, outputs, defaults)
+}
+
+/// The same, where the inputs do not decide.
+pub(super) fn collect_with(
+    broker: &Broker,
+    spec: &DeploymentSpec,
+    inputs: &[Input<'_>],
+    outputs: &[Output],
+    defaults: Defaults,
+) -> Result<Outbox, CollectError> {
     let mut outbox = Outbox::default();
-    let last = inputs.last().map_or(0, |i| i.record.timestamp);
-    let partition = inputs.first().map_or(0, |i| i.partition);
     for output in outputs {
         let topic = match output.route {
             None => spec.output.default.as_ref(),
@@ -37,14 +58,16 @@ pub(super) fn collect(
             return Err(CollectError::Fault(Fault::no_output()));
         };
         let source = output.source.and_then(|i| inputs.get(i as usize)).map(|input| input.record);
-        let record = output::view(output, source.as_ref(), last);
-        outbox.push(broker, topic, partition, &record).map_err(|error| match (&error, output.source) {
-            (OutboxError::Gone { .. }, _) => CollectError::Gone(error.to_string()),
-            (OutboxError::TooLarge { .. } | OutboxError::KeyMissing { .. }, Some(index)) => {
-                CollectError::Fault(Fault::At { index, reason: error.to_string() })
-            }
-            (OutboxError::TooLarge { .. } | OutboxError::KeyMissing { .. }, None) => {
-                CollectError::Fault(Fault::Fatal(error.to_string()))
+        let record = output::view(output, source.as_ref(), defaults.timestamp);
+        outbox.push(broker, topic, defaults.partition, &record).map_err(|error| {
+            match (&error, output.source) {
+                (OutboxError::Gone { .. }, _) => CollectError::Gone(error.to_string()),
+                (OutboxError::TooLarge { .. } | OutboxError::KeyMissing { .. }, Some(index)) => {
+                    CollectError::Fault(Fault::At { index, reason: error.to_string() })
+                }
+                (OutboxError::TooLarge { .. } | OutboxError::KeyMissing { .. }, None) => {
+                    CollectError::Fault(Fault::Fatal(error.to_string()))
+                }
             }
         })?;
     }

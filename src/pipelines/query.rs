@@ -227,9 +227,7 @@ impl Pipelines {
         let entry = self.entry(name)?;
         match entry.deployment.spec.kind {
             DeploymentKind::Processor => Ok(entry),
-            DeploymentKind::Inline | DeploymentKind::Sink | DeploymentKind::View => {
-                Err(StateError::NoState(entry.deployment.spec.name.clone()))
-            }
+            kind => Err(StateError::NoState { name: entry.deployment.spec.name.clone(), kind }),
         }
     }
 

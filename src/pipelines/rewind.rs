@@ -7,13 +7,13 @@ use std::ops::Range;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::lifecycle::processor;
+use super::lifecycle::by_itself;
 use super::replace::{Cause, Replacement};
 use super::supervisor::{Entry, Pipelines};
 use super::{DeployError, DeploymentView};
 use crate::broker::{Isolation, OffsetSpec, TopicHandle};
 use crate::model::batch::{BatchError, RecordBatch};
-use crate::model::deployment::{Deployment, RewindTo, StateFate};
+use crate::model::deployment::{Deployment, DeploymentKind, RewindTo, StateFate};
 use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::revision::{Action, EffectiveFrom, StateChange};
 use crate::model::{Offset, Partition, TopicId, TopicName};
@@ -33,8 +33,20 @@ pub struct RewindPlan {
     pub replayed: i64,
     /// at least one partition's count is an estimate
     pub estimated: bool,
+    /// of a source: how its cursor moves
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<CursorMove>,
     /// the deployment afterwards; `None` in a dry run
     pub deployment: Option<DeploymentView>,
+}
+
+/// Where a source's cursor goes.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CursorMove {
+    /// as it is, text as it stands, other bytes in base64; null: there is none
+    pub from: Option<String>,
+    /// as it will be; null: the next poll begins from nothing
+    pub to: Option<String>,
 }
 
 /// Where one input partition goes.
@@ -84,7 +96,10 @@ impl Pipelines {
         dry_run: bool,
     ) -> Result<RewindPlan, DeployError> {
         let _one = self.0.changes.lock().await;
-        let entry = processor(self.entry(name)?, "rewound")?;
+        let entry = by_itself(self.entry(name)?, "rewound")?;
+        if entry.deployment.spec.kind == DeploymentKind::Source {
+            return self.rewind_source(&entry, to, dry_run).await;
+        }
         if !dry_run {
             // Nothing may move while the plan is made.
             self.halt(&entry.deployment.spec.name).await;
@@ -141,6 +156,9 @@ impl Pipelines {
                 return Err(DeployError::Conflict(detail));
             }
         }
+        if matches!(to, RewindTo::Cursor(_) | RewindTo::CursorBase64(_)) {
+            return Err(DeployError::Conflict("only sources have a cursor; name a position".to_owned()));
+        }
         let mut partitions = Vec::new();
         for name in &entry.deployment.spec.input.topics {
             let topic = self.broker().topic(name.as_str())?;
@@ -187,6 +205,8 @@ impl Pipelines {
             RewindTo::Earliest => OffsetSpec::Earliest,
             RewindTo::Latest => OffsetSpec::Latest,
             RewindTo::Timestamp(ms) => OffsetSpec::Timestamp(*ms),
+            // Refused before: nobody but a source has one.
+            RewindTo::Cursor(_) | RewindTo::CursorBase64(_) => OffsetSpec::Offset(from),
             RewindTo::ShiftBy(by) => {
                 let shifted = i128::from(from) + i128::from(*by);
                 let to = shifted.clamp(start.into(), tail.into());
@@ -255,5 +275,5 @@ fn counted(batch: &RecordBatch, from: Offset, end: Offset) -> Result<u64, Deploy
 fn plan_of(partitions: Vec<RewindPartition>, deployment: Option<DeploymentView>) -> RewindPlan {
     let replayed = partitions.iter().map(|p| p.records).sum();
     let estimated = partitions.iter().any(|p| p.estimated);
-    RewindPlan { partitions, replayed, estimated, deployment }
+    RewindPlan { partitions, replayed, estimated, cursor: None, deployment }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::failing::Failing;
-use super::view::{DeploymentState, ErrorView, InputPosition, TaskView, Totals};
-use crate::model::{DeploymentName, Offset, Partition, TopicName};
+use super::view::{DeploymentState, ErrorView, InputPosition, SourceView, TaskView, Totals};
+use crate::model::{DeploymentName, Offset, Partition, TimestampMs, TopicName};
 use crate::storage::Log;
 use crate::telemetry::calls::Calls;
 
@@ -52,6 +53,15 @@ struct Inner {
     inputs: Vec<TaskInput>,
     positions: BTreeMap<(TopicName, Partition), Offset>,
     last_error: Option<ErrorView>,
+    source: Option<Polling>,
+}
+
+/// How far a source has come.
+#[derive(Default)]
+struct Polling {
+    cursor: Option<Bytes>,
+    polls: u64,
+    last_ms: Option<TimestampMs>,
 }
 
 impl Status {
@@ -67,6 +77,7 @@ impl Status {
                 inputs: Vec::new(),
                 positions: BTreeMap::new(),
                 last_error: None,
+                source: None,
             }),
             changed: watch::channel(0).0,
         }
@@ -102,6 +113,19 @@ impl Status {
             self.failing.take(&self.deployment, self.partition);
         }
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// A source's cursor, as committed.
+    pub(super) fn set_cursor(&self, cursor: Option<Bytes>) {
+        self.inner.lock().source.get_or_insert_default().cursor = cursor;
+    }
+
+    /// A poll begins.
+    pub(super) fn polls(&self, now_ms: TimestampMs) {
+        let mut inner = self.inner.lock();
+        let source = inner.source.get_or_insert_default();
+        source.polls += 1;
+        source.last_ms = Some(now_ms);
     }
 
     /// The next offset it will read; `None` when it is no input of this task or the task has not opened yet.
@@ -153,6 +177,7 @@ impl Status {
                 lag: positions.iter().map(|p| p.lag).sum(),
             },
             positions,
+            source: inner.source.as_ref().map(|s| SourceView::of(s.cursor.as_deref(), s.polls, s.last_ms)),
             memory_bytes: get(&counts.memory_bytes),
             last_error: inner.last_error.clone(),
         }

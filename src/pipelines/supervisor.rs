@@ -15,6 +15,7 @@ use super::logs::{DeploymentLog, Logs};
 use super::ready::Ready;
 use super::shadow::Shadows;
 use super::shown::Shown;
+use super::source::{self, SourceTask};
 use super::status::Status;
 use super::task::{Order, Task};
 use super::view::{DeploymentState, DeploymentView, ErrorView, Totals};
@@ -159,6 +160,7 @@ impl Pipelines {
                         None => Some(Arc::new(self.stage(&deployment).await)),
                     }
                 }
+                DeploymentKind::Source => entry.tasks.push(self.start_source(&deployment)),
                 DeploymentKind::Processor | DeploymentKind::Sink => {
                     let log = self.log(&deployment.spec);
                     let new = || Places::new(deployment.spec.limits.instances);
@@ -191,6 +193,15 @@ impl Pipelines {
 
     pub(super) fn log(&self, spec: &DeploymentSpec) -> DeploymentLog {
         self.0.logs.deployment(&spec.name, spec.limits.log_lines)
+    }
+
+    fn start_source(&self, deployment: &Arc<Deployment>) -> Arc<Running> {
+        let (orders, receiver) = watch::channel(wanted(deployment));
+        let status = Arc::new(Status::new(source::TASK));
+        let log = self.log(&deployment.spec);
+        let task = SourceTask::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, receiver);
+        let ended = self.broker().guests().spawn("source task", task.work());
+        Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
     }
 
     fn start_task(

@@ -1,10 +1,12 @@
 //! A deployment as its users see it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::model::deployment::{DeploymentKind, DeploymentSpec, Desired};
-use crate::model::{DeploymentName, Offset, Partition, TopicName};
+use crate::model::{DeploymentName, Offset, Partition, TimestampMs, TopicName};
 
 /// How it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -30,7 +32,7 @@ pub struct DeploymentView {
     /// its name
     #[schema(value_type = String)]
     pub name: DeploymentName,
-    /// inline or processor
+    /// inline, processor or source
     #[schema(value_type = String)]
     pub kind: DeploymentKind,
     /// how it goes: the worst of its tasks
@@ -48,7 +50,7 @@ pub struct DeploymentView {
     pub generation: u32,
     /// sums over the tasks
     pub totals: Totals,
-    /// one per partition; empty for inline
+    /// one per partition, one for a source; empty for inline
     pub tasks: Vec<TaskView>,
     /// the last error of any task
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +78,7 @@ pub struct Totals {
     pub rejected: u64,
     /// records given up to the dead-letter topic
     pub dead_letters: u64,
-    /// records passed over by `on_error: skip`
+    /// records, or polls of a source, passed over by `on_error: skip`
     pub skipped: u64,
     /// records passed over because they were deleted before they were read
     pub gap_records: u64,
@@ -112,6 +114,9 @@ pub struct TaskView {
     pub state: DeploymentState,
     /// where it stands in each input
     pub positions: Vec<InputPosition>,
+    /// a source's cursor and polls
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceView>,
     /// its counts
     pub totals: Totals,
     /// linear memory of its instance, bytes
@@ -119,6 +124,44 @@ pub struct TaskView {
     /// its last error
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<ErrorView>,
+}
+
+/// Bytes of a cursor that are shown.
+const CURSOR_SHOWN: usize = 256;
+
+/// How far a source has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SourceView {
+    /// what the next poll is handed, if it is text; cut after 256 bytes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// in base64, if it is no text; cut after 256 bytes
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor_base64: Option<String>,
+    /// bytes of the whole cursor; 0 before the first
+    pub cursor_bytes: usize,
+    /// polls since its task was started last
+    pub polls: u64,
+    /// when the last one began, milliseconds since the epoch
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_poll_ms: Option<TimestampMs>,
+}
+
+impl SourceView {
+    pub(super) fn of(cursor: Option<&[u8]>, polls: u64, last_poll_ms: Option<TimestampMs>) -> Self {
+        let bytes = cursor.unwrap_or_default();
+        let text = std::str::from_utf8(bytes).ok();
+        let shown = |text: &str| text[..text.floor_char_boundary(CURSOR_SHOWN)].to_owned();
+        Self {
+            cursor: text.filter(|_| cursor.is_some()).map(shown),
+            cursor_base64: cursor
+                .filter(|_| text.is_none())
+                .map(|bytes| STANDARD.encode(&bytes[..bytes.len().min(CURSOR_SHOWN)])),
+            cursor_bytes: bytes.len(),
+            polls,
+            last_poll_ms,
+        }
+    }
 }
 
 /// A position in an input.

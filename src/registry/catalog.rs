@@ -161,6 +161,7 @@ mod tests {
             imports: vec![],
             exports: vec![],
             producers: vec![],
+            params: None,
             compile_ms: 0,
             compiled_size: 0,
             created_ms: 0,

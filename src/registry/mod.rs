@@ -110,18 +110,21 @@ impl Registry {
     /// The loaded code; kept in memory from the first call on. Waits for a compilation when the compiled form is gone,
     /// damaged, or of another engine or CPU; callers of one digest share it.
     pub async fn component(&self, digest: Digest) -> Result<Component, LoadError> {
-        let kind = self.kind(digest).ok_or(LoadError::Unknown { digest })?;
+        let version = self.0.catalog.read().by_digest(&digest);
+        let version = version.ok_or(LoadError::Unknown { digest })?;
         let slot = self.0.cache.slot(digest);
-        let component = slot.get_or_try_init(|| self.load_or_compile(digest, kind)).await?;
+        let component = slot.get_or_try_init(|| self.load_or_compile(&version)).await?;
         Ok(component.clone())
     }
 
-    async fn load_or_compile(&self, digest: Digest, kind: ModuleKind) -> Result<Component, LoadError> {
-        match self.0.cache.load(digest, kind).await {
+    async fn load_or_compile(&self, version: &ModuleVersion) -> Result<Component, LoadError> {
+        let digest = version.digest;
+        match self.0.cache.load(digest, version.kind).await {
+            Ok(component) => return Ok(component.with_params(version.params.as_ref())),
             Err(wasm::LoadError::Artifact(cause)) => {
                 tracing::info!(%digest, %cause, "compiling a module again");
             }
-            other => return other.map_err(|e| LoadError::Unusable { digest, cause: e.to_string() }),
+            Err(e) => return Err(LoadError::Unusable { digest, cause: e.to_string() }),
         }
         let bytes = self.bytes(digest).await?;
         let unusable = |cause: UploadError| match cause {

@@ -85,15 +85,16 @@ impl Registry {
         inspected: &Inspected,
     ) -> Result<Component, UploadError> {
         let cache = &self.0.cache;
+        let ready = |component: Component| component.with_params(inspected.params.as_ref());
         if let Ok(component) = cache.load(digest, inspected.kind).await {
-            return Ok(component);
+            return Ok(ready(component));
         }
         self.0.compiler.compile(&inspected.component, &cache.path(&digest)).await?;
         let component = cache.load(digest, inspected.kind).await?;
         let stamp = component.stamp();
         metrics::histogram!(metric_names::WASM_COMPILE_SECONDS).record(stamp.compile_cpu.as_secs_f64());
         tracing::info!(%digest, cpu_ms = stamp.compile_cpu.as_millis(), bytes = stamp.size, "compiled a module");
-        Ok(component)
+        Ok(ready(component))
     }
 
     async fn publish(
@@ -131,6 +132,7 @@ impl Registry {
             imports: inspected.imports,
             exports: inspected.exports,
             producers: inspected.producers,
+            params: inspected.params,
             compile_ms: u64::try_from(stamp.compile_cpu.as_millis()).unwrap_or(u64::MAX),
             compiled_size: stamp.size,
             created_ms: self.0.clock.now_ms(),

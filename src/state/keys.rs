@@ -5,6 +5,7 @@
 //! deployment u32 | generation u32 | task u32 | kind u8 | ...         all big endian
 //!   StateEntry     store length u8 | store | key                     → value, as the code put it; with a ttl, see `ttl`
 //!   StatePosition  topic id 16 | partition u32                       → next offset u64
+//!   StateCursor                                                      → format u8 = 1 | the cursor, as the code gave it
 //!   StateStats     store                                             → format u8 = 1, or 2 with a ttl | keys u64 | bytes u64
 //!   StateMigration                                                   → how far it is, see `migration`
 //! ```
@@ -59,6 +60,11 @@ pub(super) fn position(id: TaskId, topic: TopicId, partition: Partition) -> Vec<
 pub(super) fn parse_position(key: &[u8]) -> Option<(TopicId, Partition)> {
     let (topic, partition) = key.get(PREFIX_LEN..)?.split_first_chunk::<16>()?;
     Some((TopicId(Uuid::from_bytes(*topic)), u32::from_be_bytes(partition.try_into().ok()?)))
+}
+
+/// The one cursor of a source's task.
+pub(super) fn cursor(id: TaskId) -> Vec<u8> {
+    prefix(id, Kind::StateCursor, 0)
 }
 
 pub(super) fn stats(id: TaskId, store: &str) -> Vec<u8> {
@@ -123,6 +129,9 @@ mod tests {
         ) {
             let (own, other) = (id(task), id(other));
             let row = entry(own, &store_name, &key);
+            let (start, end) = of_generation(own.deployment, own.generation);
+            let of_source = cursor(own);
+            prop_assert!(start <= of_source && of_source < end, "a cleared generation takes the cursor along");
             let within = |(start, end): (Vec<u8>, Vec<u8>)| start <= row && row < end;
             prop_assert!(within(of_kind(own, Kind::StateEntry)) && !within(of_kind(own, Kind::StateStats)));
             let same_generation = own.deployment == other.deployment && own.generation == other.generation;

@@ -3,6 +3,7 @@
 //! through [`committed`].
 
 pub mod committed;
+pub mod cursor;
 mod keys;
 pub mod migration;
 mod overlay;

@@ -472,3 +472,21 @@ async fn a_store_with_keys_keeps_its_kind_and_an_empty_one_may_change_it() {
     longer.begin(500);
     assert_eq!(longer.get("s", b"a"), Ok(Some("v".into())));
 }
+
+#[tokio::test]
+#[tokio::test]
+async fn a_cursor_is_of_its_generation_and_goes_with_it() {
+    let world = World::new();
+    assert_eq!(cursor::load(&world.storage, TASK), Ok(None));
+    let mut commit = Commit::new();
+    cursor::put(&mut commit, TASK, b"page 7");
+    world.storage.commit(commit).await.unwrap();
+    assert_eq!(cursor::load(&world.storage, TASK), Ok(Some("page 7".into())));
+    assert_eq!(cursor::load(&world.storage, TaskId { generation: 2, ..TASK }), Ok(None));
+    assert_eq!(positions::load(&world.storage, TASK), Ok(BTreeMap::new()), "it is no position");
+
+    let mut commit = Commit::new();
+    clear_generation(&mut commit, TASK.deployment, TASK.generation);
+    world.storage.commit(commit).await.unwrap();
+    assert_eq!(cursor::load(&world.storage, TASK), Ok(None));
+}

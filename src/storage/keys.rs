@@ -63,6 +63,8 @@ pub(crate) enum Kind {
     Revision = 21,
     /// in the state family: how far a task's migration is
     StateMigration = 22,
+    /// in the state family: the cursor of a source
+    StateCursor = 23,
 }
 
 /// Bytes of a batch key.

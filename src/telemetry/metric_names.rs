@@ -67,6 +67,10 @@ pub const DEPLOYMENT_DEAD_LETTERS_TOTAL: &str = "millstream_deployment_dead_lett
 pub const DEPLOYMENT_ERRORS_TOTAL: &str = "millstream_deployment_errors_total";
 /// Instances made after a failure.
 pub const DEPLOYMENT_RESTARTS_TOTAL: &str = "millstream_deployment_restarts_total";
+/// Polls of a source.
+pub const DEPLOYMENT_POLLS_TOTAL: &str = "millstream_deployment_polls_total";
+/// When a source was polled last, seconds since the epoch.
+pub const DEPLOYMENT_LAST_POLL_SECONDS: &str = "millstream_deployment_last_poll_timestamp_seconds";
 /// Records that a deployment has not read yet.
 pub const DEPLOYMENT_LAG_RECORDS: &str = "millstream_deployment_lag_records";
 /// Time from a batch to its outputs; label `deployment`.

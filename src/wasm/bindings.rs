@@ -180,6 +180,15 @@ pub(super) struct RecordsOut {
     pub(super) data: Vec<u8>,
 }
 
+/// `source.polled`
+#[derive(ComponentType, Lift, Debug)]
+#[component(record)]
+pub(super) struct PolledOut {
+    pub(super) outputs: Vec<OutputOut>,
+    pub(super) cursor: Option<Vec<u8>>,
+    pub(super) more: bool,
+}
+
 // === the exported functions ===
 
 /// `open` of every kind: parameters and results
@@ -196,3 +205,5 @@ pub(super) type ProcessorResult = (Result<Vec<OutputOut>, ErrorOut>,);
 pub(super) type MigrateResult = (Result<Option<Vec<u8>>, ErrorOut>,);
 /// `processor-packed.process`
 pub(super) type ProcessorPackedResult = (Result<RecordsOut, ErrorOut>,);
+/// `source.poll`
+pub(super) type PollResult = (Result<PolledOut, ErrorOut>,);

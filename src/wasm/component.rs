@@ -1,6 +1,8 @@
 //! A component ready to run: loaded machine code, linked to the host functions once.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, InstancePre};
 
@@ -8,8 +10,9 @@ use super::artifact::{self, ArtifactError, Stamp};
 use super::engine::Engine;
 use super::host::{Host, interface};
 use super::instance::{InstanceConfig, Live};
-use super::{Fault, Processor, Sink, Transformer};
+use super::{Fault, Processor, Sink, Source, Transformer};
 use crate::model::module::ModuleKind;
+use crate::model::params::Params;
 use crate::state::TaskState;
 
 /// Machine code that cannot be used.
@@ -31,6 +34,8 @@ pub struct Component {
     pub(super) engine: Engine,
     kind: ModuleKind,
     stamp: Stamp,
+    /// parameters that an instance sees where its configuration gives none
+    pub(super) defaults: Arc<BTreeMap<String, String>>,
 }
 
 /// Where the functions of the component's kind are.
@@ -59,7 +64,7 @@ impl Engine {
         let beside = component.get_export_index(None, &interface("migrate"));
         let migrate = beside.and_then(|it| component.get_export_index(Some(&it), "migrate"));
         let exports = Exports { open: function("open")?, process: function(kind.function())?, migrate };
-        Ok(Component { pre, exports, engine: self.clone(), kind, stamp })
+        Ok(Component { pre, exports, engine: self.clone(), kind, stamp, defaults: Arc::default() })
     }
 }
 
@@ -67,6 +72,13 @@ impl Component {
     /// What its exports make of it.
     pub fn kind(&self) -> ModuleKind {
         self.kind
+    }
+
+    /// The same, where the declared defaults stand in for parameters that are not given.
+    #[must_use]
+    pub fn with_params(mut self, params: Option<&Params>) -> Self {
+        self.defaults = Arc::new(params.map(Params::defaults).unwrap_or_default());
+        self
     }
 
     /// What is known of its compilation.
@@ -101,6 +113,15 @@ impl Component {
         }
         let live = Live::start(self, config, None).await?;
         Sink::open(live).await
+    }
+
+    /// A new instance of a source, opened. Runs guest code: call it on the guests' threads.
+    pub async fn source(&self, config: InstanceConfig) -> Result<Source, Fault> {
+        if self.kind != ModuleKind::Source {
+            return Err(self.wrong_kind("as a source"));
+        }
+        let live = Live::start(self, config, None).await?;
+        Source::open(live).await
     }
 
     fn wrong_kind(&self, wanted: &str) -> Fault {

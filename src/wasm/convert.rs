@@ -85,7 +85,7 @@ impl Answers<'_> {
         })
     }
 
-    /// A processor's outputs.
+    /// The outputs of a processor or a source.
     pub(super) fn outputs(&mut self, outputs: Vec<OutputOut>) -> Result<Vec<Output>, Fault> {
         outputs.into_iter().map(|output| self.output(output.source, output)).collect()
     }

@@ -9,6 +9,7 @@ use wit_parser::{InterfaceId, PackageId, Resolve, WorldId, WorldItem};
 
 use super::{PACKAGE, PACKAGE_VERSION, WIT};
 use crate::model::module::ModuleKind;
+use crate::model::params::{Params, SECTION};
 use crate::model::suggest;
 
 mod invalid;
@@ -32,6 +33,8 @@ pub struct Inspected {
     pub exports: Vec<String>,
     /// tools that made it, such as `rustc 1.95.0`
     pub producers: Vec<String>,
+    /// parameters it declares
+    pub params: Option<Params>,
     /// its world as WIT text
     pub wit: String,
 }
@@ -50,12 +53,13 @@ const HTTP_OFFERED: [&str; 2] = ["types", "outgoing-handler"];
 /// Our interfaces whose components go out.
 const GOING_OUT: [&str; 2] = ["sink", "source"];
 /// Kinds by what they export, the preferred one first.
-const KINDS: [ModuleKind; 5] = [
+const KINDS: [ModuleKind; 6] = [
     ModuleKind::TransformPacked,
     ModuleKind::Transform,
     ModuleKind::ProcessorPacked,
     ModuleKind::Processor,
     ModuleKind::Sink,
+    ModuleKind::Source,
 ];
 
 /// The released WIT, parsed.
@@ -106,9 +110,32 @@ pub fn inspect(bytes: &Bytes) -> Result<Inspected, Invalid> {
         imports: names(items(&resolve, world, Side::Imports)),
         exports: names(items(&resolve, world, Side::Exports)),
         producers: sections::producers(&component),
+        params: declared(bytes)?,
         wit: print(&resolve, world),
         component,
     })
+}
+
+/// The parameters that a module declares, for which its own section is read before those of modules inside it.
+fn declared(bytes: &[u8]) -> Result<Option<Params>, Invalid> {
+    let (own, inner) = sections::named(bytes, SECTION);
+    let sections = if own.is_empty() { inner } else { own };
+    match &sections[..] {
+        [] => Ok(None),
+        [section] => Params::read(section).map(Some).map_err(Invalid::Params),
+        several => Err(Invalid::Params(format!("{} sections declare them", several.len()))),
+    }
+}
+
+/// The same bytes, declaring these parameters.
+pub fn with_params(bytes: &[u8], params: &Params) -> Vec<u8> {
+    sections::with_section(bytes, SECTION, &params.write())
+}
+
+/// Do these bytes, or what is nested in them, declare parameters?
+pub fn declares_params(bytes: &[u8]) -> bool {
+    let (own, inner) = sections::named(bytes, SECTION);
+    !own.is_empty() || !inner.is_empty()
 }
 
 /// A core module, as rustc or clang write it, becomes a component by the WIT in its custom section.
@@ -237,9 +264,11 @@ fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
     let Some(kind) = found.first().copied() else {
         return Err(no_kind(exports));
     };
-    // The two forms of a transform are one kind, and those of a processor; a sink stands alone.
-    let family = |kind: &ModuleKind| (kind.is_transform(), kind.is_processor());
-    if found.iter().any(|other| family(other) != family(&kind)) {
+    // The two forms of a transform, or of a processor, are one kind of work; everything else stands alone.
+    let same = |a: ModuleKind, b: ModuleKind| {
+        a == b || (a.is_transform() && b.is_transform()) || (a.is_processor() && b.is_processor())
+    };
+    if found.iter().any(|other| !same(*other, kind)) {
         return Err(Invalid::Ambiguous);
     }
     for kind in found {

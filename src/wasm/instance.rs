@@ -32,7 +32,7 @@ const OPEN_CPU_MIN: Duration = Duration::from_secs(1);
 pub struct InstanceConfig {
     /// deployment and partition, for the server's own log
     pub label: String,
-    /// `config.get`
+    /// `config.get`; the component's declared defaults are added
     pub params: BTreeMap<String, String>,
     /// names of the input topics, in the order of [`Input::topic`]
     pub inputs: Vec<String>,
@@ -75,9 +75,12 @@ impl Live {
     /// Makes an instance; nothing of it is called yet except what its module runs at start.
     pub(super) async fn start(
         component: &Component,
-        config: InstanceConfig,
+        mut config: InstanceConfig,
         state: Option<TaskState>,
     ) -> Result<Self, Fault> {
+        for (name, default) in component.defaults.iter() {
+            config.params.entry(name.clone()).or_insert_with(|| default.clone());
+        }
         let engine = &component.engine;
         let permit = engine.instances.clone().try_acquire_owned().map_err(|_| {
             Fault::Instance(format!(
@@ -111,7 +114,7 @@ impl Live {
         })
     }
 
-    /// The checked function `process`; its parameters may be named with any lifetime.
+    /// The checked function that does its kind's work; its parameters may be named with any lifetime.
     pub(super) fn process<P, R>(&mut self) -> Result<TypedFunc<P, R>, Fault>
     where
         P: ComponentNamedList + Lower,

@@ -1,7 +1,7 @@
 //! Floor 3: the users' code. The only code that names wasmtime.
 //!
 //! Bytes become a checked component (`inspect`), machine code (`artifact`, made in a child process), a pre-linked
-//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Sink`]). Nothing here touches the log, decides
+//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Sink`], [`Source`]). Nothing here touches the log, decides
 //! what a fault means for a record, or retries: that is the caller's business.
 //!
 //! An instance whose last call failed is spent: guest memory is uncommitted state.
@@ -23,6 +23,7 @@ mod packed;
 mod places;
 mod processor;
 mod sink;
+mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transform;
@@ -38,6 +39,7 @@ pub use output::{Answer, Content, Input, Outcome, Output};
 pub use places::{Place, Places};
 pub use processor::Processor;
 pub use sink::Sink;
+pub use source::{Polled, Source};
 pub use transform::Transformer;
 
 /// What runs the components, such as `wasmtime 48.0.8`.

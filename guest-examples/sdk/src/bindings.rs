@@ -101,3 +101,22 @@ pub mod migration {
 
     pub use millstream::functions::types::Error;
 }
+
+/// The source.
+pub mod source {
+    wit_bindgen::generate!({
+        path: "wit/millstream.wit",
+        world: "polling-source",
+        pub_export_macro: true,
+        export_macro_name: "export_polling_source",
+        default_bindings_module: "millstream_sdk::bindings::source",
+        with: {
+            "millstream:functions/types@0.1.0": super::list::millstream::functions::types,
+            "millstream:functions/log@0.1.0": super::list::millstream::functions::log,
+            "millstream:functions/config@0.1.0": super::list::millstream::functions::config,
+        },
+    });
+
+    pub use super::list::millstream::functions::types::Error;
+    pub use exports::millstream::functions::source::Polled;
+}

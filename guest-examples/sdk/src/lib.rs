@@ -20,6 +20,8 @@
 //!
 //! A *sink* delivers batches of records to the outside, over [`http`]: see [`Sink`] and [`sink!`].
 //!
+//! A *source* is polled and brings records from outside: see [`Source`] and [`source!`].
+//!
 //! The same code compiles natively, where configuration, log, state and the servers outside are kept in memory: see [`testing`]. For the
 //! server, build with `cargo build --release --target wasm32-unknown-unknown` and upload the `.wasm` as it is.
 //!
@@ -41,7 +43,8 @@ pub mod testing;
 pub mod bindings;
 
 pub use model::{
-    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Processor, Sink, Verdict,
+    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Polled, Processor, Sink, Source,
+    Verdict,
 };
 pub use packed::{Headers, Record};
 
@@ -51,10 +54,13 @@ pub mod __rt {
     #[cfg(target_arch = "wasm32")]
     pub use crate::records::wasm::{open_records, process_records};
     pub use crate::runtime::accept_list_processor;
-    pub use crate::runtime::{accept_migrate, accept_processor, accept_sink, accept_transform, no_settings};
+    pub use crate::runtime::{
+        accept_migrate, accept_processor, accept_sink, accept_source, accept_transform, bytes_of, no_settings,
+    };
     #[cfg(target_arch = "wasm32")]
     pub use crate::runtime::{
-        deliver, migrate_step, open_processor, open_sink, open_transform, process_list, process_packed,
+        deliver, migrate_step, open_processor, open_sink, open_source, open_transform, poll, process_list,
+        process_packed,
     };
 }
 
@@ -193,5 +199,58 @@ macro_rules! sink {
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = || $crate::__rt::accept_sink::<$sink>();
+    };
+}
+
+/// Exports a type that implements [`Source`] as this module's source. Once per crate.
+#[macro_export]
+macro_rules! source {
+    ($source:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::source as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::source::Guest for Exported {
+                fn open() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::__rt::open_source::<$source>()
+                }
+                fn poll(
+                    cursor: ::core::option::Option<::std::vec::Vec<u8>>,
+                ) -> ::core::result::Result<glue::Polled, glue::Error> {
+                    $crate::__rt::poll(cursor)
+                }
+            }
+    glue::export_polling_source!(Exported with_types_in glue);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_source::<$source>();
+    };
+}
+
+/// Declares the module's parameters, for who builds with cargo alone; `millstream module build` also takes a file
+/// `params.yaml` of the same shape. Once per crate, as JSON: name → type (`string`, `integer`, `number`, `boolean`,
+/// `duration`, `bytes` or `enum`), and as need be `description`, `required`, `default`, `min`, `max`, `values`. The server
+/// refuses a deployment whose parameters do not fit, and hands the defaults to [`config::get`].
+///
+/// ```
+/// millstream_sdk::params! {
+///     "url": { "type": "string", "required": true, "description": "where to look" },
+///     "keep": { "type": "integer", "default": 200, "min": 1 },
+///     "mode": { "type": "enum", "values": ["first", "last"], "default": "last" }
+/// }
+/// ```
+#[macro_export]
+macro_rules! params {
+    ($($declaration:tt)*) => {
+        const _: () = {
+            const TEXT: &str =
+                ::core::concat!("{\"version\":1,\"params\":{", ::core::stringify!($($declaration)*), "}}");
+            // A custom section of the module: it takes no memory when it runs.
+            #[allow(unsafe_code)]
+            #[cfg_attr(target_arch = "wasm32", unsafe(link_section = "millstream:params"))]
+            #[used]
+            static SECTION: [u8; TEXT.len()] = *$crate::__rt::bytes_of(TEXT);
+        };
     };
 }

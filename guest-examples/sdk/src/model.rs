@@ -201,6 +201,57 @@ pub trait Migrate {
     fn migrate(version: &str, at: Option<&[u8]>) -> Result<Option<Vec<u8>>, Fault>;
 }
 
+/// What a poll brings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Polled {
+    /// the records, in their order; `source` of each is none
+    pub outputs: Vec<Output>,
+    /// handed to the next poll; none: the cursor stays as it is
+    pub cursor: Option<Vec<u8>>,
+    /// poll again at once instead of after the deployment's interval
+    pub more: bool,
+}
+
+/// Code that is polled and brings records from outside. Export it with [`source!`](crate::source).
+///
+/// ```
+/// use millstream_sdk::{Fault, Output, Polled, Source, source, testing};
+///
+/// /// Emits the next number with every poll.
+/// struct Counter;
+/// source!(Counter);
+///
+/// impl Source for Counter {
+///     fn open() -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn poll(&mut self, cursor: Option<&[u8]>) -> Result<Polled, Fault> {
+///         let next = cursor.map_or(0, |last| last[0] + 1);
+///         let outputs = vec![Output::new().value(next.to_string())];
+///         Ok(Polled { outputs, cursor: Some(vec![next]), more: next < 2 })
+///     }
+/// }
+///
+/// let outputs = testing::poll_until_idle(&mut Counter, None).unwrap().0;
+/// assert_eq!(outputs[2], Output::new().value("2"));
+/// ```
+pub trait Source: Sized {
+    /// Once per instance, before the first poll: read the configuration.
+    ///
+    /// # Errors
+    /// A sentence for whoever deployed it; the deployment does not start.
+    fn open() -> Result<Self, String>;
+
+    /// `cursor` is what the last *committed* poll has returned; none: there was none. The records and the cursor of a
+    /// poll are one commit. After one that was not committed the instance is dropped and the same cursor is handed over
+    /// again, so what has been read outside must never be remembered in `self` alone.
+    ///
+    /// # Errors
+    /// A fault; nothing of this poll is committed. `Retry` when the outside cannot answer now.
+    fn poll(&mut self, cursor: Option<&[u8]>) -> Result<Polled, Fault>;
+}
+
 // === impl Output ===
 
 impl Output {

@@ -2,7 +2,7 @@
 //! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
 //! never nest, so thread locals with `RefCell` are enough.
 
-use crate::model::{Fault, ListProcessor, Migrate, Processor, Sink, Verdict};
+use crate::model::{Fault, ListProcessor, Migrate, Processor, Sink, Source, Verdict};
 use crate::packed::Record;
 
 /// The `open` of a transform that needs no preparation.
@@ -11,6 +11,17 @@ use crate::packed::Record;
 /// Never.
 pub fn no_settings() -> Result<(), String> {
     Ok(())
+}
+
+/// The bytes of a text, as an array of their number.
+///
+/// # Panics
+/// When compiled with another number.
+pub const fn bytes_of<const N: usize>(text: &'static str) -> &'static [u8; N] {
+    match text.as_bytes().first_chunk() {
+        Some(bytes) => bytes,
+        None => panic!("N is the length of the text"),
+    }
 }
 
 /// Takes what `open_transform` takes, for its types.
@@ -29,11 +40,15 @@ pub fn accept_list_processor<P: ListProcessor + 'static>() {}
 /// Takes what `open_sink` takes, for its type.
 pub fn accept_sink<S: Sink + 'static>() {}
 
+/// Takes what `open_source` takes, for its type.
+pub fn accept_source<S: Source + 'static>() {}
+
 #[cfg(target_arch = "wasm32")]
 pub(crate) use wasm::{NOT_OPENED, log_panics};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::{
-    deliver, migrate_step, open_processor, open_sink, open_transform, process_list, process_packed,
+    deliver, migrate_step, open_processor, open_sink, open_source, open_transform, poll, process_list,
+    process_packed,
 };
 
 /// Takes what `migrate_step` takes, for its type.
@@ -43,18 +58,20 @@ pub fn accept_migrate<P: Migrate>() {}
 mod wasm {
     use std::cell::RefCell;
 
-    use super::{Fault, ListProcessor, Migrate, Record, Sink, Verdict};
-    use crate::bindings::{list, migration, packed as packed_glue, sink};
-    use crate::model::{Content, Header, Input, Output};
+    use super::{Fault, ListProcessor, Migrate, Record, Sink, Source, Verdict};
+    use crate::bindings::{list, migration, packed as packed_glue, sink, source as source_glue};
+    use crate::model::{Content, Header, Input, Output, Polled};
     use crate::{config, log, packed};
 
     type PackedAnswer = Result<packed_glue::Outcome, packed_glue::Error>;
     type Transform = Box<dyn FnMut(&packed_glue::Batch) -> Result<packed_glue::Outcome, Fault>>;
     type List = Box<dyn FnMut(&[Input]) -> Result<Vec<Output>, Fault>>;
 
+    type Poll = Box<dyn FnMut(Option<&[u8]>) -> Result<Polled, Fault>>;
     type Deliver = Box<dyn FnMut(&[Input]) -> Result<(), Fault>>;
 
     thread_local! {
+        static SOURCE: RefCell<Option<Poll>> = const { RefCell::new(None) };
         static SINK: RefCell<Option<Deliver>> = const { RefCell::new(None) };
         static TRANSFORM: RefCell<Option<Transform>> = const { RefCell::new(None) };
         static PROCESSOR: RefCell<Option<List>> = const { RefCell::new(None) };
@@ -185,6 +202,36 @@ mod wasm {
             Fault::Retry(why) => migration::Error::Retry(why),
             Fault::Fatal(why) => migration::Error::Fatal(why),
             Fault::At(index, why) => migration::Error::At((index, why)),
+        })
+    }
+
+    /// Opens the source of this instance.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_source<S: Source + 'static>() -> Result<(), String> {
+        log_panics();
+        let mut source = S::open()?;
+        SOURCE.set(Some(Box::new(move |cursor| source.poll(cursor))));
+        Ok(())
+    }
+
+    /// One poll of the source.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn poll(cursor: Option<Vec<u8>>) -> Result<source_glue::Polled, list::Error> {
+        SOURCE.with_borrow_mut(|source| {
+            let Some(source) = source else { return Err(list::Error::Fatal(NOT_OPENED.into())) };
+            match source(cursor.as_deref()) {
+                Ok(Polled { outputs, cursor, more }) => {
+                    let outputs = outputs.into_iter().map(list::Output::from).collect();
+                    Ok(source_glue::Polled { outputs, cursor, more })
+                }
+                Err(Fault::Retry(why)) => Err(list::Error::Retry(why)),
+                // A poll has no inputs that could be to blame.
+                Err(Fault::Fatal(why) | Fault::At(_, why)) => Err(list::Error::Fatal(why)),
+            }
         })
     }
 

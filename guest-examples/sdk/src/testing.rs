@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use crate::http;
 use crate::log::Level;
-use crate::model::{Fault, Input, IntoVerdict, Output, Processor, Verdict};
+use crate::model::{Fault, Input, IntoVerdict, Output, Polled, Processor, Source, Verdict};
 use crate::packed::{self, Head, Record};
 use crate::records;
 
@@ -125,6 +125,34 @@ pub fn process<P: Processor>(processor: &mut P, inputs: &[Input]) -> Result<Vec<
     let outputs = processor.process(&batch)?;
     records::pack(&outputs, &crate::config::outputs())?;
     Ok(outputs)
+}
+
+/// Polls which a source may ask for with `more` before a test gives up.
+const POLLS_MAX: usize = 10_000;
+
+/// Polls a source as long as it says `more`, as the server does. Gives the records and the last cursor.
+///
+/// # Errors
+/// The fault that ended it.
+///
+/// # Panics
+/// When it asks for more without an end.
+pub fn poll_until_idle<S: Source>(
+    source: &mut S,
+    cursor: Option<&[u8]>,
+) -> Result<(Vec<Output>, Option<Vec<u8>>), Fault> {
+    let mut all = Vec::new();
+    let mut cursor = cursor.map(<[u8]>::to_vec);
+    for _ in 0..POLLS_MAX {
+        let Polled { outputs, cursor: next, more } = source.poll(cursor.as_deref())?;
+        let idle = outputs.is_empty() && (next.is_none() || next == cursor);
+        all.extend(outputs);
+        cursor = next.or(cursor);
+        if !more || idle {
+            return Ok((all, cursor));
+        }
+    }
+    panic!("the source says `more` after {POLLS_MAX} polls");
 }
 
 /// Runs a transform's function over one input.

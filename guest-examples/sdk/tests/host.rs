@@ -17,6 +17,21 @@ fn parameters_are_typed_and_errors_name_them() {
 }
 
 #[test]
+fn durations_and_sizes_read_as_the_server_reads_them() {
+    for (text, millis) in [("1500", 1500), ("10s", 10_000), ("2h", 7_200_000)] {
+        testing::set_param("pause", text);
+        assert_eq!(config::duration("pause"), Ok(Some(std::time::Duration::from_millis(millis))));
+    }
+    for (text, bytes) in [("1000", 1000), ("64KiB", 65_536), ("1MB", 1_000_000)] {
+        testing::set_param("room", text);
+        assert_eq!(config::size("room"), Ok(Some(bytes)));
+    }
+    testing::set_param("room", "large");
+    let text = "parameter `room`: `large` is not valid: expected a size such as 64KiB";
+    assert_eq!(config::size("room"), Err(text.into()));
+}
+
+#[test]
 fn log_lines_are_captured_in_order() {
     log::info!("{} words", 3);
     log::warn!("late");

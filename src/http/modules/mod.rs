@@ -101,9 +101,9 @@ pub(super) async fn validate(
     let (_, Whole { bytes, share }) = wasm_body(&app, request).await?;
     let Report { digest, size, inspected } = app.registry.validate(bytes).await?;
     drop(share);
-    let Inspected { kind, imports, exports, producers, .. } = inspected;
+    let Inspected { kind, imports, exports, producers, params, .. } = inspected;
     let (digest, kind) = (digest.to_string(), kind.export().to_owned());
-    Ok(axum::Json(ValidationReport { valid: true, digest, kind, size, imports, exports, producers }))
+    Ok(axum::Json(ValidationReport { valid: true, digest, kind, size, imports, exports, producers, params }))
 }
 
 /// List modules
@@ -342,6 +342,7 @@ fn view(app: &App, version: &ModuleVersion) -> ModuleView {
         imports: version.imports.clone(),
         exports: version.exports.clone(),
         producers: version.producers.clone(),
+        params: version.params.clone(),
         compile_ms: version.compile_ms,
         compiled_size: version.compiled_size,
         used_by: users_of(app, version),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::model::ModuleName;
+use crate::model::params::Params;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
@@ -81,6 +82,10 @@ pub(in crate::http) struct ModuleView {
     pub(super) exports: Vec<String>,
     /// tools that made it
     pub(super) producers: Vec<String>,
+    /// parameters that it declares, by name; missing: it declares nothing, and takes what it is given
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = crate::http::openapi::declared_params_schema)]
+    pub(super) params: Option<Params>,
     /// CPU milliseconds of its compilation
     pub(super) compile_ms: u64,
     /// bytes of the compiled code
@@ -122,6 +127,10 @@ pub(in crate::http) struct ValidationReport {
     pub(super) imports: Vec<String>,
     pub(super) exports: Vec<String>,
     pub(super) producers: Vec<String>,
+    /// parameters that it declares
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = crate::http::openapi::declared_params_schema)]
+    pub(super) params: Option<Params>,
 }
 
 /// An upload that is being compiled.

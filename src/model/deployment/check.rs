@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, OutputSpec, SpecProblem};
 use crate::model::limits::{
     BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX,
-    GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, STORE_NAME_MAX,
-    STORE_TTL_MAX, STORE_TTL_MIN, STORES_MAX,
+    GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, POLL_INTERVAL_MAX,
+    POLL_INTERVAL_MIN, STORE_NAME_MAX, STORE_TTL_MAX, STORE_TTL_MIN, STORES_MAX,
 };
 use crate::model::module::{ModuleKind, ModuleRef};
 use crate::model::{TopicName, duration, names};
@@ -24,6 +24,7 @@ impl DeploymentSpec {
         if let Err(detail) = ModuleRef::parse(&self.module) {
             say("/module", detail);
         }
+        self.check_source(&mut say);
         self.check_topics(&mut say);
         if self.kind == DeploymentKind::View {
             self.check_view(&mut say);
@@ -34,10 +35,39 @@ impl DeploymentSpec {
         problems
     }
 
+    fn check_source(&self, say: &mut impl FnMut(&str, String)) {
+        if self.kind != DeploymentKind::Source {
+            if self.source.is_some() {
+                say("/source", format!("a deployment of kind {} is not polled", self.kind.as_str()));
+            }
+            return;
+        }
+        let interval = self.interval();
+        if !(POLL_INTERVAL_MIN..=POLL_INTERVAL_MAX).contains(&interval) {
+            let [found, min, max] =
+                [interval, POLL_INTERVAL_MIN, POLL_INTERVAL_MAX].map(duration::format_duration);
+            say("/source/interval", format!("{found}, expected {min} to {max}"));
+        }
+        if !self.input.topics.is_empty() {
+            say("/input", "a source reads no topics; leave it out".into());
+        }
+        if self.outputs().next().is_none() {
+            say(
+                "/output",
+                "a source without outputs has nowhere to put its records; name output.default".into(),
+            );
+        }
+        if self.on_error.policy == OnErrorPolicy::DeadLetter {
+            let detail = "a poll that fails leaves no record to give up; choose stop or skip".into();
+            say("/on_error/policy", detail);
+        }
+    }
+
     fn check_topics(&self, say: &mut impl FnMut(&str, String)) {
         let inputs = &self.input.topics;
         let inline = self.kind == DeploymentKind::Inline;
-        if inputs.is_empty() || inputs.len() > DEPLOYMENT_TOPICS_MAX {
+        if (inputs.is_empty() && self.kind != DeploymentKind::Source) || inputs.len() > DEPLOYMENT_TOPICS_MAX
+        {
             say("/input/topics", format!("{} topics, expected 1 to {DEPLOYMENT_TOPICS_MAX}", inputs.len()));
         }
         if inline && inputs.len() > 1 {
@@ -191,6 +221,11 @@ impl DeploymentSpec {
         })
     }
 
+    /// Time between two polls of a source.
+    pub fn interval(&self) -> Duration {
+        self.source.clone().unwrap_or_default().interval
+    }
+
     /// Can this deployment write dead letters? Then the topic has to exist.
     pub fn wants_dead_letters(&self, module: ModuleKind) -> bool {
         match self.kind {
@@ -201,6 +236,7 @@ impl DeploymentSpec {
             DeploymentKind::Sink => self.on_error.policy == OnErrorPolicy::DeadLetter,
             DeploymentKind::Inline => self.on_reject == OnReject::DeadLetter,
             DeploymentKind::View => false,
+            DeploymentKind::Source => false,
         }
     }
 }

@@ -103,6 +103,7 @@ async fn other_rows_read_back_after_reopening() {
         imports: vec![],
         exports: vec![],
         producers: vec![],
+        params: None,
         compile_ms: 1,
         compiled_size: 1,
         created_ms: 1,

@@ -28,15 +28,15 @@ pub enum Invalid {
     Encode(String),
     /// nothing that the server calls
     #[error(
-        "it exports {}, and none of transform, transform-packed and processor of {PACKAGE}@{PACKAGE_VERSION}",
+        "it exports {}, and none of transform, transform-packed, processor and source of {PACKAGE}@{PACKAGE_VERSION}",
         listed(found.iter().map(String::as_str))
     )]
     NoKind {
         /// everything it exports
         found: Vec<String>,
     },
-    /// a transform and a processor at once
-    #[error("it exports both a transform and a processor")]
+    /// two kinds of work at once
+    #[error("it exports more than one of a transform, a processor and a source")]
     Ambiguous,
     /// our package in a version this server does not speak
     #[error("it uses {found}; this server speaks version {expected}")]
@@ -46,6 +46,9 @@ pub enum Invalid {
         /// ours
         expected: &'static str,
     },
+    /// a declaration of parameters that cannot be read
+    #[error("its declaration of parameters (custom section `millstream:params`) cannot be used: {0}")]
+    Params(String),
     /// imports that nobody fulfils
     #[error("it imports what the server does not offer: {}", listed(.0.iter().map(|i| i.name.as_str())))]
     Imports(Vec<UnknownImport>),
@@ -106,7 +109,10 @@ impl Invalid {
                 "export one of them: choose a world of {PACKAGE}@{PACKAGE_VERSION} (`millstream module wit` prints it) when \
                  the bindings are made"
             ),
-            Self::Ambiguous => "upload two components, one for each".into(),
+            Self::Ambiguous => "upload one component for each".into(),
+            Self::Params(_) => {
+                "declare them once, in params.yaml (`millstream module build` checks it) or with the SDK's params!".into()
+            }
             Self::Version { expected, .. } => {
                 format!("build with the SDK or WIT of version {expected}, or update the server")
             }

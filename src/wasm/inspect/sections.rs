@@ -1,4 +1,4 @@
-//! The `producers` custom sections of a binary, wherever they are nested. Only section headers are read; anything that
+//! The custom sections of a binary that we know, `producers` and our own, wherever they are nested. Only section headers are read; anything that
 //! does not fit is passed over, for this is information, not validation.
 //!
 //! Source: the core specification's "Binary Format" and tool-conventions' "ProducersSection".
@@ -29,6 +29,69 @@ fn walk(binary: &[u8], depth: usize, found: &mut Vec<String>) {
             CORE_MODULE | COMPONENT if is_component && depth > 0 => walk(body, depth - 1, found),
             _ => {}
         }
+    }
+}
+
+/// The contents of the custom sections with a name: those of the binary itself, and those of what is nested in it.
+pub(super) fn named<'a>(binary: &'a [u8], name: &str) -> (Vec<&'a [u8]>, Vec<&'a [u8]>) {
+    let mut found = Vec::new();
+    collect(binary, name, 0, &mut found);
+    let (own, inner): (Vec<_>, Vec<_>) = found.into_iter().partition(|(depth, _)| *depth == 0);
+    let contents = |found: Vec<(usize, &'a [u8])>| found.into_iter().map(|(_, content)| content).collect();
+    (contents(own), contents(inner))
+}
+
+fn collect<'a>(binary: &'a [u8], name: &str, depth: usize, found: &mut Vec<(usize, &'a [u8])>) {
+    let is_component = binary.get(4) == Some(&0x0d);
+    let mut rest = Reader(binary.get(8..).unwrap_or_default());
+    while let Some((id, body)) = rest.section() {
+        let mut reader = Reader(body);
+        match id {
+            CUSTOM if reader.name() == Some(name) => found.push((depth, reader.0)),
+            CORE_MODULE | COMPONENT if is_component && depth < DEPTH_MAX => {
+                collect(body, name, depth + 1, found);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The binary with one custom section of this name, at its end, instead of those that it has itself.
+pub(in crate::wasm) fn with_section(binary: &[u8], name: &str, content: &[u8]) -> Vec<u8> {
+    let (header, body) = binary.split_at(binary.len().min(8));
+    let mut out = header.to_vec();
+    let mut rest = Reader(body);
+    loop {
+        let before = rest.0;
+        let Some((id, section)) = rest.section() else {
+            // What is no section stays as it is.
+            out.extend_from_slice(before);
+            break;
+        };
+        if id != CUSTOM || Reader(section).name() != Some(name) {
+            out.extend_from_slice(&before[..before.len() - rest.0.len()]);
+        }
+    }
+    let mut section = leb(name.len());
+    section.extend_from_slice(name.as_bytes());
+    section.extend_from_slice(content);
+    out.push(CUSTOM);
+    out.extend(leb(section.len()));
+    out.extend(section);
+    out
+}
+
+/// LEB128, unsigned.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let low = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            out.push(low);
+            return out;
+        }
+        out.push(low | 0x80);
     }
 }
 

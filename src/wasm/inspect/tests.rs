@@ -87,6 +87,7 @@ fn every_released_world_is_accepted() {
         ("packed-transform", ModuleKind::TransformPacked),
         ("stateful-processor", ModuleKind::Processor),
         ("delivering-sink", ModuleKind::Sink),
+        ("polling-source", ModuleKind::Source),
     ] {
         assert_eq!(inspect(&dummy(WIT, world)).unwrap().kind, kind);
     }
@@ -201,4 +202,37 @@ fn a_wit_package_is_no_code() {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", WIT).unwrap();
     assert_eq!(refused(wit_component::encode(&resolve, package).unwrap()), Invalid::WitPackage);
+}
+
+fn declaring(section: &[u8]) -> Vec<u8> {
+    sections::with_section(&core(WIT, "inline-transform"), SECTION, section)
+}
+
+#[test]
+fn declared_parameters_are_found_in_a_core_module_and_in_what_it_becomes() {
+    let params =
+        Params::of_project(serde_json::json!({ "keep": { "type": "integer", "default": 7 } })).unwrap();
+    let module = with_params(&core(WIT, "inline-transform"), &params);
+    let inspected = inspect(&module.clone().into()).unwrap();
+    assert_eq!(inspected.params, Some(params.clone()));
+    assert_eq!(inspect(&core(WIT, "inline-transform")).unwrap().params, None);
+
+    // Nested in a component, and overruled by what stands beside it.
+    let component = componentize(&module).unwrap();
+    assert_eq!(inspect(&component.clone().into()).unwrap().params, Some(params));
+    let other = Params::of_project(serde_json::json!({})).unwrap();
+    let component = with_params(&component, &other);
+    assert_eq!(inspect(&component.clone().into()).unwrap().params, Some(other.clone()));
+    assert_eq!(with_params(&component, &other), component, "it takes the place of the one before");
+}
+
+#[test]
+fn a_declaration_that_cannot_be_read_is_refused() {
+    let told = refused(declaring(b"{\"version\":3}"));
+    assert!(told.to_string().contains("it is of version 3, this server reads 1"), "{told}");
+    assert!(told.hint().contains("params.yaml"));
+    assert!(refused(declaring(&[b' '; 100_000])).to_string().contains("100000 bytes"));
+    let mut twice = declaring(b"{}");
+    twice.extend_from_slice(&declaring(b"{}")[core(WIT, "inline-transform").len()..]);
+    assert_eq!(refused(twice), Invalid::Params("2 sections declare them".to_owned()));
 }

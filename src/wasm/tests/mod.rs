@@ -4,6 +4,7 @@ mod limits;
 mod packed;
 mod prebuilt;
 mod processor;
+mod source;
 mod transform;
 mod wasi;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 
 /// A part of WASI 0.2, beside our package, and a world that uses both.
-fn wit() -> String {
+pub(super) fn wit() -> String {
     let ours = WIT.split_once("0.1.0;").unwrap().1;
     format!(
         "package test:guest;
@@ -40,7 +40,7 @@ fn wit() -> String {
     )
 }
 
-const IMPORTS: &str = r#"
+pub(super) const IMPORTS: &str = r#"
     (import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
     (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
     (import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
