@@ -323,7 +323,9 @@ impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         let code = match error {
             StateError::Deployment(error) => return Self::from(error),
-            StateError::NoState { kind: DeploymentKind::Inline, .. } => Code::DeploymentInline,
+            StateError::NoState { kind: DeploymentKind::Inline | DeploymentKind::View, .. } => {
+                Code::DeploymentInline
+            }
             StateError::NoState { .. } => Code::DeploymentStateless,
             StateError::UnknownStore { .. } => Code::StoreNotFound,
             StateError::UnknownTask { .. } => Code::TaskNotFound,
