@@ -10,13 +10,14 @@ export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 guests=(
-    also-viewed bench-list bench-packed count-by-key enrich item-cf redact-json validate-json webhook-sink word-count
+    also-viewed bench-list bench-packed count-by-key enrich http-poll-source item-cf
+    redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
-    misbehaving/unruly misbehaving/wrong-world template template-processor template-sink
+    misbehaving/unruly misbehaving/wrong-world template template-processor template-sink template-source
     testing/number-counter testing/stamp testing/stamp-counter testing/text-counter
 )
 # They become users' projects.
-templates=(template template-processor template-sink)
+templates=(template template-processor template-sink template-source)
 manifest=prebuilt/MANIFEST.json
 
 # The name of a guest's file, from its folder.

@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Processor,
     /// Delivers records to the outside
     Sink,
+    /// Brings records from outside, polled by the server
+    Source,
 }
 
 /// Path in the new folder, path below `guest-examples/`, text.
@@ -82,6 +84,14 @@ const RUST_PROCESSOR: &[File] = embedded! {
     "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
 };
 
+const RUST_SOURCE: &[File] = embedded! {
+    ".gitignore" => "template-source/.gitignore",
+    "Cargo.toml" => "template-source/Cargo.toml",
+    "README.md" => "template-source/README.md",
+    "deploy.yaml" => "template-source/deploy.yaml",
+    "src/lib.rs" => "template-source/src/lib.rs",
+};
+
 const RUST_SINK: &[File] = embedded! {
     ".gitignore" => "template-sink/.gitignore",
     "Cargo.toml" => "template-sink/Cargo.toml",
@@ -112,7 +122,7 @@ const PYTHON_TRANSFORM: &[File] = embedded! {
     "tests/upper.out.ndjson" => "template-python/tests/upper.out.ndjson",
 };
 
-const TEMPLATES: [Template; 5] = [
+const TEMPLATES: [Template; 6] = [
     Template {
         language: Language::Rust,
         kind: Kind::Transform,
@@ -130,6 +140,12 @@ const TEMPLATES: [Template; 5] = [
         kind: Kind::Sink,
         code: "src/lib.rs",
         files: &[RUST_SINK, RUST_SDK],
+    },
+    Template {
+        language: Language::Rust,
+        kind: Kind::Source,
+        code: "src/lib.rs",
+        files: &[RUST_SOURCE, RUST_SDK],
     },
     Template {
         language: Language::Js,
@@ -246,9 +262,15 @@ mod tests {
     #[test]
     fn every_file_of_the_templates_and_of_the_sdk_is_embedded() {
         let mut there = BTreeSet::new();
-        for folder in
-            ["template", "template-processor", "template-sink", "template-js", "template-python", "sdk"]
-        {
+        for folder in [
+            "template",
+            "template-processor",
+            "template-sink",
+            "template-source",
+            "template-js",
+            "template-python",
+            "sdk",
+        ] {
             files_below(Path::new(folder), &mut there);
         }
         let embedded: BTreeSet<_> = TEMPLATES.iter().flat_map(files).map(|f| f.1.to_owned()).collect();

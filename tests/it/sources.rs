@@ -1,7 +1,11 @@
 //! Sources through the public interface: polled by the server, records and cursor in one commit.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::Server;
 
@@ -175,5 +179,144 @@ async fn a_spec_that_fits_no_source_is_refused() -> Result<()> {
     server.put("/v1/deployments/src", &ticker(json!({ "until": 1 }), json!({}))).await?.expect(201)?;
     let state = server.get("/v1/deployments/src/stores").await?.expect(409)?.json()?;
     assert_eq!(state["code"], "deployment_has_no_state");
+    Ok(())
+}
+
+/// A server on loopback with numbered items. It answers what follows `since`, five at a time, and every fourth request with
+/// 503; with an `If-None-Match` that fits it answers 304.
+struct Outside {
+    address: std::net::SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Outside {
+    async fn start(items: u64) -> Result<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = requests.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let head = read_head(&mut stream).await;
+                    let answer = if number % 4 == 3 {
+                        status("503 Service Unavailable")
+                    } else {
+                        answer(&head, items)
+                    };
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        Ok(Self { address, requests })
+    }
+
+    fn deployment(&self, params: &Value) -> Value {
+        let mut params = params.clone();
+        params["url"] = format!("http://{}/items", self.address).into();
+        json!({
+            "kind": "source", "module": "http-poll-source", "source": { "interval": "100ms" }, "params": params,
+            "grants": { "http": [{ "url": format!("http://{}", self.address), "private": true }] },
+            "output": { "default": "items", "create_topics": { "partitions": 2 } },
+            "on_error": { "backoff": "1ms" }
+        })
+    }
+}
+
+async fn read_head(stream: &mut tokio::net::TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).await.is_ok() {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+fn status(line: &str) -> String {
+    format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+fn answer(head: &str, items: u64) -> String {
+    if head.to_lowercase().contains("if-none-match: \"v1\"") {
+        return status("304 Not Modified");
+    }
+    let since = head.split_once("?since=").and_then(|(_, rest)| rest.split_whitespace().next());
+    let first = since.and_then(|since| since.parse::<u64>().ok()).map_or(0, |since| since + 1);
+    let page: Vec<_> =
+        (first..items.min(first + 5)).map(|id| json!({ "id": id, "name": format!("n{id}") })).collect();
+    let body = json!({ "items": page }).to_string();
+    format!(
+        "HTTP/1.1 200 OK\r\netag: \"v1\"\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+async fn items(server: &Server) -> Result<Vec<u64>> {
+    let answer = server.get("/v1/topics/items/records?limit=1000").await?.expect(200)?.json()?;
+    let records = answer["records"].as_array().context("records")?;
+    let mut ids: Vec<_> =
+        records.iter().map(|r| r["value"]["id"].as_u64()).collect::<Option<_>>().context("ids")?;
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+#[tokio::test]
+async fn what_is_fetched_over_http_comes_once_over_kills_and_failures() -> Result<()> {
+    let outside = Outside::start(200).await?;
+    let mut server = Server::start().await?;
+    server.upload("http-poll-source").await?.expect(201)?;
+    let params = json!({ "records": "/items", "key": "/id", "since-field": "/id", "page": 5 });
+    server.put("/v1/deployments/src", &outside.deployment(&params)).await?.expect(201)?;
+    for seen in [30, 90] {
+        let far = |d: &Value| {
+            let cursor = d["tasks"][0]["source"]["cursor"].as_str().unwrap_or_default().to_owned();
+            let cursor: Value = serde_json::from_str(&cursor).unwrap_or_default();
+            cursor["since"].as_str().and_then(|since| since.parse::<u64>().ok()) >= Some(seen)
+        };
+        server.until("/v1/deployments/src", far).await?;
+        server = server.restart().await?;
+    }
+    let last = |d: &Value| {
+        d["tasks"][0]["source"]["cursor"].as_str().is_some_and(|cursor| cursor.contains("\"since\":\"199\""))
+    };
+    server.until("/v1/deployments/src", last).await?;
+    assert_eq!(items(&server).await?, (0..200).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_has_not_changed_brings_nothing() -> Result<()> {
+    let outside = Outside::start(3).await?;
+    let server = Server::start().await?;
+    server.upload("http-poll-source").await?.expect(201)?;
+    server
+        .put("/v1/deployments/src", &outside.deployment(&json!({ "records": "/items" })))
+        .await?
+        .expect(201)?;
+    server.until("/v1/deployments/src", |d| d["tasks"][0]["source"]["polls"].as_u64() >= Some(8)).await?;
+    assert!(outside.requests.load(Ordering::SeqCst) >= 7);
+    assert_eq!(items(&server).await?, [0, 1, 2]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_granted_is_not_reached() -> Result<()> {
+    let outside = Outside::start(3).await?;
+    let server = Server::start().await?;
+    server.upload("http-poll-source").await?.expect(201)?;
+    let mut spec = outside.deployment(&json!({ "records": "/items" }));
+    spec["grants"] = json!({ "http": ["https://api.example.com"] });
+    spec["on_error"] = json!({ "max_retries": 0 });
+    server.put("/v1/deployments/src", &spec).await?.expect(201)?;
+    let failed = server.until("/v1/deployments/src", |d| d["state"] == "failed").await?;
+    let message = failed["last_error"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("grants.http"), "{failed:#}");
+    assert_eq!(outside.requests.load(Ordering::SeqCst), 0);
+
+    let missing = json!({ "kind": "source", "module": "http-poll-source", "output": { "default": "items" } });
+    let told = server.put("/v1/deployments/other", &missing).await?.expect(422)?.json()?;
+    assert_eq!(told["errors"][0]["pointer"], "/params/url", "{told:#}");
     Ok(())
 }
