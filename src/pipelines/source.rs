@@ -260,6 +260,7 @@ impl SourceTask {
             partition: None,
             offset: None,
             attempt: 1,
+            reproduce: None,
             at_ms: self.shared.broker.clock().now_ms(),
         }
     }
