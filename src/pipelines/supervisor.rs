@@ -197,7 +197,8 @@ impl Pipelines {
 
     fn start_source(&self, deployment: &Arc<Deployment>) -> Arc<Running> {
         let (orders, receiver) = watch::channel(wanted(deployment));
-        let status = Arc::new(Status::new(source::TASK));
+        let (name, failing) = (deployment.spec.name.clone(), self.0.shared.failing.clone());
+        let status = Arc::new(Status::new(name, source::TASK, failing));
         let log = self.log(&deployment.spec);
         let task = SourceTask::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, receiver);
         let ended = self.broker().guests().spawn("source task", task.work());

@@ -474,7 +474,6 @@ async fn a_store_with_keys_keeps_its_kind_and_an_empty_one_may_change_it() {
 }
 
 #[tokio::test]
-#[tokio::test]
 async fn a_cursor_is_of_its_generation_and_goes_with_it() {
     let world = World::new();
     assert_eq!(cursor::load(&world.storage, TASK), Ok(None));
