@@ -298,7 +298,7 @@ async fn a_rollback_runs_the_version_of_its_revision_and_says_when_it_is_gone() 
     server.post("/v1/topics/in/records", &json!({ "value": "a" })).await?.expect(200)?;
     server.post("/v1/deployments/i/rollback", &json!({})).await?.expect(200)?;
     server.post("/v1/topics/in/records", &json!({ "value": "b" })).await?.expect(200)?;
-    assert_eq!(values(&server, "in").await?, ["STAMP-0000000002:a", "STAMP-0000000001:b"]);
+    assert_eq!(values(&server, "in").await?, ["STAMP-0000000002:\"a\"", "STAMP-0000000001:\"b\""]);
 
     let delete = server.request(reqwest::Method::DELETE, "/v1/modules/stamp/versions/1.0.2");
     server.send(delete).await?.expect(204)?;
