@@ -317,7 +317,7 @@ fn deployments() -> Vec<Case> {
         with(YAML, case(put, vec![b' '; (1 << 20) + 1], 413, "body_too_large")),
         with(YAML, case("PATCH /v1/deployments/wc", "params: {}", 415, "unsupported_media_type")),
         case(put, vec![b' '; (1 << 20) + 1], 413, "body_too_large"),
-        case(put, spec(json!({ "kind": "sink" })), 422, "invalid_deployment"),
+        case(put, spec(json!({ "kind": "sink" })), 422, "module_kind_mismatch"),
         case(put, spec(json!({ "name": "other" })), 422, "invalid_deployment"),
         case(put, spec(json!({ "outputs": {} })), 422, "invalid_deployment"),
         case(put, spec(json!({ "input": { "topics": [] } })), 422, "invalid_deployment"),

@@ -1,10 +1,11 @@
-//! Problems that take more than a bad request: those of time, of a stop, and of requests that meet. A full disk and a
-/// write whose outcome is not known cannot be brought about from outside; `storage` tests them.
+//! Problems that take more than a bad request: those of time, and of a stop. A full disk, a write whose outcome is not known,
+//! and a request that meets another with its key cannot be brought about from outside.
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -93,34 +94,6 @@ async fn a_request_that_waits_is_told_when_the_server_stops() -> Result<()> {
     let problem: Value = answer.json().await?;
     assert_eq!((&problem["code"], &problem["retryable"]), (&json!("draining"), &json!(true)));
     ensure!(server.ended().await?.success(), "the server ends well");
-    Ok(())
-}
-
-#[tokio::test]
-async fn of_two_requests_with_one_idempotency_key_the_later_is_told_to_wait() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("t", 1).await?;
-    server.upload("endless-loop").await?.expect(201)?;
-    // Whoever is first is held by the transform until its time is over.
-    let spec = json!({
-        "kind": "inline", "module": "endless-loop", "input": { "topics": ["t"] }, "limits": { "cpu": "5s" }
-    });
-    server.put("/v1/deployments/slow", &spec).await?.expect(201)?;
-    let send = || {
-        let request = server.request(Method::POST, "/v1/topics/t/records").header("idempotency-key", "k");
-        server.send(request.json(&json!({ "key": "a", "value": 1 })))
-    };
-    let (one, other) = tokio::try_join!(send(), send())?;
-    let mut codes = Vec::new();
-    for answer in [&one, &other] {
-        let problem = answer.json()?;
-        codes.push(problem["code"].as_str().context("a code")?.to_owned());
-        if answer.status == 409 {
-            assert_eq!((answer.header("retry-after"), &problem["retryable"]), ("1", &json!(true)));
-        }
-    }
-    codes.sort();
-    assert_eq!(codes, ["idempotency_in_flight", "transform_failed"]);
     Ok(())
 }
 
