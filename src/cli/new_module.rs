@@ -53,6 +53,7 @@ const RUST_SDK: &[File] = embedded! {
     "sdk/src/model.rs" => "sdk/src/model.rs",
     "sdk/src/packed.rs" => "sdk/src/packed.rs",
     "sdk/src/packed/tests.rs" => "sdk/src/packed/tests.rs",
+    "sdk/src/records.rs" => "sdk/src/records.rs",
     "sdk/src/runtime.rs" => "sdk/src/runtime.rs",
     "sdk/src/state.rs" => "sdk/src/state.rs",
     "sdk/src/testing.rs" => "sdk/src/testing.rs",

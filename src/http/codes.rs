@@ -134,7 +134,7 @@ codes! {
     StateGone "state_cannot_go_back" CONFLICT final None, "A later version has cleared or migrated the state",
         "roll back with state: clear and rewind, or with force: true to hand the state as it is to the older version";
     DeploymentStateless "deployment_has_no_state" CONFLICT final None, "Only processors keep state",
-        "a source's cursor is shown by GET /v1/deployments/{deployment}";
+        "a source's cursor is shown with the deployment";
     DeploymentLimit "deployment_limit" CONFLICT final None, "The node holds as many deployments as it may",
         "delete deployments that are not used";
     IdempotencyInFlight "idempotency_in_flight" CONFLICT retry None, "A request with this Idempotency-Key is under way",

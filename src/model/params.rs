@@ -410,7 +410,7 @@ mod tests {
         assert_eq!(told("exact", "yes"), "is `yes`, expected true or false");
         assert_eq!(told("pause", "500ms"), "is `500ms`, which is not 1s or more");
         assert_eq!(told("room", "2MiB"), "is `2MiB`, which is not 1MiB or less");
-        assert_eq!(told("mode", "lats"), "is `lats`, expected first, last; did you mean `last`?");
+        assert_eq!(told("mode", "las"), "is `las`, expected first, last; did you mean `last`?");
         assert_eq!(told("url", ""), "is ``, which has a length that is not 1 or more");
         assert_eq!(told("keeep", "1"), "the module has no such parameter; did you mean `keep`?");
         let missing = params.problems(&given(&fine[1..]));

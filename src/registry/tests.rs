@@ -207,7 +207,10 @@ async fn what_is_refused_leaves_nothing() {
     assert_eq!(failed.to_string(), "compilation failed: function body is invalid");
     let killed = fixture.open(fixture.script("kill -XCPU $$"));
     let failed = killed.upload(&name("m"), None, module()).await.unwrap_err();
-    assert_eq!(failed.to_string(), "compilation failed: it took too much CPU time");
+    assert_eq!(
+        failed.to_string(),
+        "compilation failed: it took more than 6m of CPU time (`limits.compile_cpu` in the server's settings)"
+    );
     assert_eq!((registry.list(), files(&fixture.cache_dir())), (vec![], vec![]));
 }
 

@@ -45,14 +45,14 @@ fn keys_come_from_the_flag_or_from_the_value() {
 #[test]
 fn headers_stand_on_every_record() {
     let args = Produce { headers: vec![("source".into(), "web".into())], ..args() };
-    let expected = "{\"value\":\"v\",\"headers\":{\"source\":[\"web\"]}}\n";
+    let expected = "{\"value\":\"v\",\"headers\":{\"source\":[\"web\"]}}\n\n";
     assert_eq!(body(&args, &[b"v", b"  "]), Ok(expected.into()));
 }
 
 #[test]
 fn whole_records_pass_untouched() {
     let args = Produce { ndjson: true, ..args() };
-    assert_eq!(body(&args, &[b"{\"value\": 1}", b"", b"{}"]), Ok("{\"value\": 1}\n{}\n".into()));
+    assert_eq!(body(&args, &[b"{\"value\": 1}", b"", b"{}"]), Ok("{\"value\": 1}\n\n{}\n".into()));
 }
 
 #[test]

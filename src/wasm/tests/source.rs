@@ -82,7 +82,10 @@ async fn a_source_that_never_returns_is_ended_by_the_wall_limit() {
     let mut source = component.source(ticker(&[])).await.unwrap();
     source.live.wall_max = Duration::from_millis(50);
     let fault = source.poll(None).await.unwrap_err();
-    assert_eq!(fault.to_string(), "the wall time limit was passed: more than 50ms in one call");
+    assert_eq!(
+        fault.to_string(),
+        "the wall time limit was passed: more than 50ms in one call; `limits.wall` of the deployment raises it"
+    );
 }
 
 #[tokio::test]
