@@ -10,7 +10,6 @@ use crate::broker::consumer::ConsumerError;
 use crate::broker::view::Trouble;
 use crate::broker::{AppendError, ProduceError, ReadError, TopicError, TransactionError};
 use crate::groups::GroupError;
-use crate::model::TopicName;
 use crate::model::deployment::DeploymentKind;
 use crate::model::producer::SequenceError;
 use crate::pipelines::{DeployError, StateError};
@@ -444,9 +443,4 @@ fn state_code(error: &crate::state::Error) -> Code {
         crate::state::Error::Read(source) => read_code(source),
         _ => Code::StorageFailed,
     }
-}
-
-/// The topic of a running request was deleted, or deleted and created again.
-pub(super) fn topic_gone(name: &TopicName) -> Problem {
-    Problem::new(Code::TopicNotFound, format!("topic `{name}` was deleted"))
 }

@@ -61,7 +61,7 @@ impl Engine {
             let index = instance.and_then(|instance| component.get_export_index(Some(&instance), function));
             index.ok_or_else(|| LoadError::Link(format!("it does not export `{function}` of {name}")))
         };
-        let beside = component.get_export_index(None, &interface("migrate"));
+        let beside = component.get_export_index(None, interface("migrate"));
         let migrate = beside.and_then(|it| component.get_export_index(Some(&it), "migrate"));
         let exports = Exports { open: function("open")?, process: function(kind.function())?, migrate };
         Ok(Component { pre, exports, engine: self.clone(), kind, stamp, defaults: Arc::default() })

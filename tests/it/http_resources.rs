@@ -61,7 +61,7 @@ async fn words_are_counted_from_upload_to_query() -> Result<()> {
     server.topic("text", 2).await?;
 
     let uploaded = server.upload("word-count").await?.expect(201)?.json()?;
-    assert_eq!((&uploaded["version"], &uploaded["kind"]), (&json!("0.1.0"), &json!("processor")));
+    assert_eq!((&uploaded["version"], &uploaded["kind"]), (&json!("0.1.0"), &json!("processor-packed")));
     server.upload("word-count").await?.expect(200)?;
     let wit = server.get("/v1/modules/word-count/versions/0.1.0/wit").await?.expect(200)?;
     assert!(wit.text().contains("world"), "{}", wit.text());

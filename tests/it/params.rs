@@ -21,7 +21,7 @@ fn spec(params: &Value) -> Value {
 /// The problems of a refused deployment, by pointer.
 fn problems(answer: &support::Answer) -> Result<Vec<(String, String)>> {
     let problem = answer.json()?;
-    assert_eq!(problem["code"], "invalid_spec", "{problem:#}");
+    assert_eq!(problem["code"], "invalid_deployment", "{problem:#}");
     let errors = problem["errors"].as_array().context("errors")?;
     let text = |e: &Value, name: &str| e[name].as_str().unwrap_or_default().to_owned();
     Ok(errors.iter().map(|e| (text(e, "pointer"), text(e, "detail"))).collect())

@@ -81,11 +81,12 @@ async fn a_key_lies_where_every_client_looks_for_it() -> Result<()> {
         .expect(201)?;
     until_at(&server, "9").await?;
     let numbers = numbers(&server).await?;
-    let records: Vec<_> = numbers.iter().filter(|n| !n.2.is_null()).map(|n| json!({ "key": n.2 })).collect();
+    let records: Vec<_> =
+        numbers.iter().filter(|n| !n.2.is_null()).map(|n| json!({ "key": n.2, "value": null })).collect();
     let placed = server.post("/v1/topics/numbers/records", &json!({ "records": records })).await?;
     let placed = placed.expect(200)?.json()?;
     let placed: Vec<_> =
-        placed["records"].as_array().context("records")?.iter().map(|r| r["partition"].clone()).collect();
+        placed["results"].as_array().context("results")?.iter().map(|r| r["partition"].clone()).collect();
     let polled: Vec<_> = numbers.iter().filter(|n| !n.2.is_null()).map(|n| json!(n.1)).collect();
     assert_eq!(polled, placed);
     Ok(())

@@ -31,7 +31,7 @@ use super::consume::{self, Answer};
 use super::error::{FieldError, Problem};
 use super::extract::{Path, Query, header_text};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
-use super::refusals::topic_gone;
+use super::topics::topic_gone;
 use crate::broker::{IdempotencyKey, ProduceReply, ProduceRequest, Records, TopicHandle};
 use crate::model::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_MAX, REQUEST_RECORDS_MAX};
 use crate::model::module::Digest;

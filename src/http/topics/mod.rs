@@ -285,3 +285,8 @@ fn detailed(app: &App, handle: &TopicHandle, status: StatusCode) -> Response {
     *response.status_mut() = status;
     response
 }
+
+/// The topic of a running request was deleted, or deleted and created again.
+pub(super) fn topic_gone(name: &TopicName) -> Problem {
+    Problem::new(Code::TopicNotFound, format!("topic `{name}` was deleted"))
+}
