@@ -11,7 +11,7 @@
 //! (`guest-examples/common/src/work.rs`), over the same task state. Topics are `durability = os`, so that the disk does not
 //! hide the difference. Rounds alternate between the three; the tables give medians.
 
-#![expect(clippy::print_stdout, reason = "a bench prints its tables")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its tables")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads clocks of its own")]
 
 mod support;
@@ -307,7 +307,7 @@ async fn fill(storage: &Storage, log: &Arc<Log>, records: u64) -> Result<()> {
     for first in (0..records).step_by(1000) {
         let mut builder = BatchBuilder::new();
         for n in first..(first + 1000).min(records) {
-            let level = if random.next() % 2 == 0 { "error" } else { "info" };
+            let level = if random.next().is_multiple_of(2) { "error" } else { "info" };
             let key = format!("key-{:05}", random.next() % KEYS);
             let value = format!(
                 r#"{{"id":{n:08},"level":"{level}","user":"u{:06}","amount":{},"note":"what was said of it"}}"#,
