@@ -20,6 +20,7 @@ use super::view::{DeploymentState, ErrorView};
 use crate::model::Partition;
 use crate::model::deployment::{Deployment, OnErrorPolicy};
 use crate::runtime::backoff;
+use crate::runtime::clock::monotonic;
 use crate::state::{TaskId, cursor};
 use crate::storage::{Commit, CommitError};
 use crate::wasm::{Fault, LogSink, Polled, Source};
@@ -185,13 +186,16 @@ impl SourceTask {
     /// One call into the code, with an instance made when there is none. Orders end a call that takes long.
     async fn poll(&mut self) -> Result<Result<Polled, Fault>, Stop> {
         let mut orders = self.orders.clone();
-        let Self { shared, deployment, log, cursor, instance, .. } = self;
+        let Self { shared, deployment, status, log, cursor, instance, .. } = self;
         let call = async {
             let source = match instance {
                 Some(source) => source,
                 None => instance.insert(new_instance(shared, deployment, log.instance(TASK)).await?),
             };
-            source.poll(cursor.as_deref()).await
+            let (started, cpu) = (monotonic(), source.cpu_time());
+            let polled = source.poll(cursor.as_deref()).await;
+            status.counts.calls.ended(started.elapsed(), source.cpu_time().saturating_sub(cpu));
+            polled
         };
         let result = tokio::select! {
             biased;
