@@ -13,6 +13,7 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
             "`millstream module list` shows what is there, `millstream module push NAME` uploads"
         }
         "revision_not_found" => "`millstream deployment history NAME` shows those that are kept",
+        "deployment_has_no_state" => "`millstream deployment describe NAME` shows what it remembers",
         "deployment_not_found" => "`millstream deployment list` shows what is there",
         "store_not_found" => {
             "stores come into being when the code first writes to them; `millstream state stores DEPLOYMENT` lists them"

@@ -47,13 +47,13 @@ async fn what_a_module_declares_is_shown_with_its_version() -> Result<()> {
 #[tokio::test]
 async fn a_deployment_whose_parameters_do_not_fit_is_refused() -> Result<()> {
     let server = server().await?;
-    let wrong = json!({ "mising": "drop", "overwrite": "yes", "max-size": "1GiB", "missing": "dorp", "time-field": "" });
+    let wrong = json!({ "mising": "drop", "overwrite": "yes", "max-size": "1GiB", "missing": "drp", "time-field": "" });
     for path in ["/v1/deployments/e", "/v1/deployments/e?dry_run=true"] {
         let told = problems(&server.put(path, &spec(&wrong)).await?.expect(422)?)?;
         let expected = [
             ("/params/max-size", "is `1GiB`, which is not 8MiB or less"),
             ("/params/mising", "the module has no such parameter; did you mean `missing`?"),
-            ("/params/missing", "is `dorp`, expected keep, drop, reject; did you mean `drop`?"),
+            ("/params/missing", "is `drp`, expected keep, drop, reject; did you mean `drop`?"),
             ("/params/overwrite", "is `yes`, expected true or false"),
             ("/params/time-field", "is ``, which has a length that is not 1 or more"),
         ];
