@@ -35,8 +35,10 @@ const NICE: i32 = 10;
 pub fn limit_self(cpu_seconds: u64) -> io::Result<()> {
     let at_most = |value: u64| Rlimit { current: Some(value), maximum: Some(value) };
     rustix::process::setrlimit(Resource::As, at_most(COMPILE_MEMORY_MAX))?;
-    // Of all of the compiler's threads together; wall time is watched by the parent.
-    rustix::process::setrlimit(Resource::Cpu, at_most(cpu_seconds))?;
+    // Of all of the compiler's threads together; wall time is watched by the parent. SIGXCPU, which says what it is for,
+    // comes at the first bound; at the second one the kernel kills.
+    let cpu = Rlimit { current: Some(cpu_seconds), maximum: Some(cpu_seconds.saturating_add(2)) };
+    rustix::process::setrlimit(Resource::Cpu, cpu)?;
     rustix::process::setrlimit(Resource::Core, at_most(0))?;
     rustix::process::nice(NICE)?;
     #[cfg(target_os = "linux")]

@@ -112,18 +112,22 @@ pub(crate) fn sleeper() -> Result<Vec<u8>> {
     Core { wit: &wit, world: "strange", imports, body, ..ours() }.module()
 }
 
-/// Small to upload, long to compile: one function of many thousand nested blocks that all carry values.
+/// Small to upload, long to compile: loops within loops that all change all variables, so that the compiler carries each
+/// variable through each of them.
 pub(crate) fn compile_bomb() -> Result<Vec<u8>> {
-    let mut functions = String::new();
-    for n in 0..150 {
-        let body: String = (0..4_000)
-            .map(|i| {
-                let (a, b) = (i * 7 % 50, i * 13 % 50);
-                format!("(local.set {a} (i64.mul (i64.add (local.get {b}) (local.get {a})) (i64.const {i})))")
-            })
-            .collect();
-        functions.push_str(&format!("(func $bomb{n} (local {}) {body})", "i64 ".repeat(50)));
-    }
+    const DEPTH: usize = 500;
+    let set = |i: usize| {
+        let next = (i + 1) % DEPTH;
+        format!("(local.set {i} (i64.add (local.get {next}) (i64.mul (local.get {i}) (i64.const {next}))))")
+    };
+    let again = |i: usize| format!("(br_if 0 (i64.eqz (local.get {i}))))");
+    let inside: String = (0..DEPTH).map(set).collect();
+    let ends: String = (0..DEPTH).map(again).collect();
+    let body = format!("{}{inside}{ends}", "(loop ".repeat(DEPTH));
+    let function = |n: usize| {
+        format!("(func $bomb{n} (result i64) (local {}) {body} (local.get 0))", "i64 ".repeat(DEPTH))
+    };
+    let functions: String = (0..20).map(function).collect();
     Core { rest: &functions, ..ours() }.module()
 }
 
