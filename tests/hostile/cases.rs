@@ -53,7 +53,7 @@ fn case(name: &'static str, bytes: Bytes, members: Value, end: End, says: &'stat
 }
 
 /// A prebuilt processor, or one of the ways of `unruly`.
-fn prebuilt(guest: &'static str, limits: Value, code: &'static str, says: &'static str) -> Case {
+fn prebuilt(guest: &'static str, limits: &Value, code: &'static str, says: &'static str) -> Case {
     case(guest, Bytes::Prebuilt(guest), json!({ "limits": limits }), End::Task("failed", code), says)
 }
 
@@ -70,10 +70,10 @@ fn made(name: &'static str, make: fn() -> Result<Vec<u8>>, end: End, says: &'sta
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
     vec![
-        prebuilt("endless-loop", json!({ "cpu": "200ms" }), "cpu_limit", "`limits.cpu`"),
-        prebuilt("memory-hog", json!({ "memory": "32MiB", "cpu": "5s" }), "memory_limit", "`limits.memory`"),
-        prebuilt("oversized-output", json!({ "cpu": "20s" }), "output_bytes_limit", "`limits.output.bytes`"),
-        prebuilt("trap", json!({}), "trap", "told the code to misbehave"),
+        prebuilt("endless-loop", &json!({ "cpu": "200ms" }), "cpu_limit", "`limits.cpu`"),
+        prebuilt("memory-hog", &json!({ "memory": "32MiB", "cpu": "5s" }), "memory_limit", "`limits.memory`"),
+        prebuilt("oversized-output", &json!({ "cpu": "20s" }), "output_bytes_limit", "`limits.output.bytes`"),
+        prebuilt("trap", &json!({}), "trap", "told the code to misbehave"),
         case(
             "wrong-world",
             Bytes::Prebuilt("wrong-world"),

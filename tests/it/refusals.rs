@@ -1,6 +1,8 @@
 //! Problems that take more than a bad request: those of time, and of a stop. A full disk, a write whose outcome is not known,
 //! and a request that meets another with its key cannot be brought about from outside.
 
+#![expect(clippy::disallowed_methods, reason = "a client's waiting is no part of the server")]
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -66,7 +66,7 @@ async fn hook(State(seen): State<Arc<Seen>>, headers: HeaderMap, body: String) -
     StatusCode::NO_CONTENT.into_response()
 }
 
-fn spec(url: &str, grant: Value) -> Value {
+fn spec(url: &str, grant: &Value) -> Value {
     json!({
         "kind": "sink", "module": "webhook-sink", "input": { "topics": ["in"] }, "params": { "url": url },
         "grants": { "http": [grant] }, "on_error": { "backoff": "10ms" }
@@ -115,7 +115,7 @@ async fn records_go_out_with_the_secret_which_is_nowhere_to_be_seen() -> Result<
     ];
     let server = Server::start_with(&args).await?;
     prepared(&server).await?;
-    let mut spec = spec(&format!("http://{address}/hook"), json!(format!("http://{address}")));
+    let mut spec = spec(&format!("http://{address}/hook"), &json!(format!("http://{address}")));
     spec["grants"]["secrets"] =
         json!([{ "name": "other", "header": "authorization", "format": "Bearer {}" }]);
     let refused = server.put("/v1/deployments/hook", &spec).await?.expect(422)?.json()?;
@@ -147,7 +147,7 @@ async fn a_sink_tries_again_until_it_is_taken() -> Result<()> {
     seen.busy.store(3, Relaxed);
     let server = Server::start().await?;
     prepared(&server).await?;
-    let spec = spec(&format!("http://{address}/hook"), json!(format!("http://{address}")));
+    let spec = spec(&format!("http://{address}/hook"), &json!(format!("http://{address}")));
     server.put("/v1/deployments/hook", &spec).await?.expect(201)?;
     produce(&server, &["a", "b"]).await?;
     server.until("/v1/deployments/hook", delivered(2)).await?;
@@ -160,7 +160,7 @@ async fn the_record_that_is_not_taken_becomes_a_dead_letter_and_the_others_arriv
     let (address, seen) = outside().await?;
     let server = Server::start().await?;
     prepared(&server).await?;
-    let mut spec = spec(&format!("http://{address}/hook"), json!(format!("http://{address}")));
+    let mut spec = spec(&format!("http://{address}/hook"), &json!(format!("http://{address}")));
     spec["on_error"] = json!({ "policy": "dead_letter", "max_retries": 0, "backoff": "10ms" });
     server.put("/v1/deployments/hook", &spec).await?.expect(201)?;
     produce(&server, &["a", "b", "poison", "d", "e"]).await?;
@@ -177,7 +177,7 @@ async fn after_a_kill_delivery_goes_on_without_a_gap() -> Result<()> {
     let (address, seen) = outside().await?;
     let server = Server::start().await?;
     prepared(&server).await?;
-    let spec = spec(&format!("http://{address}/hook"), json!(format!("http://{address}")));
+    let spec = spec(&format!("http://{address}/hook"), &json!(format!("http://{address}")));
     server.put("/v1/deployments/hook", &spec).await?.expect(201)?;
     produce(&server, &["a", "b", "c"]).await?;
     server.until("/v1/deployments/hook", delivered(3)).await?;
@@ -221,7 +221,7 @@ async fn what_is_not_granted_stays_unreached_and_the_deployment_says_why() -> Re
         ("redirect", format!("http://{address}/moved"), format!("http://{address}"), "answered 307"),
     ];
     for (name, url, grant, expected) in cases {
-        let mut spec = spec(&url, json!(grant));
+        let mut spec = spec(&url, &json!(grant));
         spec["on_error"]["max_retries"] = json!(0);
         server.put(&format!("/v1/deployments/{name}"), &spec).await?.expect(201)?;
         let failed = server.until(&format!("/v1/deployments/{name}"), |d| d["state"] == "failed").await?;
@@ -230,7 +230,7 @@ async fn what_is_not_granted_stays_unreached_and_the_deployment_says_why() -> Re
     }
     assert!(seen.offsets.lock().is_empty());
 
-    let mut spec = spec(&format!("http://{address}/hook"), json!("http://a@b"));
+    let mut spec = spec(&format!("http://{address}/hook"), &json!("http://a@b"));
     let refused = server.put("/v1/deployments/bad", &spec).await?.expect(422)?.json()?;
     assert_eq!(refused["errors"][0]["pointer"], "/grants/http/0", "{refused:#}");
     spec["grants"]["http"] = json!([{ "url": format!("http://localhost:{port}"), "private": true }]);

@@ -1,5 +1,7 @@
 //! Sources through the public interface: polled by the server, records and cursor in one commit.
 
+#![expect(clippy::disallowed_methods, reason = "the one outside is no part of the server")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::support::Server;
 
 /// A deployment of the guest that counts.
-fn ticker(params: Value, more: Value) -> Value {
+fn ticker(params: &Value, more: &Value) -> Value {
     let mut spec = json!({
         "kind": "source", "module": "ticker", "source": { "interval": "100ms" }, "params": params,
         "output": { "default": "numbers", "create_topics": { "partitions": 3 } },
@@ -48,7 +50,7 @@ async fn until_at(server: &Server, cursor: &str) -> Result<Value> {
 #[tokio::test]
 async fn every_number_comes_once_over_kills_in_the_middle() -> Result<()> {
     let mut server = server().await?;
-    let spec = ticker(json!({ "batch": 7, "until": 400, "more": true }), json!({}));
+    let spec = ticker(&json!({ "batch": 7, "until": 400, "more": true }), &json!({}));
     server.put("/v1/deployments/src", &spec).await?.expect(201)?;
     for seen in [50, 150, 250] {
         let far = |d: &Value| {
@@ -76,7 +78,7 @@ async fn every_number_comes_once_over_kills_in_the_middle() -> Result<()> {
 async fn a_key_lies_where_every_client_looks_for_it() -> Result<()> {
     let server = server().await?;
     server
-        .put("/v1/deployments/src", &ticker(json!({ "batch": 9, "until": 9 }), json!({})))
+        .put("/v1/deployments/src", &ticker(&json!({ "batch": 9, "until": 9 }), &json!({})))
         .await?
         .expect(201)?;
     until_at(&server, "9").await?;
@@ -95,7 +97,7 @@ async fn a_key_lies_where_every_client_looks_for_it() -> Result<()> {
 #[tokio::test]
 async fn a_paused_source_keeps_its_cursor_and_can_be_rewound() -> Result<()> {
     let server = server().await?;
-    server.put("/v1/deployments/src", &ticker(json!({ "until": 3 }), json!({}))).await?.expect(201)?;
+    server.put("/v1/deployments/src", &ticker(&json!({ "until": 3 }), &json!({}))).await?.expect(201)?;
     until_at(&server, "3").await?;
     let verb = |verb: &str| format!("/v1/deployments/src/{verb}");
     let paused = server.post(&verb("pause"), &json!({})).await?.expect(202)?.json()?;
@@ -120,7 +122,7 @@ async fn a_paused_source_keeps_its_cursor_and_can_be_rewound() -> Result<()> {
 
     let delete = server.request(reqwest::Method::DELETE, "/v1/deployments/src?state=keep");
     server.send(delete).await?.expect(204)?;
-    server.put("/v1/deployments/src", &ticker(json!({ "until": 4 }), json!({}))).await?.expect(201)?;
+    server.put("/v1/deployments/src", &ticker(&json!({ "until": 4 }), &json!({}))).await?.expect(201)?;
     until_at(&server, "4").await?;
     assert_eq!(values(&numbers(&server).await?).len(), 9, "it has gone on at the cursor that was kept");
     Ok(())
@@ -130,7 +132,7 @@ async fn a_paused_source_keeps_its_cursor_and_can_be_rewound() -> Result<()> {
 async fn a_poll_that_fails_follows_on_error() -> Result<()> {
     let server = server().await?;
     let params = json!({ "until": 9, "panic": 2 });
-    server.put("/v1/deployments/src", &ticker(params.clone(), json!({}))).await?.expect(201)?;
+    server.put("/v1/deployments/src", &ticker(&params, &json!({}))).await?.expect(201)?;
     let failed = server.until("/v1/deployments/src", |d| d["state"] == "failed").await?;
     assert_eq!(
         (&failed["last_error"]["code"], &failed["last_error"]["attempt"]),
@@ -139,20 +141,20 @@ async fn a_poll_that_fails_follows_on_error() -> Result<()> {
     assert_eq!(failed["tasks"][0]["source"]["cursor"], "2", "what came before is committed");
 
     let skip = json!({ "on_error": { "policy": "skip", "max_retries": 0, "backoff": "1ms" } });
-    server.put("/v1/deployments/src", &ticker(params, skip)).await?.expect(200)?;
+    server.put("/v1/deployments/src", &ticker(&params, &skip)).await?.expect(200)?;
     let skipping =
         server.until("/v1/deployments/src", |d| d["totals"]["skipped"].as_u64() >= Some(2)).await?;
     assert_eq!(skipping["tasks"][0]["source"]["cursor"], "2", "{skipping:#}");
 
     // It asks for time more often than max_retries, and goes on once it is ready.
     server
-        .put("/v1/deployments/src", &ticker(json!({ "until": 9, "retry": 2 }), json!({})))
+        .put("/v1/deployments/src", &ticker(&json!({ "until": 9, "retry": 2 }), &json!({})))
         .await?
         .expect(200)?;
     let errors = |d: &Value| d["totals"]["errors"].as_u64() >= Some(4);
     let retrying = server.until("/v1/deployments/src", errors).await?;
     assert_eq!((&retrying["state"], &retrying["last_error"]["code"]), (&json!("retrying"), &json!("retry")));
-    server.put("/v1/deployments/src", &ticker(json!({ "until": 9 }), json!({}))).await?.expect(200)?;
+    server.put("/v1/deployments/src", &ticker(&json!({ "until": 9 }), &json!({}))).await?.expect(200)?;
     until_at(&server, "9").await?;
     assert_eq!(values(&numbers(&server).await?), (0..9).collect::<Vec<_>>());
     Ok(())
@@ -167,8 +169,8 @@ async fn a_spec_that_fits_no_source_is_refused() -> Result<()> {
         Ok(errors.iter().map(|e| e["pointer"].clone()).collect())
     };
     let letters = json!({ "on_error": { "policy": "dead_letter" }, "source": { "interval": "10ms" } });
-    assert_eq!(refused(ticker(json!({}), letters)).await?, ["/source/interval", "/on_error/policy"]);
-    assert_eq!(refused(ticker(json!({}), json!({ "input": { "topics": ["a"] } }))).await?, ["/input"]);
+    assert_eq!(refused(ticker(&json!({}), &letters)).await?, ["/source/interval", "/on_error/policy"]);
+    assert_eq!(refused(ticker(&json!({}), &json!({ "input": { "topics": ["a"] } }))).await?, ["/input"]);
     let processor = json!({ "kind": "processor", "module": "ticker" });
     assert_eq!(refused(processor).await?, ["/input"]);
 
@@ -177,7 +179,7 @@ async fn a_spec_that_fits_no_source_is_refused() -> Result<()> {
     let kind = server.put("/v1/deployments/src", &processor).await?.expect(422)?.json()?;
     assert!(kind["detail"].as_str().unwrap_or_default().contains("exports `source`"), "{kind}");
 
-    server.put("/v1/deployments/src", &ticker(json!({ "until": 1 }), json!({}))).await?.expect(201)?;
+    server.put("/v1/deployments/src", &ticker(&json!({ "until": 1 }), &json!({}))).await?.expect(201)?;
     let state = server.get("/v1/deployments/src/stores").await?.expect(409)?.json()?;
     assert_eq!(state["code"], "deployment_has_no_state");
     Ok(())
