@@ -18,6 +18,11 @@ struct Link(Before);
 #[derive(Debug, Default)]
 pub(super) struct Lanes(Mutex<Vec<Option<Before>>>);
 
+/// For whoever holds places in the lanes of several topics until he has the turn in all of them: two that do so must come
+/// in the same order everywhere, or they would wait for each other.
+#[derive(Debug, Default)]
+pub(super) struct LineUp(Mutex<()>);
+
 /// Places in line. Dropping them lets the next ones go.
 #[derive(Debug)]
 pub(super) struct Tickets(Vec<Ticket>);
@@ -41,6 +46,17 @@ impl Lanes {
             Ticket { before: lanes[index].replace(behind), leave: Some(leave) }
         };
         Tickets(partitions.into_iter().map(ticket).collect())
+    }
+}
+
+impl LineUp {
+    /// Gets in line on all partitions of all topics at once.
+    pub(super) fn take<'a, P>(&self, topics: impl IntoIterator<Item = (&'a Lanes, P)>) -> Vec<Tickets>
+    where
+        P: IntoIterator<Item = Partition>,
+    {
+        let _in_order = self.0.lock();
+        topics.into_iter().map(|(lanes, partitions)| lanes.take(partitions)).collect()
     }
 }
 
@@ -80,6 +96,27 @@ mod tests {
         assert!(second.turn().now_or_never().is_none());
         drop(first);
         second.turn().await;
+    }
+
+    #[test]
+    fn two_in_the_lanes_of_the_same_topics_come_in_the_same_order_everywhere() {
+        for _ in 0..1_000 {
+            let (line_up, one, other) = (LineUp::default(), Lanes::default(), Lanes::default());
+            let barrier = std::sync::Barrier::new(2);
+            let take = |lanes: [&Lanes; 2]| {
+                barrier.wait();
+                line_up.take(lanes.map(|lanes| (lanes, [0])))
+            };
+            let (here, there) = std::thread::scope(|scope| {
+                let there = scope.spawn(|| take([&other, &one]));
+                (take([&one, &other]), there.join().unwrap())
+            });
+            let first_in = |tickets: &[Tickets]| {
+                tickets.iter().filter(|t| t.0.iter().all(|t| t.before.is_none())).count()
+            };
+            let turns = [first_in(&here), first_in(&there)];
+            assert!(turns == [2, 0] || turns == [0, 2], "{turns:?}");
+        }
     }
 
     #[tokio::test]

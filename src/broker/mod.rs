@@ -62,6 +62,7 @@ struct Inner {
     clock: Clock,
     guests: GuestHandle,
     catalog: catalog::Catalog,
+    line_up: lane::LineUp,
     runtime_config: runtime_config::RuntimeConfig,
     admission: admission::Admission,
     idempotency: idempotency::Idempotency,
@@ -99,6 +100,7 @@ impl Broker {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let broker = Self(Arc::new(Inner {
             catalog,
+            line_up: lane::LineUp::default(),
             runtime_config,
             admission: admission::Admission::new(storage.admission_bytes()),
             idempotency,

@@ -21,8 +21,8 @@ impl Broker {
     ) -> Result<(), CommitError> {
         // No partition may come into being beside those that are stood in line for.
         let _same = self.0.catalog.one_change().await;
-        let topics = chains.iter().filter_map(|(name, _)| self.topic(name.as_str()).ok());
-        let mut in_line: Vec<_> = topics.map(|topic| topic.lanes().take(0..topic.topic.partitions)).collect();
+        let topics: Vec<_> = chains.iter().filter_map(|(name, _)| self.topic(name.as_str()).ok()).collect();
+        let mut in_line = self.0.line_up.take(topics.iter().map(|t| (t.lanes(), 0..t.topic.partitions)));
         // For `make crash --features torn-commit` alone: the new chains do not wait for those that stand in line.
         #[cfg(feature = "torn-commit")]
         for (name, chain) in &chains {

@@ -49,8 +49,6 @@ pub(super) struct Transactions {
     by_producer: RwLock<HashMap<i64, Arc<Entry>>>,
     /// producer ids that were taken and not given out yet
     ids: tokio::sync::Mutex<Range<i64>>,
-    /// held while places in the lanes of several topics are taken: two that do so must come in the same order everywhere
-    lining_up: Mutex<()>,
 }
 
 /// A transactional id.
@@ -127,7 +125,6 @@ impl Transactions {
             entries: RwLock::new(entries),
             by_producer: RwLock::new(by_producer),
             ids: tokio::sync::Mutex::new(0..0),
-            lining_up: Mutex::default(),
         })
     }
 

@@ -207,11 +207,10 @@ impl Broker {
         topics
     }
 
-    /// Places in the lanes of several topics, all taken before anyone else takes such.
+    /// Places in the lanes of the transaction's partitions.
     fn line_up(&self, partitions: &[(TopicId, Partition)]) -> Vec<Tickets> {
         let topics = self.topics_of(partitions);
-        let _in_order = self.0.transactions.lining_up.lock();
-        topics.iter().map(|(topic, list)| topic.lanes().take(list.iter().copied())).collect()
+        self.0.line_up.take(topics.iter().map(|(topic, list)| (topic.lanes(), list.iter().copied())))
     }
 
     pub(super) async fn next_producer_id(&self) -> Result<i64, CommitError> {
