@@ -301,6 +301,7 @@ impl Broker {
         shared.chain.store(chains.get(&name).cloned().map(Arc::new));
         let handle = Arc::new(TopicHandle { topic, logs, shared: Arc::new(shared), view: None });
         catalog.replace(&name, Some(handle.clone()));
+        self.views_follow(&name);
         told(What::TopicCreated, &handle.topic);
         Ok(handle)
     }
@@ -384,16 +385,22 @@ impl Broker {
             return Err(TopicError::InUse { name, by });
         }
         catalog.replace(&name, None);
+        self.views_follow(&name);
         let deleted = self.0.storage.delete_topic(handle.id()).await;
         match &deleted {
             Ok(()) => self.0.producers.forget_topic(handle.id()),
-            Err(_) => catalog.replace(&name, Some(handle.clone())),
+            Err(_) => {
+                catalog.replace(&name, Some(handle.clone()));
+                self.views_follow(&name);
+            }
         }
         deleted.map_err(|e| failed(&name, e))?;
         told(What::TopicDeleted, &handle.topic);
-        // Before anybody can create it again: groups know a topic by its name.
-        if let Err(error) = self.0.groups.forget_topic(&name).await {
-            tracing::warn!(topic = %name, %error, "offsets of a deleted topic go at the next start");
+        // Before anybody can create it again: groups know a topic by its name, and its views by theirs.
+        for name in self.views_of(&name).iter().chain([&name]) {
+            if let Err(error) = self.0.groups.forget_topic(name).await {
+                tracing::warn!(topic = %name, %error, "offsets of a deleted topic go at the next start");
+            }
         }
         Ok(())
     }

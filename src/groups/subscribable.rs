@@ -9,4 +9,7 @@ pub trait Subscribable: Send + Sync {
 
     /// Names, identities and numbers of partitions.
     fn topics(&self) -> Vec<(TopicName, TopicId, Partition)>;
+
+    /// Is there one of this identity?
+    fn has_topic(&self, id: TopicId) -> bool;
 }

@@ -41,11 +41,19 @@ pub(super) fn conflict<'a>(
                 spec.name
             ));
         }
-        if spec.kind.has_tasks() && past.spec.input.topics != spec.input.topics {
+        let moves = past.spec.input.topics != spec.input.topics;
+        if spec.kind.has_tasks() && moves {
             let (kind, name) = (spec.kind.as_str(), &spec.name);
             return Some(format!(
                 "the input topics of {kind} `{name}` cannot change, for its positions and its state belong to their \
                  partitions; delete it first, or deploy under another name"
+            ));
+        }
+        if spec.kind == DeploymentKind::View && moves {
+            return Some(format!(
+                "the input topic of view `{}` cannot change, for what groups have committed of it are offsets of that \
+                 topic; delete it and deploy it again, or deploy under another name",
+                spec.name
             ));
         }
     }
@@ -146,6 +154,16 @@ mod tests {
         let spec = json!({ "name": "a", "kind": "processor", "module": "m", "input": { "topics": ["t"] } });
         let said = conflict(&deployment(spec).spec, Some(&past), []).unwrap();
         assert!(said.starts_with("deployment `a` is inline and cannot become processor"), "{said}");
+    }
+
+    #[test]
+    fn a_view_stays_with_its_topic() {
+        let view = |topic: &str| {
+            deployment(json!({ "name": "v", "kind": "view", "module": "m", "input": { "topics": [topic] } }))
+        };
+        assert_eq!(conflict(&view("t").spec, Some(&view("t")), []), None);
+        let said = conflict(&view("u").spec, Some(&view("t")), []).unwrap();
+        assert!(said.starts_with("the input topic of view `v` cannot change"), "{said}");
     }
 
     #[test]

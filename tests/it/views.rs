@@ -215,6 +215,38 @@ async fn a_view_with_a_name_is_a_topic_for_readers_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_is_committed_of_a_view_never_counts_for_another_source() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    server.topic("u", 1).await?;
+    server.upload("template").await?.expect(201)?;
+    produce(&server, "t", &[&["a", "b"]]).await?;
+    server.put("/v1/deployments/clean", &spec("clean", "t", "template")).await?.expect(201)?;
+    let moved = server.put("/v1/deployments/clean", &spec("clean", "u", "template")).await?.expect(409)?;
+    assert!(moved.text().contains("the input topic of view `clean` cannot change"), "{}", moved.text());
+
+    let pull = json!({ "topics": ["clean"], "start": "earliest", "wait": "20s", "format": "text" });
+    let pulled = server.post("/v1/groups/g/pull", &pull).await?.expect(200)?.json()?;
+    assert_eq!(shown(&pulled), [(0, "A"), (1, "B")]);
+    let commit = json!({ "topics": ["clean"], "member": pulled["member"], "commit": pulled["next_commit"] });
+    server.post("/v1/groups/g/pull", &commit).await?.expect(200)?;
+    let group = server.get("/v1/groups/g").await?.json()?;
+    assert_eq!(group["offsets"][0]["committed"], 2);
+    let id = server.get("/v1/topics/clean").await?.json()?["id"].clone();
+
+    server.send(server.request(Method::DELETE, "/v1/topics/t?force=true")).await?.expect(204)?;
+    server.get("/v1/topics/clean/records").await?.expect(404)?;
+    let group = server.get("/v1/groups/g").await?.json()?;
+    assert_eq!(group["offsets"][0]["committed"], Value::Null, "it goes with the source");
+    server.topic("t", 1).await?;
+    produce(&server, "t", &[&["c", "d", "e"]]).await?;
+    let page = server.get("/v1/topics/clean/partitions/0/records?format=text").await?.expect(200)?.json()?;
+    assert_eq!(shown(&page), [(0, "C"), (1, "D"), (2, "E")]);
+    assert_ne!(server.get("/v1/topics/clean").await?.json()?["id"], id);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_view_says_what_it_does_and_takes_new_code_for_the_next_read() -> Result<()> {
     let server = Server::start().await?;
     server.topic("t", 1).await?;

@@ -1,7 +1,7 @@
 //! Views that have names: topics for readers, with identities of their own and the partitions of their sources. To whoever
 //! writes, alters or deletes they are no topics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -33,43 +33,90 @@ pub struct Named {
     pub view: Option<Arc<View>>,
 }
 
-/// The views of the node by name.
+/// The views of the node.
 #[derive(Default)]
 pub(in crate::broker) struct Views {
-    named: RwLock<BTreeMap<TopicName, Named>>,
+    known: RwLock<Known>,
     changes: AtomicU64,
 }
 
+#[derive(Default)]
+struct Known {
+    by_name: BTreeMap<TopicName, Entry>,
+    by_id: HashMap<TopicId, TopicName>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    named: Named,
+    /// none while there is nothing to be seen
+    identity: Option<Identity>,
+}
+
+/// Who a view is to its readers.
+#[derive(Clone, Copy)]
+struct Identity {
+    id: TopicId,
+    /// the source that it belongs to
+    source: TopicId,
+}
+
+impl Known {
+    fn put(&mut self, name: &TopicName, entry: Option<Entry>) {
+        let identity = entry.as_ref().and_then(|entry| entry.identity);
+        let before = match entry {
+            Some(entry) => self.by_name.insert(name.clone(), entry),
+            None => self.by_name.remove(name),
+        };
+        if let Some(before) = before.and_then(|entry| entry.identity) {
+            self.by_id.remove(&before.id);
+        }
+        if let Some(Identity { id, .. }) = identity {
+            self.by_id.insert(id, name.clone());
+        }
+    }
+}
+
 impl Views {
-    fn find(&self, name: &str) -> Option<Named> {
-        self.named.read().get(name).cloned()
+    fn find(&self, name: &str) -> Option<Entry> {
+        self.known.read().by_name.get(name).cloned()
     }
 
-    fn list(&self) -> Vec<Named> {
-        self.named.read().values().cloned().collect()
+    fn find_id(&self, id: TopicId) -> Option<Entry> {
+        let known = self.known.read();
+        known.by_name.get(known.by_id.get(&id)?).cloned()
+    }
+
+    fn list(&self) -> Vec<Entry> {
+        self.known.read().by_name.values().cloned().collect()
     }
 
     /// What a topic's name means if it is a view's.
     pub(in crate::broker) fn refusal(&self, name: &str) -> Option<TopicError> {
-        let view = self.find(name)?;
+        let view = self.find(name)?.named;
         Some(TopicError::View { name: view.name, source_topic: view.source })
     }
 }
 
 impl Named {
-    /// The topic that readers see. Its identity changes with its source's: offsets of a topic that was deleted mean nothing
-    /// in the one that was made in its place.
-    fn over(&self, source: &TopicHandle, cluster_id: &str, view: Arc<View>) -> Arc<TopicHandle> {
+    /// The identity changes with the source's: offsets of a topic that was deleted mean nothing in the one that was made in
+    /// its place.
+    fn identity(&self, source: TopicId, cluster_id: &str) -> Identity {
         let mut digest = Sha256::new();
         digest.update(b"view");
         digest.update(cluster_id.as_bytes());
         digest.update(self.number.to_be_bytes());
-        digest.update(source.id().0.as_bytes());
+        digest.update(source.0.as_bytes());
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest.finalize()[..16]);
+        Identity { id: TopicId(uuid::Builder::from_custom_bytes(bytes).into_uuid()), source }
+    }
+
+    /// The topic that readers see.
+    fn over(&self, source: &TopicHandle, id: TopicId, view: Arc<View>) -> Arc<TopicHandle> {
         let mut topic = source.topic.clone();
         topic.name = self.name.clone();
-        topic.id = TopicId(uuid::Builder::from_custom_bytes(bytes).into_uuid());
+        topic.id = id;
         topic.revision = self.revision;
         topic.created_ms = self.created_ms;
         source.as_topic(topic, view)
@@ -110,18 +157,19 @@ impl Broker {
             return Err(TopicError::Exists { name: name.clone(), difference });
         }
         self.topic(source.as_str())?;
-        let mut named = self.0.views.named.write();
-        if named.len() >= TOPICS_MAX {
+        let mut known = self.0.views.known.write();
+        if known.by_name.len() >= TOPICS_MAX {
             return Err(TopicError::TooMany { limit: TOPICS_MAX });
         }
-        named.entry(name.clone()).or_insert_with(|| Named {
+        let free = || Named {
             name: name.clone(),
             number: 0,
             revision: 0,
             created_ms: 0,
             source: source.clone(),
             view: None,
-        });
+        };
+        known.by_name.entry(name.clone()).or_insert_with(|| Entry { named: free(), identity: None });
         Ok(())
     }
 
@@ -135,23 +183,53 @@ impl Broker {
 
     /// Gives a name back that no view has come under.
     pub fn release_view(&self, name: &TopicName) {
-        let mut named = self.0.views.named.write();
-        if named.get(name).is_some_and(|named| named.view.is_none()) {
-            named.remove(name);
+        let mut known = self.0.views.known.write();
+        if known.by_name.get(name).is_some_and(|entry| entry.named.view.is_none()) {
+            known.put(name, None);
         }
     }
 
     /// Puts a view in force under its name; the next read goes through it.
     pub fn set_view(&self, view: Named) {
-        self.0.views.named.write().insert(view.name.clone(), view);
+        let name = view.name.clone();
+        let mut known = self.0.views.known.write();
+        known.put(&name, Some(self.identified(view)));
+        drop(known);
         self.views_changed();
+    }
+
+    /// Gives the views of a topic that has come or gone the identities that they have from now on.
+    pub(in crate::broker) fn views_follow(&self, source: &TopicName) {
+        for name in self.views_of(source) {
+            let mut known = self.0.views.known.write();
+            if let Some(entry) = known.by_name.get(&name).cloned() {
+                known.put(&name, Some(self.identified(entry.named)));
+            }
+            drop(known);
+            self.views_changed();
+        }
+    }
+
+    /// The names of the views that show a topic.
+    pub(in crate::broker) fn views_of(&self, source: &TopicName) -> Vec<TopicName> {
+        let known = self.0.views.known.read();
+        let of = known.by_name.values().filter(|entry| entry.named.source == *source);
+        of.map(|entry| entry.named.name.clone()).collect()
+    }
+
+    /// Under the lock of the views, so that the last one to look at the source sees it as it is.
+    fn identified(&self, named: Named) -> Entry {
+        let source = named.view.as_ref().and_then(|_| self.topic_named(named.source.as_str()));
+        let identity = source.map(|source| named.identity(source.id(), self.storage().cluster_id()));
+        Entry { named, identity }
     }
 
     /// Takes a view out of force, with what groups have committed of it.
     pub async fn remove_view(&self, name: &TopicName) {
-        if self.0.views.named.write().remove(name).is_none() {
+        if !self.is_view(name.as_str()) {
             return;
         }
+        self.0.views.known.write().put(name, None);
         self.views_changed();
         // Before a topic can be created under the name.
         if let Err(error) = self.groups().forget_topic(name).await {
@@ -174,13 +252,13 @@ impl Broker {
         if let Some(view) = self.0.views.find(name) {
             // Its source was deleted by force, or it is only coming into being.
             return self
-                .topic(view.source.as_str())
+                .topic(view.named.source.as_str())
                 .and(Err(TopicError::Unknown { name: name.to_owned(), suggestion: None }));
         }
         let views = self.0.views.list();
         match self.topic(name) {
             Err(TopicError::Unknown { name, suggestion: None }) => {
-                let suggestion = suggest(&name, views.iter().map(|view| view.name.as_str()));
+                let suggestion = suggest(&name, views.iter().map(|view| view.named.name.as_str()));
                 Err(TopicError::Unknown { name, suggestion })
             }
             other => other,
@@ -194,8 +272,7 @@ impl Broker {
 
     /// The topic or view of this identity.
     pub fn readable_by_id(&self, id: TopicId) -> Option<Arc<TopicHandle>> {
-        let views = || self.0.views.list().iter().filter_map(|view| self.shown(view)).find(|t| t.id() == id);
-        self.topic_by_id(id).or_else(views)
+        self.topic_by_id(id).or_else(|| self.shown(&self.0.views.find_id(id)?))
     }
 
     /// All topics and views in name order, internal ones included.
@@ -216,17 +293,18 @@ impl Broker {
 
     /// Is this the name of a view?
     pub fn is_view(&self, name: &str) -> bool {
-        self.0.views.named.read().contains_key(name)
+        self.0.views.known.read().by_name.contains_key(name)
     }
 
-    fn shown(&self, named: &Named) -> Option<Arc<TopicHandle>> {
-        let source = self.topic_named(named.source.as_str())?;
-        Some(named.over(&source, self.storage().cluster_id(), named.view.clone()?))
+    fn shown(&self, Entry { named, identity }: &Entry) -> Option<Arc<TopicHandle>> {
+        let Identity { id, source } = (*identity)?;
+        let source = self.topic_named(named.source.as_str()).filter(|topic| topic.id() == source)?;
+        Some(named.over(&source, id, named.view.clone()?))
     }
 
     /// Drops instances of views that nobody reads. To be called now and then.
     pub fn rest_views(&self) {
-        for view in self.0.views.list().into_iter().filter_map(|named| named.view) {
+        for view in self.0.views.list().into_iter().filter_map(|entry| entry.named.view) {
             view.rest();
         }
     }
@@ -248,5 +326,9 @@ impl Subscribable for ToGroups {
     fn topics(&self) -> Vec<(TopicName, TopicId, Partition)> {
         let views = self.0.upgrade().map(|inner| Broker(inner).views()).unwrap_or_default();
         views.iter().map(|view| (view.name().clone(), view.id(), view.topic.partitions)).collect()
+    }
+
+    fn has_topic(&self, id: TopicId) -> bool {
+        self.0.upgrade().is_some_and(|inner| inner.views.find_id(id).is_some())
     }
 }

@@ -68,9 +68,7 @@ impl Inner {
 
     /// Is this still there to be read?
     pub(super) fn has_topic(&self, id: TopicId) -> bool {
-        let others =
-            || self.others.get().is_some_and(|others| others.topics().iter().any(|topic| topic.1 == id));
-        self.storage.has_topic(id) || others()
+        self.storage.has_topic(id) || self.others.get().is_some_and(|others| others.has_topic(id))
     }
 
     /// The topics as they are now, for machines.

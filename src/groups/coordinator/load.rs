@@ -42,8 +42,11 @@ impl Inner {
         // Views are not in use yet, and are topics for those who read them.
         let views = tables::deployments::load_all(storage)?.into_iter().map(|deployment| deployment.spec);
         let views = views.filter(|spec| spec.kind == DeploymentKind::View);
-        let views = views.filter_map(|spec| TopicName::parse(spec.name.as_str()).ok());
-        let topics = storage.topics().into_iter().map(|topic| topic.name).chain(views).collect();
+        let mut topics: HashSet<TopicName> = storage.topics().into_iter().map(|topic| topic.name).collect();
+        // A source that is gone has taken with it what was committed of its views.
+        let views = views.filter(|spec| spec.input.topics.iter().all(|source| topics.contains(source)));
+        let views: Vec<_> = views.filter_map(|spec| TopicName::parse(spec.name.as_str()).ok()).collect();
+        topics.extend(views);
         let mut lost = Lost { topics, ..Lost::default() };
         let mut read = Ok(());
         tables::offsets::each(storage, |group, topic, partition, row| {
