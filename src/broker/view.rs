@@ -20,6 +20,7 @@ mod reading;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -42,6 +43,10 @@ pub(crate) use self::reading::{Look, Seen};
 
 /// Instances that nobody has used for so long give their memory back (a guess: longer than a client's pause between fetches).
 const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// A look that finds nothing but calls that fail ends after so long, for the next to go on with the search (a guess: clients
+/// wait 30 s for an answer, and the call that is under way may take long as well).
+const SEARCH_MAX: Duration = Duration::from_secs(5);
 
 /// What becomes of a record that the code has trouble with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +102,12 @@ pub struct View {
     /// what it did so far
     pub counters: Counters,
     last_trouble: Mutex<Option<TroubleAt>>,
+    /// records among which, by partition, is the one that the last call failed on
+    suspects: Mutex<BTreeMap<Partition, Range<Offset>>>,
+    /// how long one look searches for it
+    search_max: Duration,
+    /// the record at which readers of a partition were last said to stop
+    told: Mutex<BTreeMap<Partition, Offset>>,
 }
 
 /// Counts since the view was made.
@@ -132,10 +143,16 @@ impl View {
     pub fn standing(of: ViewOf, component: Result<Component, Fault>, log: Sinks) -> Self {
         let instances = VIEW_INSTANCES_MAX.min(of.limits.instances as usize).max(1);
         let pool = Pool::new(instances, Arc::new(Semaphore::new(instances)));
-        Self::new(of, component, log, pool)
+        Self::new(of, component, log, pool, SEARCH_MAX)
     }
 
-    fn new(of: ViewOf, component: Result<Component, Fault>, log: Sinks, pool: Pool) -> Self {
+    fn new(
+        of: ViewOf,
+        component: Result<Component, Fault>,
+        log: Sinks,
+        pool: Pool,
+        search_max: Duration,
+    ) -> Self {
         Self {
             of,
             component,
@@ -143,6 +160,9 @@ impl View {
             pool,
             counters: Counters::default(),
             last_trouble: Mutex::default(),
+            suspects: Mutex::default(),
+            search_max,
+            told: Mutex::default(),
         }
     }
 
@@ -166,6 +186,11 @@ impl View {
         self.pool.rest(IDLE_MAX);
     }
 
+    /// Was this not the last record that readers of the partition were said to stop at?
+    pub(crate) fn is_news(&self, partition: Partition, offset: Offset) -> bool {
+        self.told.lock().insert(partition, offset) != Some(offset)
+    }
+
     fn note(&self, at: TroubleAt) {
         self.counters.errors.fetch_add(1, Ordering::Relaxed);
         if self.of.on_trouble == OnTrouble::Skip {
@@ -182,6 +207,7 @@ impl Broker {
     /// A view for one reader. All of them together share few instances, and none keeps one between two looks.
     pub fn passing_view(&self, of: ViewOf, component: Component, log: Arc<dyn LogSink>) -> Arc<View> {
         let pool = Pool::new(0, self.0.applied.clone());
-        Arc::new(View::new(of, Ok(component), Box::new(move |_| log.clone()), pool))
+        // There is no next look that could go on with a search.
+        Arc::new(View::new(of, Ok(component), Box::new(move |_| log.clone()), pool, Duration::MAX))
     }
 }

@@ -68,6 +68,11 @@ enum Verdict {
     Bad(Trouble),
 }
 
+enum Step {
+    Call(Range<usize>),
+    Bad(Fault),
+}
+
 struct Passage {
     view: Arc<View>,
     lease: Lease,
@@ -202,14 +207,12 @@ impl Passage {
     /// Verdicts on the inputs from the first on; fewer than inputs when the time is over or one of them stops the read.
     ///
     /// # Errors
-    /// The fault that lets no instance be made.
+    /// The fault that lets no instance be made, and `Instance` when calls that fail have taken the time of a look before
+    /// there was any verdict.
     async fn judge(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Verdict>, Fault> {
-        enum Step {
-            Call(Range<usize>),
-            Bad(Fault),
-        }
         let mut verdicts = Vec::with_capacity(inputs.len());
-        let mut steps = vec![Step::Call(0..inputs.len())];
+        let mut steps = self.first_steps(inputs);
+        let mut has_failed = false;
         while let Some(step) = steps.pop() {
             let range = match step {
                 Step::Call(range) if range.is_empty() => continue,
@@ -221,14 +224,23 @@ impl Passage {
             };
             let stops = self.view.of.on_trouble == OnTrouble::Stop
                 && verdicts.iter().any(|verdict| matches!(verdict, Verdict::Bad(_)));
-            if stops || (!verdicts.is_empty() && self.began.elapsed() >= LOOK_MAX) {
+            let has_shown = self.done.scanned > 0 || !verdicts.is_empty();
+            if stops || (has_shown && self.began.elapsed() >= LOOK_MAX) {
                 break;
+            }
+            if has_failed && !has_shown && self.began.elapsed() >= self.view.search_max {
+                let why = "none in time after calls that failed; the next read goes on with the search for the record \
+                           that they fail on";
+                return Err(Fault::Instance(why.to_owned()));
             }
             match self.call(&inputs[range.clone()]).await {
                 Ok(outcomes) => verdicts.extend(outcomes.into_iter().map(verdict)),
                 // Nobody's record.
                 Err(fault @ (Fault::Open(_) | Fault::Instance(_))) => return Err(fault),
-                Err(fault) if range.len() == 1 => steps.push(Step::Bad(fault)),
+                Err(fault) if range.len() == 1 => {
+                    self.suspect(&inputs[range]);
+                    steps.push(Step::Bad(fault));
+                }
                 Err(Fault::At { index, reason }) if (index as usize) < range.len() => {
                     let bad = range.start + index as usize;
                     steps.push(Step::Call(bad + 1..range.end));
@@ -236,6 +248,8 @@ impl Passage {
                     steps.push(Step::Call(range.start..bad));
                 }
                 Err(_) => {
+                    has_failed = true;
+                    self.suspect(&inputs[range.clone()]);
                     let middle = range.start + range.len() / 2;
                     steps.push(Step::Call(middle..range.end));
                     steps.push(Step::Call(range.start..middle));
@@ -243,6 +257,25 @@ impl Passage {
             }
         }
         Ok(verdicts)
+    }
+
+    /// One call for all, but where a call has failed before: there the search goes on. Last step first.
+    fn first_steps(&self, inputs: &[Input<'_>]) -> Vec<Step> {
+        let suspect = self.view.suspects.lock().get(&self.job.partition).cloned().unwrap_or_default();
+        let index_of = |offset| inputs.partition_point(|input| input.offset < offset);
+        let (from, to) = (index_of(suspect.start), index_of(suspect.end));
+        if from >= to {
+            return vec![Step::Call(0..inputs.len())];
+        }
+        let middle = from + (to - from).div_ceil(2);
+        [to..inputs.len(), middle..to, from..middle, 0..from].map(Step::Call).into()
+    }
+
+    /// A call with these has failed: the next look does not begin with all of them at once.
+    fn suspect(&self, inputs: &[Input<'_>]) {
+        if let (Some(first), Some(last)) = (inputs.first(), inputs.last()) {
+            self.view.suspects.lock().insert(self.job.partition, first.offset..last.offset + 1);
+        }
     }
 
     async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {

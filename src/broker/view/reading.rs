@@ -25,7 +25,7 @@ const SCAN_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// What finding one answer may still cost. A reader whose records are all dropped gets an answer too, and goes on behind
 /// what was looked at.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scan {
     bytes_left: usize,
     time_left: Duration,
@@ -58,6 +58,11 @@ impl Scan {
     fn spend(&mut self, bytes: usize, time: Duration) {
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
         self.time_left = self.time_left.saturating_sub(time);
+    }
+
+    /// What was found has no room: nothing more is looked for.
+    pub(crate) fn end(&mut self) {
+        self.bytes_left = 0;
     }
 
     /// Nothing more may be looked at.
@@ -125,7 +130,11 @@ impl Broker {
         };
         let began = monotonic();
         let mut looking = Abandoned(self.guests().spawn("view", view.clone().look(job)));
-        let done = match (&mut looking.0).await {
+        let looked = (&mut looking.0).await;
+        // What fails has taken time too.
+        let bytes = looked.as_ref().ok().and_then(|done| done.as_ref().ok()).map_or(0, |d| d.scanned_bytes);
+        scan.spend(bytes.max(1), began.elapsed());
+        let done = match looked {
             Ok(Ok(done)) => done,
             Ok(Err(Blocked::Batch(error))) => return Err(damaged(topic, log, &error)),
             Ok(Err(Blocked::Fault(source))) => return Err(closed(view, source)),
@@ -133,7 +142,6 @@ impl Broker {
                 return Err(closed(view, Fault::Instance(format!("its task ended: {error}"))));
             }
         };
-        scan.spend(done.scanned_bytes.max(1), began.elapsed());
         let failed = done.trouble.map(|source| ReadError::View {
             view: view.of.called.clone(),
             module: view.of.module.clone(),

@@ -90,6 +90,50 @@ async fn the_record_that_aborts_the_code_is_found_and_its_neighbours_are_shown()
 }
 
 #[tokio::test]
+async fn a_search_that_takes_too_long_goes_on_at_the_next_look() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.append(&topic, batch(&["a", "b", "c", "d", "e"], Codec::None)).await.unwrap();
+    let of = view(keeps_all_but_two(), OnTrouble::Stop).of().clone();
+    let pool = Pool::new(1, Arc::new(Semaphore::new(1)));
+    let log: Sinks = Box::new(|_| Arc::new(Silent));
+    let hasty = Arc::new(View::new(of, Ok(keeps_all_but_two()), log, pool, Duration::ZERO));
+    let through = topic.through(hasty.clone());
+
+    // One call fails in each look, until there is something to show.
+    for suspects in [0..5, 0..3] {
+        let error = page(&world, &through, 0).await.unwrap_err();
+        assert!(matches!(error, ReadError::ViewClosed { source: Fault::Instance(_), .. }), "{error:?}");
+        assert_eq!(hasty.suspects.lock().get(&0), Some(&suspects));
+    }
+    let before = page(&world, &through, 0).await.unwrap();
+    assert_eq!((before.records.len(), before.next_offset), (2, 2));
+    let error = page(&world, &through, 2).await.unwrap_err();
+    assert!(matches!(error, ReadError::View { offset: 2, .. }), "{error:?}");
+    assert_eq!(hasty.suspects.lock().get(&0), Some(&(2..3)), "the next reader asks it alone");
+    assert!(hasty.is_news(0, 2) && !hasty.is_news(0, 2) && hasty.is_news(1, 2));
+}
+
+#[tokio::test]
+async fn a_look_that_finds_no_instance_is_paid_for_as_well() {
+    let world = World::new();
+    let topic = world.topic("t", &[]).await;
+    world.append(&topic, batch(&["a"], Codec::None)).await.unwrap();
+    let of = view(keeps_all_but_two(), OnTrouble::Stop).of().clone();
+    let closed = Arc::new(Semaphore::new(0));
+    closed.close();
+    let pool = Pool::new(1, closed);
+    let busy =
+        Arc::new(View::new(of, Ok(keeps_all_but_two()), Box::new(|_| Arc::new(Silent)), pool, Duration::MAX));
+    let (through, log) = (topic.through(busy.clone()), topic.log(0).unwrap());
+    let mut scan = Scan::one_of(1);
+    let before = scan;
+    let look = Look { from: 0, room: 1, isolation: Isolation::Uncommitted };
+    world.broker.look(&through, &busy, log, look, &mut scan).await.unwrap_err();
+    assert_ne!(scan, before);
+}
+
+#[tokio::test]
 async fn what_is_kept_whole_is_the_batch_itself_and_what_is_not_keeps_offsets_codec_and_times() {
     let world = World::new();
     let topic = world.topic("t", &[]).await;

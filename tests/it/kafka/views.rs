@@ -53,6 +53,35 @@ async fn dropped_records_leave_gaps_and_the_end_of_an_answer_is_told() -> Result
 }
 
 #[tokio::test]
+async fn topics_and_views_stand_side_by_side_in_a_fetch() -> Result<()> {
+    let (server, mut client) = viewed().await?;
+    server.topic("u", 1).await?;
+    client.produce("t", batch(&["heartbeat", "a"], Compression::None)).await?;
+    client.produce("t", batch(&[&"b".repeat(300)], Compression::Zstd)).await?;
+    client.produce("u", batch(&["c"], Compression::None)).await?;
+    let mut all = fetch("t", 0);
+    for (name, offset) in [("clean", 0), ("u", 0), ("clean", 2)] {
+        all.topics.extend(fetch(name, offset).topics);
+    }
+    let answer = client.ask(12, &all).await?;
+    let parts: Vec<_> = answer.responses.into_iter().flat_map(|topic| topic.partitions).collect();
+    let offsets: Vec<_> = parts.iter().map(|p| told(p.records.clone())).collect::<Result<_>>()?;
+    assert_eq!(
+        offsets.iter().map(|told| told.0.as_slice()).collect::<Vec<_>>(),
+        [&[0, 1, 2][..], &[1, 2], &[0], &[2]]
+    );
+
+    // A client that cannot read zstd is told so, whatever stands before it.
+    for name in ["t", "clean"] {
+        assert_eq!(one_partition(client.ask(9, &fetch(name, 0)).await?)?.error_code, 76, "{name}");
+    }
+    let answer = client.ask(9, &all).await?;
+    let codes = answer.responses.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+    assert_eq!(codes.collect::<Vec<_>>(), [76, 76, 0, 76]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_view_has_an_identity_and_its_sources_offsets() -> Result<()> {
     let (server, mut client) = viewed().await?;
     client.produce("t", batch(&["a", "heartbeat"], Compression::None)).await?;

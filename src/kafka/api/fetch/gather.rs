@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::session::{Target, TopicKey};
 use crate::broker::view::{Look, Scan, Seen, View};
 use crate::broker::{Isolation, ReadError as BrokerReadError, TopicHandle, WaitPoint};
@@ -135,37 +137,73 @@ impl Gathering {
 
     /// One round over all partitions; false when there was no room for what they hold.
     async fn read(&mut self, door: &Door) -> bool {
-        let wanted = self.bounds.bytes_max.saturating_sub(self.bytes).max(1);
+        let mut parts = std::mem::take(&mut self.parts);
+        let mut has_room = true;
+        for run in parts.chunk_by_mut(|one, next| one.is_view() == next.is_view()) {
+            if run.first().is_some_and(Part::is_view) {
+                self.look(door, run).await;
+            } else {
+                has_room = self.read_stored(door, run).await;
+            }
+            // No room but for what is gathered is held while others are waited for, least of all guests.
+            self.share.shrink_to(self.bytes);
+            if !has_room {
+                break;
+            }
+        }
+        self.parts = parts;
+        has_room
+    }
+
+    async fn read_stored(&mut self, door: &Door, parts: &mut [Part]) -> bool {
+        let bounds = self.bounds;
+        if !parts.iter().any(|part| part.has_news(bounds.isolation)) {
+            return true;
+        }
+        let wanted = bounds.bytes_max.saturating_sub(self.bytes).max(1);
         let taking = door.answers().take_up_to(wanted, ROOM_MIN);
-        let Ok((mut share, granted)) = tokio::time::timeout(KAFKA_STALL_MAX, taking).await else {
+        // Who has something to send holds room that others may be waiting for.
+        let patience = if self.bytes == 0 { KAFKA_STALL_MAX } else { Duration::ZERO };
+        let Ok((share, granted)) = timeout(patience, taking).await else {
             return false;
         };
-        let bounds = self.bounds;
+        self.share.absorb(share);
         let before = self.bytes;
-        for part in &mut self.parts {
+        for part in parts {
             let Ok(reading) = &mut part.state else { continue };
             // A partition that fails gives back what an earlier round read of it.
             let gathered = self.bytes.saturating_sub(before);
-            let bound =
-                usize::try_from(part.target.bytes_max).unwrap_or(0).saturating_sub(reading.records.len());
-            let room = bound.min(granted.saturating_sub(gathered));
+            let had = reading.records.len();
+            let room = part.target.room().saturating_sub(had).min(granted.saturating_sub(gathered));
+            let read = reading.read(door, room, self.bytes == 0, bounds).await;
+            self.count(part, had, read);
+        }
+        true
+    }
+
+    /// The same for views, which take room for what they show when they show it.
+    async fn look(&mut self, door: &Door, parts: &mut [Part]) {
+        let bounds = self.bounds;
+        for part in parts {
+            let Ok(reading) = &mut part.state else { continue };
+            let had = reading.records.len();
+            let left = bounds.bytes_max.saturating_sub(self.bytes);
+            let room = part.target.room().saturating_sub(had).min(left);
             let first = self.bytes == 0;
-            let read = match reading.topic.view().cloned() {
-                None => reading.read(door, room, first, bounds).await,
-                Some(view) => reading.look(door, &view, room, first, bounds, &mut self.scan).await,
-            };
-            match read {
-                Ok(bytes) => self.bytes += bytes,
-                Err(code) => {
-                    self.failed = true;
-                    self.bytes -= reading.records.len();
-                    part.state = Err(part.target.topic.missing(code));
-                }
+            let read = reading.look(door, room, first, bounds, &mut self.scan, &mut self.share).await;
+            self.count(part, had, read);
+        }
+    }
+
+    fn count(&mut self, part: &mut Part, had: usize, read: Result<usize, ErrorCode>) {
+        match read {
+            Ok(bytes) => self.bytes += bytes,
+            Err(code) => {
+                self.failed = true;
+                self.bytes -= had;
+                part.state = Err(part.target.topic.missing(code));
             }
         }
-        share.shrink_to(self.bytes.saturating_sub(before));
-        self.share.absorb(share);
-        true
     }
 
     /// Where the partitions end that have room for more.
@@ -197,6 +235,10 @@ impl Part {
             diverging = EpochEndOffset { epoch: EPOCH, end_offset: wire_offset(reading.log.tail()) };
         }
         Self { target, state, diverging }
+    }
+
+    fn is_view(&self) -> bool {
+        self.state.as_ref().is_ok_and(|reading| reading.topic.view().is_some())
     }
 
     fn has_news(&self, isolation: Isolation) -> bool {
@@ -303,12 +345,13 @@ impl Reading {
     async fn look(
         &mut self,
         door: &Door,
-        view: &Arc<View>,
         room: usize,
         first: bool,
         bounds: Bounds,
         scan: &mut Scan,
+        share: &mut Share,
     ) -> Result<usize, ErrorCode> {
+        let Some(view) = self.topic.view().cloned() else { return Ok(0) };
         if self.log.is_gone() {
             return Err(ErrorCode::UnknownTopicOrPartition);
         }
@@ -321,16 +364,21 @@ impl Reading {
         while !self.full && self.next < self.end(bounds.isolation) && !scan.is_over() {
             let (at, left) = (self.next, room.saturating_sub(bytes).max(1));
             let look = Look { from: at, room: left, isolation: bounds.isolation };
-            let looked = door.broker().look(&self.topic, view, &self.log, look, scan).await;
-            let looked = looked.map_err(|error| complain(&error))?;
-            bytes += looked.batches.iter().map(|batch| batch.header().size).sum::<usize>();
+            let looked = door.broker().look(&self.topic, &view, &self.log, look, scan).await;
+            let looked = looked.map_err(|error| complain(door, &view, &error))?;
+            let shown = looked.batches.iter().map(|batch| batch.header().size).sum::<usize>();
+            if timeout(KAFKA_STALL_MAX, door.answers().grow(share, shown)).await.is_err() {
+                scan.end();
+                break;
+            }
+            bytes += shown;
             self.full = bytes >= room;
             (self.next, seen.next) = (looked.next, looked.next);
             seen.batches.extend(looked.batches);
             match looked.failed {
                 // What lies before the record is sent first; the next fetch begins at it.
                 Some(_) if self.next > from => self.full = true,
-                Some(error) => return Err(complain(&error)),
+                Some(error) => return Err(complain(door, &view, &error)),
                 None if self.next <= at => break,
                 None => {}
             }
@@ -369,9 +417,15 @@ impl Reading {
     }
 }
 
-/// A code tells a client's user little: the server's log has the rest, once for every attempt of the client.
-fn complain(error: &BrokerReadError) -> ErrorCode {
-    tracing::warn!(error = crate::telemetry::chain(error), "a Kafka client cannot read a view");
+/// A code tells a client's user little: the server's log has the rest, once for a record however often clients try.
+fn complain(door: &Door, view: &View, error: &BrokerReadError) -> ErrorCode {
+    let is_news = match error {
+        BrokerReadError::View { partition, offset, .. } => view.is_news(*partition, *offset),
+        _ => true,
+    };
+    if is_news {
+        door.complaints().warn("-", crate::telemetry::chain(error));
+    }
     ErrorCode::from(error)
 }
 

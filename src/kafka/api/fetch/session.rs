@@ -46,6 +46,13 @@ pub(super) struct Target {
     pub(super) last_fetched_epoch: i32,
 }
 
+impl Target {
+    /// Bytes that it may be answered.
+    pub(super) fn room(&self) -> usize {
+        usize::try_from(self.bytes_max).unwrap_or(0)
+    }
+}
+
 /// How the answer goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
