@@ -68,6 +68,7 @@ impl From<ProduceError> for Problem {
             ProduceError::Overloaded { .. } => Code::Overloaded,
             ProduceError::RequestTooLarge { .. } => Code::BodyTooLarge,
             ProduceError::Rejected { .. } => Code::RecordRejected,
+            ProduceError::TransformFailed { source: Fault::Busy(_), .. } => Code::Overloaded,
             ProduceError::TransformFailed { .. } => Code::TransformFailed,
             ProduceError::ExpectedOffset { .. } => Code::ExpectedOffset,
             ProduceError::IdempotencyInFlight => Code::IdempotencyInFlight,
@@ -148,6 +149,7 @@ impl From<AppendError> for Problem {
             }
             AppendError::ProducersFull { .. } | AppendError::Overloaded { .. } => Code::Overloaded,
             AppendError::Rejected { .. } => Code::RecordRejected,
+            AppendError::TransformFailed { source: Fault::Busy(_), .. } => Code::Overloaded,
             AppendError::TransformFailed { .. } => Code::TransformFailed,
             AppendError::RequestTooLarge { .. } => Code::BodyTooLarge,
             AppendError::DiskFull { .. } => Code::DiskFull,
@@ -198,7 +200,7 @@ impl From<ReadError> for Problem {
             ReadError::UnknownPartition { .. } => Code::PartitionNotFound,
             ReadError::Storage { source, .. } => read_code(source),
             // More readers than instances; all else is the same the next time.
-            ReadError::ViewClosed { source: Fault::Instance(_), .. } => Code::Overloaded,
+            ReadError::ViewClosed { source: Fault::Busy(_), .. } => Code::Overloaded,
             ReadError::View { .. } | ReadError::ViewClosed { .. } => Code::ViewFailed,
         };
         let problem = Self::caused(code, &error);
@@ -301,7 +303,9 @@ impl From<DeployError> for Problem {
             DeployError::Kind { .. } => Code::ModuleKind,
             DeployError::Revision { .. } | DeployError::Exists(_) => Code::PreconditionFailed,
             DeployError::NotReady { ref fault, .. } => {
-                return with_fault(Self::caused(Code::ModuleNotReady, &error), fault);
+                let busy = matches!(fault, Fault::Busy(_));
+                let code = if busy { Code::Overloaded } else { Code::ModuleNotReady };
+                return with_fault(Self::caused(code, &error), fault);
             }
             DeployError::NoMigrate(_) => Code::MigrateMissing,
             DeployError::Migrating { .. } => Code::DeploymentConflict,

@@ -282,7 +282,7 @@ impl From<&ReadError> for ErrorCode {
             // Clients tell their users at once, with the offset: trying again does not help.
             ReadError::View { .. } => Self::InvalidRecord,
             // Tried again: other readers have all instances.
-            ReadError::ViewClosed { source: Fault::Instance(_), .. } => Self::KafkaStorageError,
+            ReadError::ViewClosed { source: Fault::Busy(_), .. } => Self::KafkaStorageError,
             ReadError::ViewClosed { .. } => Self::InvalidConfig,
         }
     }
@@ -359,6 +359,8 @@ impl From<&AppendError> for ErrorCode {
             // A producer that is fenced here may still be told more exactly by the coordinator.
             AppendError::Transaction(TransactionError::Fenced { .. }) => Self::InvalidProducerEpoch,
             AppendError::Transaction(error) => Self::from(error),
+            // Tried again, as below: others have what the node has.
+            AppendError::TransformFailed { source: Fault::Busy(_), .. } => Self::KafkaStorageError,
             AppendError::TransformFailed { .. } => Self::UnknownServerError,
             // Tried again.
             AppendError::Overloaded { .. } | AppendError::DiskFull { .. } => Self::KafkaStorageError,

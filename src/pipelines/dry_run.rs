@@ -157,7 +157,7 @@ impl DryRun<'_> {
                 Err(fault) => fault,
             };
             let bad = match &fault {
-                Fault::Open(_) | Fault::Instance(_) => {
+                Fault::Open(_) | Fault::Instance(_) | Fault::Busy(_) => {
                     report.failed = Some(Failed { sample: None, fault });
                     break;
                 }

@@ -4,7 +4,7 @@
 use super::instance::{Worker, state_of};
 use super::supervisor::Pipelines;
 use super::task::{Stop, Task};
-use super::view::DeploymentState;
+use super::view::{DeploymentState, ErrorView};
 use super::{DeployError, replace::Cause};
 use crate::model::deployment::{Deployment, DeploymentKind};
 use crate::model::limits::MIGRATE_AT_MAX;
@@ -126,7 +126,15 @@ impl Task {
                     if self.commit_step(id, &step).await? {
                         progress = step;
                         failed = 0;
+                        self.refused = 0;
                     }
+                }
+                Err(Fault::Busy(text)) => {
+                    // Others have what the node has: no try of this code.
+                    self.refused += 1;
+                    let now_ms = self.shared.broker.clock().now_ms();
+                    self.status.set_error(ErrorView::new("node_busy", text, now_ms));
+                    self.pause(backoff::pause(self.deployment.spec.on_error.backoff, self.refused)).await?;
                 }
                 Err(Fault::Retry(_)) if failed < self.deployment.spec.on_error.max_retries => {
                     failed += 1;

@@ -207,8 +207,8 @@ impl SourceTask {
         Ok(result)
     }
 
-    /// A poll failed. What asks for time gets it, for as long as it asks; everything else is tried as often as the
-    /// deployment says and then follows its `on_error`.
+    /// A poll failed. What asks for time gets it, for as long as it asks, and so does a node that is busy; everything else
+    /// is tried as often as the deployment says and then follows its `on_error`.
     fn faulted(&mut self, fault: &Fault) -> Result<Duration, Stop> {
         self.drop_instance();
         self.status.counts.restarts.fetch_add(1, Ordering::Relaxed);
@@ -218,7 +218,7 @@ impl SourceTask {
         }
         view.attempt = self.failed.saturating_add(1);
         let tries = self.deployment.spec.on_error.max_retries;
-        if matches!(fault, Fault::Retry(_)) || self.failed < tries {
+        if matches!(fault, Fault::Retry(_) | Fault::Busy(_)) || self.failed < tries {
             self.status.set_error(view);
             return Ok(self.retries());
         }

@@ -162,6 +162,15 @@ impl Task {
         // What is told of the failure stands after what came before it.
         self.settle().await?;
         let Part { range, failed } = part;
+        if matches!(fault, Fault::Busy(_)) {
+            // Others have what the node has: no try of this code.
+            self.refused += 1;
+            self.status.set_error(self.fault_error(&fault, source, None, 1));
+            self.status.set_state(DeploymentState::Retrying);
+            self.pause(backoff::pause(self.deployment.spec.on_error.backoff, self.refused)).await?;
+            parts.push(Part { range, failed });
+            return Ok(());
+        }
         let failed = failed + 1;
         let bad = match &fault {
             Fault::At { index, .. } => Some(range.start + *index as usize).filter(|i| range.contains(i)),

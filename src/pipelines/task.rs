@@ -75,7 +75,7 @@ pub(super) struct Task {
     next: Vec<Offset>,
     pub(super) instance: Option<Worker>,
     pub(super) flight: Flight,
-    /// how often the storage refused in a row
+    /// how often the storage, or a node that is busy, refused in a row
     pub(super) refused: u32,
     turn: usize,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const BOUNDS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0];
 
 /// Kinds of failures, in the order of their counts. What is none of them counts as the last.
-pub const KINDS: [&str; 14] = [
+pub const KINDS: [&str; 15] = [
     "trap",
     "cpu_limit",
     "wall_limit",
@@ -22,6 +22,7 @@ pub const KINDS: [&str; 14] = [
     "protocol",
     "open_failed",
     "instance",
+    "node_busy",
     "other",
 ];
 

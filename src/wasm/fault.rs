@@ -44,6 +44,9 @@ pub enum Fault {
     /// No instance could be made, or a spent one was called.
     #[error("no instance: {0}")]
     Instance(String),
+    /// What all guests of the node have together is used up: nobody's fault, and over when others have ended.
+    #[error("the node is busy: {0}")]
+    Busy(String),
 }
 
 /// Bounds of a call.
@@ -110,6 +113,7 @@ impl Fault {
             Self::Protocol(_) => "protocol",
             Self::Open(_) => "open_failed",
             Self::Instance(_) => "instance",
+            Self::Busy(_) => "node_busy",
         }
     }
 
@@ -122,7 +126,7 @@ impl Fault {
             _ => String::new(),
         };
         match self {
-            Self::Open(_) | Self::Instance(_) | Self::Retry(_) => self,
+            Self::Open(_) | Self::Instance(_) | Self::Busy(_) | Self::Retry(_) => self,
             Self::Protocol(cause) => Self::Instance(cause),
             other => Self::Open(format!("{other}{place}")),
         }

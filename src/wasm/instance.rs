@@ -83,9 +83,8 @@ impl Live {
         }
         let engine = &component.engine;
         let permit = engine.instances.clone().try_acquire_owned().map_err(|_| {
-            Fault::Instance(format!(
-                "{} instances run on this node already (`limits.node_instances` in its settings); stop a deployment \
-                 first",
+            Fault::Busy(format!(
+                "{} instances run on this node already (`limits.node_instances` in its settings)",
                 engine.limits.instances
             ))
         })?;
@@ -273,10 +272,10 @@ fn explain(store: &mut Store<Host>, ended: Ended) -> Fault {
     if let Some(denied) = host.limiter.take_denied() {
         let wanted = match denied {
             Denied::Own(wanted) => wanted,
-            // Not the record's fault, and perhaps not this code's.
+            // Not the record's fault, and not this code's.
             Denied::Node(wanted, max) => {
                 let [wanted, max] = [wanted, max].map(format_bytes);
-                return Fault::Instance(format!(
+                return Fault::Busy(format!(
                     "all guests of this node would have {wanted} of memory together, {max} are allowed \
                      (`limits.guest_memory` in its settings)"
                 ));

@@ -98,3 +98,41 @@ async fn partitions_take_turns_when_a_deployment_may_have_one_instance() -> Resu
     assert_eq!(server.get("/v1/deployments/checks").await?.json()?["totals"]["records_in"], 200);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_node_that_is_busy_with_others_fails_no_deployment() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let settings = dir.path().join("settings.toml");
+    std::fs::write(&settings, "[limits]\nnode_instances = 1\n")?;
+    let server = Server::start_with(&["--config", &settings.to_string_lossy()]).await?;
+    for guest in ["count-by-key", "redact-json"] {
+        server.upload(guest).await?.expect(201)?;
+    }
+    for topic in ["in", "a", "b"] {
+        server.topic(topic, 1).await?;
+    }
+    let inline = |topic: &str| {
+        json!({
+            "kind": "inline", "module": "redact-json", "input": { "topics": [topic] },
+            "params": { "fields": "email" }, "on_fault": "open",
+        })
+    };
+    server.put("/v1/deployments/first", &inline("a")).await?.expect(201)?;
+    server.put("/v1/deployments/second", &inline("b")).await?.expect(201)?;
+    let mut spec = counter();
+    spec["on_error"] = json!({ "policy": "stop", "max_retries": 0, "backoff": "10ms" });
+    server.put("/v1/deployments/d", &spec).await?.expect(201)?;
+
+    let record = json!({ "records": [{ "value": { "email": "a@b.c" } }] });
+    // It keeps the node's one instance.
+    server.post("/v1/topics/a/records", &record).await?.expect(200)?;
+    let refused = server.post("/v1/topics/b/records", &record).await?.expect(503)?.json()?;
+    assert_eq!(refused["code"], "overloaded", "open does not let records pass it: {refused:#}");
+    produce(&server, 3).await?;
+    let waits = server.until("/v1/deployments/d", |d| d["last_error"]["code"] == "node_busy").await?;
+    assert_eq!(waits["state"], "retrying", "{waits:#}");
+
+    server.send(server.request(reqwest::Method::DELETE, "/v1/deployments/first")).await?.expect(204)?;
+    server.until("/v1/deployments/d", |d| d["totals"]["lag"] == 0 && d["state"] == "running").await?;
+    Ok(())
+}

@@ -197,7 +197,9 @@ impl Place<'_> {
                     _ => None,
                 };
                 stage.failed(&fault, self.partition, bad, self.now_ms);
-                if stage.deployment.spec.on_fault == OnFault::Open {
+                // `open` is for code that fails: a node that is busy has not asked it.
+                let failed = !matches!(fault, Fault::Busy(_));
+                if failed && stage.deployment.spec.on_fault == OnFault::Open {
                     return Ok(vec![Outcome::Keep; inputs.len()]);
                 }
                 Err(ProduceError::TransformFailed {

@@ -236,7 +236,7 @@ impl Passage {
             match self.call(&inputs[range.clone()]).await {
                 Ok(outcomes) => verdicts.extend(outcomes.into_iter().map(verdict)),
                 // Nobody's record.
-                Err(fault @ (Fault::Open(_) | Fault::Instance(_))) => return Err(fault),
+                Err(fault @ (Fault::Open(_) | Fault::Instance(_) | Fault::Busy(_))) => return Err(fault),
                 Err(fault) if range.len() == 1 => {
                     self.suspect(&inputs[range]);
                     steps.push(Step::Bad(fault));

@@ -63,7 +63,7 @@ impl Pool {
     pub(super) async fn lease(&self) -> Result<Lease, Fault> {
         let permit = tokio::time::timeout(LEASE_WAIT, self.permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = permit else {
-            return Err(Fault::Instance("all instances for views are at work; try again later".to_owned()));
+            return Err(Fault::Busy("all instances for views are at work; try again later".to_owned()));
         };
         let seat = self.idle.lock().pop().map(|resting| resting.seat);
         Ok(Lease { seat, _permit: permit })

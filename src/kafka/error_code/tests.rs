@@ -138,7 +138,7 @@ fn what_a_view_says() {
             offset: 7,
             source: Box::new(Trouble::Several(2)),
         },
-        closed(Fault::Instance("busy".into())),
+        closed(Fault::Busy("busy".into())),
         closed(Fault::Open("no".into())),
     ];
     let expected = "\
