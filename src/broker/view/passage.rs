@@ -231,7 +231,7 @@ impl Passage {
             if has_failed && !has_shown && self.began.elapsed() >= self.view.search_max {
                 let why = "none in time after calls that failed; the next read goes on with the search for the record \
                            that they fail on";
-                return Err(Fault::Instance(why.to_owned()));
+                return Err(Fault::Busy(why.to_owned()));
             }
             match self.call(&inputs[range.clone()]).await {
                 Ok(outcomes) => verdicts.extend(outcomes.into_iter().map(verdict)),

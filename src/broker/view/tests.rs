@@ -103,7 +103,7 @@ async fn a_search_that_takes_too_long_goes_on_at_the_next_look() {
     // One call fails in each look, until there is something to show.
     for suspects in [0..5, 0..3] {
         let error = page(&world, &through, 0).await.unwrap_err();
-        assert!(matches!(error, ReadError::ViewClosed { source: Fault::Instance(_), .. }), "{error:?}");
+        assert!(matches!(error, ReadError::ViewClosed { source: Fault::Busy(_), .. }), "{error:?}");
         assert_eq!(hasty.suspects.lock().get(&0), Some(&suspects));
     }
     let before = page(&world, &through, 0).await.unwrap();
