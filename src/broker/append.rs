@@ -378,6 +378,8 @@ fn of_commit(topic: &TopicHandle, error: &CommitError) -> AppendError {
         CommitError::TopicGone { .. } => AppendError::TopicGone(topic.name().clone()),
         CommitError::Closed => AppendError::Closed,
         CommitError::Unknown(cause) => AppendError::Unknown(cause.clone()),
-        expected @ CommitError::Expected { .. } => AppendError::Unknown(expected.to_string()),
+        other @ (CommitError::Expected { .. } | CommitError::Fenced) => {
+            AppendError::Unknown(other.to_string())
+        }
     }
 }

@@ -254,5 +254,7 @@ fn refused(topic: &TopicHandle, error: CommitError) -> ProduceError {
         CommitError::TopicGone { .. } => ProduceError::TopicGone(topic.name().clone()),
         CommitError::Closed => ProduceError::Closed,
         CommitError::Unknown(cause) => ProduceError::Unknown(cause),
+        // Only tasks stand behind a fence.
+        fenced @ CommitError::Fenced => ProduceError::Unknown(fenced.to_string()),
     }
 }

@@ -424,7 +424,7 @@ pub(in crate::http) fn storage_code(error: &storage::Error) -> Code {
 
 fn commit_code(error: &CommitError) -> Code {
     match error {
-        CommitError::Expected { .. } => Code::DeploymentConflict,
+        CommitError::Expected { .. } | CommitError::Fenced => Code::DeploymentConflict,
         CommitError::DiskFull { .. } => Code::DiskFull,
         CommitError::TopicGone { .. } => Code::TopicNotFound,
         CommitError::Closed => Code::Draining,

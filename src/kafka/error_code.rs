@@ -267,8 +267,8 @@ impl From<&CommitError> for ErrorCode {
             // Stopping: whoever comes next knows.
             CommitError::Closed => Self::NotLeaderOrFollower,
             CommitError::Unknown(_) => Self::RequestTimedOut,
-            // Only HTTP names offsets that it expects.
-            CommitError::Expected { .. } => Self::UnknownServerError,
+            // Only HTTP names offsets that it expects, only tasks stand behind a fence.
+            CommitError::Expected { .. } | CommitError::Fenced => Self::UnknownServerError,
         }
     }
 }

@@ -108,7 +108,7 @@ impl Pipelines {
         if let Some(conflict) = plan::conflict(&spec, past.as_deref(), others) {
             return Err(DeployError::Conflict(conflict));
         }
-        if let Some(past) = &past {
+        if let Some(past) = past.as_ref().filter(|_| how.cause.state != StateChange::Clear) {
             self.check_stores(&spec, past).await?;
         }
 

@@ -132,6 +132,7 @@ impl Task {
         };
         state.begin(now_ms);
         let mut commit = Commit::new();
+        commit.behind(self.flight.fence());
         // It makes room.
         commit.past_reserve();
         let removed = state.remove_expired(store, keys);
@@ -146,7 +147,7 @@ impl Task {
                 self.status.tell();
                 Ok(true)
             }
-            Err(CommitError::Closed | CommitError::Unknown(_)) => Err(Stop::Closed),
+            Err(CommitError::Closed | CommitError::Unknown(_) | CommitError::Fenced) => Err(Stop::Closed),
             Err(error) => {
                 tracing::debug!(%error, "expired state stays for now");
                 self.drop_instance();

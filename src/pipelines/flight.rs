@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::status::Status;
 use super::view::DeploymentState;
 use crate::model::{Offset, Partition, TopicName};
-use crate::storage::{Chain, Commit, CommitError, Pending, Storage};
+use crate::storage::{Chain, Commit, CommitError, Fence, Pending, Storage};
 
 /// Commits of one task that may be under way, and their bytes: enough to hide a sync of some milliseconds, and little
 /// enough for what a restart does again (a guess).
@@ -19,6 +19,7 @@ const BYTES_MAX: usize = 16 << 20;
 /// The commits of a task that the writer has not acknowledged, in their order.
 pub(super) struct Flight {
     status: Arc<Status>,
+    fence: Fence,
     chain: Chain,
     under_way: VecDeque<UnderWay>,
     bytes: usize,
@@ -64,9 +65,9 @@ pub(super) struct Refused {
 }
 
 impl Flight {
-    pub(super) fn new(status: Arc<Status>) -> Self {
+    pub(super) fn new(status: Arc<Status>, fence: Fence) -> Self {
         let under_way = VecDeque::with_capacity(COMMITS_MAX);
-        Self { status, chain: Chain::default(), under_way, bytes: 0, state_made: 0 }
+        Self { status, fence, chain: Chain::default(), under_way, bytes: 0, state_made: 0 }
     }
 
     /// A task that reopens begins a new chain. Nothing is under way.
@@ -84,6 +85,11 @@ impl Flight {
         self.under_way.len() >= COMMITS_MAX || self.bytes >= BYTES_MAX
     }
 
+    /// What every commit of the task stands behind.
+    pub(super) fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
     /// Submits a commit that leads to this place; waits only for room in the writer's queue.
     ///
     /// # Errors
@@ -96,6 +102,7 @@ impl Flight {
         done: Done,
     ) -> Result<(), CommitError> {
         commit.link(&self.chain);
+        commit.behind(&self.fence);
         let bytes = commit.bytes();
         let pending = Some(storage.submit(commit).await?);
         self.bytes += bytes;
@@ -203,7 +210,7 @@ mod tests {
         let world = World::new();
         let log = &world.topic("out", 1, &[]).await[0];
         let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
-        let mut flight = Flight::new(status.clone());
+        let mut flight = Flight::new(status.clone(), Fence::default());
         flight.tell(place(1));
         assert_eq!(status.position(&input(), 0), Some(1), "nothing stands before it");
         for next in 2..5 {
@@ -230,7 +237,7 @@ mod tests {
         let gone = &world.topic("gone", 1, &[]).await[0];
         world.storage.delete_topic(gone.topic_id()).await.unwrap();
         let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
-        let mut flight = Flight::new(status.clone());
+        let mut flight = Flight::new(status.clone(), Fence::default());
         for (next, log) in [(1, log), (2, gone), (3, log), (4, log)] {
             flight.submit(&world.storage, commit(log), place(next), done()).await.unwrap();
         }
@@ -252,8 +259,8 @@ mod tests {
     async fn the_depth_is_bounded() {
         let world = World::new();
         let log = &world.topic("out", 1, &[]).await[0];
-        let mut flight =
-            Flight::new(Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default())));
+        let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
+        let mut flight = Flight::new(status, Fence::default());
         for next in 0..COMMITS_MAX as u64 {
             assert!(!flight.is_full());
             flight.submit(&world.storage, commit(log), place(next), done()).await.unwrap();

@@ -134,7 +134,13 @@ impl Pipelines {
             // A delete, like every other on a full disk.
             commit.past_reserve();
             tables::deployments::put(&mut commit, &retired);
-            let positions = self.effective_from(&entry.deployment).await?;
+            let positions = match self.effective_from(&entry.deployment).await {
+                Ok(positions) => positions,
+                Err(error) => {
+                    self.start(entry.deployment).await;
+                    return Err(error);
+                }
+            };
             let revision = revision_of(&retired, &Action::Retired.into(), positions);
             tables::revisions::put(&mut commit, retired.id, &revision);
         } else {

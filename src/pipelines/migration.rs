@@ -194,6 +194,7 @@ impl Task {
     /// False: refused for now, the step has to be done again.
     async fn commit_step(&mut self, id: TaskId, step: &Progress) -> Result<bool, Stop> {
         let mut commit = Commit::new();
+        commit.behind(self.flight.fence());
         if let Some(state) = self.instance.as_mut().and_then(Worker::state) {
             state.write_into(&mut commit);
         }

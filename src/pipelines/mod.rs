@@ -21,6 +21,7 @@ mod replace;
 mod revisions;
 mod rewind;
 mod run;
+mod running;
 mod shadow;
 mod shown;
 mod source;

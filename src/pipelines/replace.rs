@@ -104,6 +104,10 @@ impl Pipelines {
         let Replacement { mut deployment, cause, mut commit, positions, ready } = change;
         self.halt(&deployment.spec.name).await;
         let stored = async {
+            if let Some(old) = old.as_deref().filter(|_| cause.state != StateChange::Clear) {
+                // The tasks may have made stores since this was looked at first.
+                self.check_stores(&deployment.spec, old).await?;
+            }
             let positions = match positions {
                 Some(positions) => positions,
                 None => {

@@ -22,7 +22,7 @@ use crate::model::deployment::{Deployment, OnErrorPolicy};
 use crate::runtime::backoff;
 use crate::runtime::clock::monotonic;
 use crate::state::{TaskId, cursor};
-use crate::storage::{Commit, CommitError};
+use crate::storage::{Commit, CommitError, Fence};
 use crate::wasm::{Fault, LogSink, Polled, Source};
 
 /// The one task of a source.
@@ -34,6 +34,7 @@ pub(super) struct SourceTask {
     status: Arc<Status>,
     log: DeploymentLog,
     orders: watch::Receiver<Order>,
+    fence: Fence,
     /// as committed
     cursor: Option<Bytes>,
     instance: Option<Source>,
@@ -54,10 +55,10 @@ impl SourceTask {
         deployment: Arc<Deployment>,
         status: Arc<Status>,
         log: DeploymentLog,
-        orders: watch::Receiver<Order>,
+        (orders, fence): (watch::Receiver<Order>, Fence),
     ) -> Self {
         let (cursor, instance) = (None, None);
-        Self { shared, deployment, status, log, orders, cursor, instance, failed: 0, sticky: 0 }
+        Self { shared, deployment, status, log, orders, fence, cursor, instance, failed: 0, sticky: 0 }
     }
 
     /// Runs until it is told to stop.
@@ -166,6 +167,7 @@ impl SourceTask {
             let torn = std::mem::replace(&mut commit, Commit::new());
             let _ = self.shared.broker.storage().commit(torn).await;
         }
+        commit.behind(&self.fence);
         if let Some(moved) = moved {
             cursor::put(&mut commit, id(&self.deployment), moved);
         }
@@ -177,7 +179,7 @@ impl SourceTask {
                 self.status.set_error(self.error("disk_full", text));
                 Ok(false)
             }
-            Err(CommitError::Closed | CommitError::Unknown(_)) => Err(Stop::Closed),
+            Err(CommitError::Closed | CommitError::Unknown(_) | CommitError::Fenced) => Err(Stop::Closed),
             Err(error @ CommitError::TopicGone { .. }) => Err(self.fails("topic_gone", error.to_string())),
             Err(error @ CommitError::Expected { .. }) => Err(self.fails("conflict", error.to_string())),
         }

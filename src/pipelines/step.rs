@@ -43,6 +43,8 @@ impl Task {
         // The last part lies on top; parts come off in the order of their records.
         let mut parts = vec![Part { range: 0..inputs.len(), failed: 0 }];
         while let Some(part) = parts.pop() {
+            // A run of a sink may be many deliveries: a stop waits for one of them.
+            self.check_orders()?;
             let last = parts.is_empty();
             let slice = &inputs[part.range.clone()];
             let next = match slice.last() {
@@ -66,40 +68,61 @@ impl Task {
         next: Offset,
     ) -> Result<Option<Fault>, Stop> {
         loop {
-            let Answer { outputs, rejected } = match self.call(inputs).await? {
+            let answer = match self.call(inputs).await? {
                 Ok(answer) => answer,
                 Err(fault) => return Ok(Some(fault)),
             };
-            let mut outbox = match collect(&self.shared.broker, &self.deployment.spec, inputs, &outputs) {
-                Ok(outbox) => outbox,
-                Err(CollectError::Fault(fault)) => {
-                    self.drop_instance();
-                    return Ok(Some(fault));
+            loop {
+                match self.store(&answer, inputs, source, next).await? {
+                    Ok(true) => return Ok(None),
+                    // What a sink has delivered it does not deliver again: the commit alone is made anew.
+                    Ok(false) if self.is_sink() => {}
+                    Ok(false) => break,
+                    Err(fault) => return Ok(Some(fault)),
                 }
-                Err(CollectError::Gone(reason)) => {
-                    return Err(Stop::failed(self.error("topic_gone", reason, source, None)));
-                }
-            };
-            let written = outbox.count();
-            for (index, reason) in &rejected {
-                if let Some(input) = inputs.get(*index as usize) {
-                    self.give_to_dead(&mut outbox, input, source, ("rejected", reason, &[]), 1)?;
-                }
-            }
-            let mut commit = Commit::new();
-            outbox.write_into(&mut commit);
-            let done = Done {
-                records_in: inputs.len() as u64,
-                records_out: written,
-                rejected: rejected.len() as u64,
-                dead_letters: rejected.len() as u64,
-                skipped: 0,
-                state: self.write_state(&mut commit),
-            };
-            if self.commit(commit, source, next, done).await? {
-                return Ok(None);
             }
         }
+    }
+
+    /// Commits what the code has answered. False: refused for now.
+    async fn store(
+        &mut self,
+        Answer { outputs, rejected }: &Answer,
+        inputs: &[Input<'_>],
+        source: Source<'_>,
+        next: Offset,
+    ) -> Result<Result<bool, Fault>, Stop> {
+        let mut outbox = match collect(&self.shared.broker, &self.deployment.spec, inputs, outputs) {
+            Ok(outbox) => outbox,
+            Err(CollectError::Fault(fault)) => {
+                self.drop_instance();
+                return Ok(Err(fault));
+            }
+            Err(CollectError::Gone(reason)) => {
+                return Err(Stop::failed(self.error("topic_gone", reason, source, None)));
+            }
+        };
+        let written = outbox.count();
+        for (index, reason) in rejected {
+            if let Some(input) = inputs.get(*index as usize) {
+                self.give_to_dead(&mut outbox, input, source, ("rejected", reason, &[]), 1)?;
+            }
+        }
+        let mut commit = Commit::new();
+        if self.is_sink() && outbox.count() == 0 {
+            // Some bytes, without which what was delivered would be delivered again.
+            commit.past_reserve();
+        }
+        outbox.write_into(&mut commit);
+        let done = Done {
+            records_in: inputs.len() as u64,
+            records_out: written,
+            rejected: rejected.len() as u64,
+            dead_letters: rejected.len() as u64,
+            skipped: 0,
+            state: self.write_state(&mut commit),
+        };
+        self.commit(commit, source, next, done).await.map(Ok)
     }
 
     /// Adds the position and submits; the task goes on while the commit is made. False: refused for now, the caller has
@@ -120,6 +143,8 @@ impl Task {
         positions::put(&mut commit, self.id(), source.topic_id, source.partition, next);
         while self.flight.is_full() {
             self.make_way().await?;
+            // Nothing is submitted behind a change that has given up waiting.
+            self.check_orders()?;
         }
         let (topic, partition) = (source.topic.clone(), source.partition);
         let place = Place { topic, partition, next };

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::Semaphore;
 
 use super::DeployError;
 use super::failing::Failing;
 use super::instance::Worker;
 use super::logs::{DeploymentLog, Logs};
 use super::ready::Ready;
+use super::running::{self, Running};
 use super::shadow::Shadows;
 use super::shown::Shown;
 use super::source::{self, SourceTask};
@@ -28,11 +28,8 @@ use crate::model::limits::RUNS_MAX;
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
-use crate::storage::tables;
+use crate::storage::{Commit, tables};
 use crate::wasm::{Fault, Outbound, Places};
-
-/// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
-const STOP_WAIT: Duration = Duration::from_secs(20);
 
 /// How long the answer to a change waits for tasks to begin; opening one takes milliseconds.
 const SETTLE_WAIT: Duration = Duration::from_secs(2);
@@ -83,13 +80,6 @@ pub(super) struct Entry {
     pub(super) view: Option<Arc<View>>,
     /// what of its limits is above today's ceiling
     pub(super) above: Arc<[String]>,
-}
-
-/// A running task.
-pub(super) struct Running {
-    pub(super) status: Arc<Status>,
-    orders: watch::Sender<Order>,
-    ended: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
 // === impl Pipelines ===
@@ -196,13 +186,13 @@ impl Pipelines {
     }
 
     fn start_source(&self, deployment: &Arc<Deployment>) -> Arc<Running> {
-        let (orders, receiver) = watch::channel(wanted(deployment));
-        let (name, failing) = (deployment.spec.name.clone(), self.0.shared.failing.clone());
-        let status = Arc::new(Status::new(name, source::TASK, failing));
-        let log = self.log(&deployment.spec);
-        let task = SourceTask::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, receiver);
-        let ended = self.broker().guests().spawn("source task", task.work());
-        Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
+        let name = deployment.spec.name.clone();
+        let status = Arc::new(Status::new(name, source::TASK, self.0.shared.failing.clone()));
+        let (log, shared) = (self.log(&deployment.spec), self.0.shared.clone());
+        Running::start(status.clone(), wanted(deployment), |reins| {
+            let task = SourceTask::new(shared, deployment.clone(), status, log, reins);
+            self.broker().guests().spawn("source task", task.work())
+        })
     }
 
     fn start_task(
@@ -212,19 +202,23 @@ impl Pipelines {
         log: DeploymentLog,
         place: (Places, Option<Worker>),
     ) -> Arc<Running> {
-        let (orders, receiver) = watch::channel(wanted(deployment));
-        let failing = self.0.shared.failing.clone();
-        let status = Arc::new(Status::new(deployment.spec.name.clone(), task, failing));
-        let task = Task::new(self.0.shared.clone(), deployment.clone(), status.clone(), log, place, receiver);
-        let ended = self.broker().guests().spawn("task of a deployment", task.work());
-        Arc::new(Running { status, orders, ended: parking_lot::Mutex::new(Some(ended)) })
+        let (name, failing) = (deployment.spec.name.clone(), self.0.shared.failing.clone());
+        let status = Arc::new(Status::new(name, task, failing));
+        Running::start(status.clone(), wanted(deployment), |reins| {
+            let task = Task::new(self.0.shared.clone(), deployment.clone(), status, log, place, reins);
+            self.broker().guests().spawn("task of a deployment", task.work())
+        })
     }
 
-    /// Stops the tasks of a deployment, which stays in its place and keeps its topics and its transform. Returns when they
-    /// have ended, or after a while; a commit that is under way even then is made before any that is submitted afterwards.
+    /// Stops the tasks of a deployment, which stays in its place and keeps its topics and its transform. When it returns,
+    /// every commit of theirs is made or refused, also those of a task that did not end in time.
     pub(super) async fn halt(&self, name: &DeploymentName) {
         let tasks = self.0.entries.read().get(name).map(|e| e.tasks.clone());
-        stop_tasks(&tasks.unwrap_or_default()).await;
+        if !running::stop(&tasks.unwrap_or_default()).await {
+            // What the writer had taken up when the fences were closed is written before this. Should it fail, so does
+            // whatever the caller commits.
+            let _ = self.broker().storage().commit(Commit::new()).await;
+        }
     }
 
     /// Takes a halted deployment out of use.
@@ -238,7 +232,7 @@ impl Pipelines {
     /// Tells the tasks of a deployment what to do.
     pub(super) fn order(entry: &Entry, order: Order, whom: impl Fn(&Status) -> bool) {
         for task in entry.tasks.iter().filter(|t| whom(&t.status)) {
-            let _ = task.orders.send(order);
+            task.order(order);
         }
     }
 
@@ -266,7 +260,7 @@ impl Pipelines {
         self.end_shadows("the server stops");
         let entries = self.entries();
         let all: Vec<_> = entries.into_iter().flat_map(|e| e.tasks).collect();
-        stop_tasks(&all).await;
+        running::stop(&all).await;
     }
 
     /// All deployments in name order.
@@ -331,18 +325,6 @@ pub(super) fn live_max(spec: &DeploymentSpec, tasks: usize) -> usize {
 /// What a deployment's tasks are to do.
 pub(super) fn wanted(deployment: &Deployment) -> Order {
     if deployment.desired == Desired::Paused { Order::Pause } else { Order::Run }
-}
-
-async fn stop_tasks(tasks: &[Arc<Running>]) {
-    for task in tasks {
-        let _ = task.orders.send(Order::Stop);
-    }
-    for task in tasks {
-        let Some(ended) = task.ended.lock().take() else { continue };
-        if tokio::time::timeout(STOP_WAIT, ended).await.is_err() {
-            tracing::error!(task = task.status.partition, "a task did not end in time");
-        }
-    }
 }
 
 // === impl Entry ===

@@ -24,7 +24,7 @@ use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
 use crate::runtime::{backoff, clock};
 use crate::state::{TaskId, Ttls, positions};
-use crate::storage::{Commit, CommitError, ReadError};
+use crate::storage::{Commit, CommitError, Fence, ReadError};
 use crate::wasm::{Answer, Fault, Input, Places};
 
 /// Bytes asked of the storage in one read.
@@ -50,7 +50,7 @@ pub(super) enum Stop {
     Ordered,
     /// by its own failure
     Failed(Box<ErrorView>),
-    /// the storage is closing
+    /// the storage is closing, or another task is in its place
     Closed,
 }
 
@@ -87,9 +87,9 @@ impl Task {
         status: Arc<Status>,
         log: DeploymentLog,
         (places, instance): (Places, Option<Worker>),
-        orders: watch::Receiver<Order>,
+        (orders, fence): (watch::Receiver<Order>, Fence),
     ) -> Self {
-        let flight = Flight::new(status.clone());
+        let flight = Flight::new(status.clone(), fence);
         Self {
             rounds: Rounds::new(Ttls::of(&deployment.spec.state)),
             shared,
@@ -468,7 +468,7 @@ impl Task {
     pub(super) fn refusal(&self, refused: Refused) -> Stop {
         let Refused { error, topic, partition } = refused;
         let code = match &error {
-            CommitError::Closed | CommitError::Unknown(_) => return Stop::Closed,
+            CommitError::Closed | CommitError::Unknown(_) | CommitError::Fenced => return Stop::Closed,
             CommitError::TopicGone { .. } => "topic_gone",
             CommitError::DiskFull { .. } => "disk_full",
             CommitError::Expected { .. } => "conflict",
@@ -484,7 +484,7 @@ impl Task {
         self.status.counts.memory_bytes.store(0, Ordering::Relaxed);
     }
 
-    fn check_orders(&self) -> Result<(), Stop> {
+    pub(super) fn check_orders(&self) -> Result<(), Stop> {
         if *self.orders.borrow() == Order::Run { Ok(()) } else { Err(Stop::Ordered) }
     }
 

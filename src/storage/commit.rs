@@ -1,5 +1,6 @@
 //! The only unit of change: everything in a [`Commit`] is stored at once, or nothing is.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -35,6 +36,7 @@ pub struct Commit {
     pub(super) holds: Vec<Box<dyn Send>>,
     pub(super) made: Vec<Box<dyn FnOnce() + Send>>,
     pub(super) chain: Option<Chain>,
+    pub(super) fence: Option<Fence>,
     durability: Option<Durability>,
     /// see [`Commit::past_reserve`]
     past_reserve: bool,
@@ -65,6 +67,10 @@ pub(super) enum Row {
 /// for the same reason, however many of them wait already.
 #[derive(Debug, Clone, Default)]
 pub struct Chain(Arc<OnceLock<CommitError>>);
+
+/// Shuts out the commits of one who may still be at work when somebody else has taken its place.
+#[derive(Debug, Clone, Default)]
+pub struct Fence(Arc<AtomicBool>);
 
 type MakeValue = Box<dyn FnOnce(&[Placed]) -> Vec<u8> + Send>;
 
@@ -201,6 +207,11 @@ impl Commit {
         self.chain = Some(chain.clone());
     }
 
+    /// Makes the commit one of those that the fence shuts out once it is closed.
+    pub fn behind(&mut self, fence: &Fence) {
+        self.fence = Some(fence.clone());
+    }
+
     /// Taken also when the disk is nearly full: something small without which nothing can be given back. Retention stops
     /// at an open transaction, so its end must not wait for room.
     pub fn past_reserve(&mut self) {
@@ -291,6 +302,20 @@ impl Chain {
 
     pub(super) fn tear(&self, refusal: &CommitError) {
         let _ = self.0.set(refusal.clone());
+    }
+}
+
+// === impl Fence ===
+
+impl Fence {
+    /// From now on the writer takes up no commit behind it, also none that waits in its queue. Those that it has taken up
+    /// already are written before whatever is submitted from now on.
+    pub fn close(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 

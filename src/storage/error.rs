@@ -137,6 +137,9 @@ pub enum CommitError {
         /// its id
         topic: TopicId,
     },
+    /// Whoever submitted it has been replaced meanwhile.
+    #[error("its task has been replaced")]
+    Fenced,
     /// The storage is closing or has failed before this commit came.
     #[error("the storage is closed")]
     Closed,

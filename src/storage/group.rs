@@ -50,6 +50,9 @@ impl<'db> Group<'db> {
 
     /// Takes a commit in, or refuses it and stays as it was.
     pub(super) fn place(&mut self, mut commit: Commit) -> Result<Receipt, CommitError> {
+        if commit.fence.take().is_some_and(|fence| fence.is_closed()) {
+            return Err(CommitError::Fenced);
+        }
         let Some(chain) = commit.chain.take() else { return self.place_alone(commit) };
         if let Some(refusal) = chain.broken() {
             return Err(refusal.clone());

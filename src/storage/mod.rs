@@ -55,7 +55,7 @@ use crate::model::{Offset, TimestampMs, TopicId};
 use crate::runtime::clock::Clock;
 use crate::telemetry::metric_names as names;
 
-pub use commit::{Chain, Commit, Pending, Placed, Receipt};
+pub use commit::{Chain, Commit, Fence, Pending, Placed, Receipt};
 pub use disk::DiskStatus;
 pub use error::{CommitError, Error, OpenError, ReadError};
 pub use log::{Ends, Log};

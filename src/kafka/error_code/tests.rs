@@ -96,6 +96,7 @@ fn what_the_storage_says() {
         CommitError::Expected { topic: id, partition: 0, expected: 1, actual: 2 },
         CommitError::DiskFull { free: 1, reserve: 2 },
         CommitError::TopicGone { topic: id },
+        CommitError::Fenced,
         CommitError::Closed,
         CommitError::Unknown("power".into()),
     ];
@@ -103,6 +104,7 @@ fn what_the_storage_says() {
 partition 0 expects offset 1, its next is 2 → UNKNOWN_SERVER_ERROR
 disk full: 1 bytes free, 2 are kept in reserve → KAFKA_STORAGE_ERROR
 topic 00000000000000000000000000000000 was deleted → UNKNOWN_TOPIC_OR_PARTITION
+its task has been replaced → UNKNOWN_SERVER_ERROR
 the storage is closed → NOT_LEADER_OR_FOLLOWER
 the outcome is not known: power → REQUEST_TIMED_OUT
 ";

@@ -409,3 +409,24 @@ async fn after_a_refused_link_of_a_chain_nothing_of_it_is_made() {
     later.link(&chain);
     assert_eq!(world.storage.commit(later).await.map(drop), refused());
 }
+
+#[tokio::test]
+async fn a_closed_fence_shuts_out_what_waits_and_what_comes() {
+    let world = World::new();
+    let log = &world.topic("orders", 1, &[]).await[0];
+    let (fence, other) = (Fence::default(), Fence::default());
+    let submit = async |fence: Option<&Fence>, value| {
+        let mut commit = Commit::new();
+        commit.append(log, batch(&[value]));
+        if let Some(fence) = fence {
+            commit.behind(fence);
+        }
+        world.storage.submit(commit).await.unwrap().receipt().await.map(drop)
+    };
+    assert_eq!(submit(Some(&fence), "before").await, Ok(()));
+    fence.close();
+    assert_eq!(submit(Some(&fence), "behind it").await, Err(CommitError::Fenced));
+    assert_eq!(submit(Some(&other), "behind another").await, Ok(()));
+    assert_eq!(submit(None, "behind none").await, Ok(()));
+    assert_eq!(world.values(log, 0).await, ["before", "behind another", "behind none"]);
+}

@@ -1,0 +1,106 @@
+//! A task as its supervisor holds it: what it is told, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::status::Status;
+use super::task::Order;
+use crate::storage::Fence;
+
+/// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
+const STOP_WAIT: Duration = Duration::from_secs(20);
+
+/// A running task.
+pub(super) struct Running {
+    pub(super) status: Arc<Status>,
+    orders: watch::Sender<Order>,
+    fence: Fence,
+    ended: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Running {
+    /// Starts a task, which listens to the orders and makes all its commits behind the fence.
+    pub(super) fn start(
+        status: Arc<Status>,
+        order: Order,
+        spawn: impl FnOnce((watch::Receiver<Order>, Fence)) -> JoinHandle<()>,
+    ) -> Arc<Self> {
+        let (orders, receiver) = watch::channel(order);
+        let fence = Fence::default();
+        let ended = Mutex::new(Some(spawn((receiver, fence.clone()))));
+        Arc::new(Self { status, orders, fence, ended })
+    }
+
+    /// Tells it what to do.
+    pub(super) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+}
+
+/// Stops tasks and waits for their end. False: one did not end in time; it ends later, and nothing that it submits or has
+/// waiting is made.
+pub(super) async fn stop(tasks: &[Arc<Running>]) -> bool {
+    stop_within(tasks, STOP_WAIT).await
+}
+
+async fn stop_within(tasks: &[Arc<Running>], wait: Duration) -> bool {
+    for task in tasks {
+        task.order(Order::Stop);
+    }
+    let until = tokio::time::Instant::now() + wait;
+    let mut all = true;
+    for task in tasks {
+        let Some(ended) = task.ended.lock().take() else { continue };
+        if tokio::time::timeout_at(until, ended).await.is_err() {
+            tracing::error!(task = task.status.partition, "a task did not end in time and is shut out");
+            task.fence.close();
+            all = false;
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DeploymentName;
+    use crate::pipelines::failing::Failing;
+    use crate::storage::tests::World;
+    use crate::storage::{Commit, CommitError};
+
+    fn running(task: impl AsyncFnOnce(watch::Receiver<Order>) + 'static) -> (Arc<Running>, Fence) {
+        let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
+        let mut fence = Fence::default();
+        let running = Running::start(status, Order::Run, |(orders, own)| {
+            fence = own;
+            tokio::task::spawn_local(async move { task(orders).await })
+        });
+        (running, fence)
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_end_is_shut_out() {
+        let world = World::new();
+        let local = tokio::task::LocalSet::new();
+        let (good, stuck) = local
+            .run_until(async {
+                let good = running(async |mut orders| {
+                    let _ = orders.wait_for(|order| *order == Order::Stop).await;
+                });
+                let stuck = running(async |_| std::future::pending().await);
+                assert!(stop(&[good.0]).await);
+                assert!(!stop_within(&[stuck.0], Duration::ZERO).await);
+                (good.1, stuck.1)
+            })
+            .await;
+        for (fence, outcome) in [(good, Ok(())), (stuck, Err(CommitError::Fenced))] {
+            let mut commit = Commit::new();
+            commit.behind(&fence);
+            assert_eq!(world.storage.commit(commit).await.map(drop), outcome);
+        }
+    }
+}
