@@ -186,7 +186,7 @@ codes! {
     InvalidSpec "invalid_deployment" UNPROCESSABLE_ENTITY final None, "The deployment's spec is not valid",
         "errors[] names each place and what is expected there";
     ModuleKind "module_kind_mismatch" UNPROCESSABLE_ENTITY final None, "The module's exports do not fit the kind of deployment",
-        "kinds inline and view need transform or transform-packed, kind processor needs processor";
+        "inline and view take transform, transform-packed; processor these, processor, processor-packed; sink sink; source source";
     ModuleNotReady "module_not_ready" UNPROCESSABLE_ENTITY final None, "The new version could not be started; what ran goes on",
         "the detail says why; try it with dry_run=true after a change";
     MigrateMissing "migrate_missing" UNPROCESSABLE_ENTITY final None, "The module cannot migrate state",
