@@ -326,9 +326,14 @@ impl Stage {
         }
     }
 
-    /// Somebody who listens from now on, or nobody.
-    pub fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
-        *self.tap.write() = tap;
+    /// Somebody who listens from now on.
+    pub fn set_tap(&self, tap: Arc<dyn Tap>) {
+        *self.tap.write() = Some(tap);
+    }
+
+    /// This one listens no more; another that came after it stays.
+    pub fn clear_tap(&self, tap: &Arc<dyn Tap>) {
+        self.tap.write().take_if(|current| Arc::ptr_eq(current, tap));
     }
 
     /// The deployment.

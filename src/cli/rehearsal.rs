@@ -23,7 +23,7 @@ use crate::model::deployment::DeploymentSpec;
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::params::Params;
 use crate::pipelines::dry_run::{AtFault, DryRun, Failed, Report, Sample};
-use crate::runtime::clock::monotonic;
+use crate::runtime::clock::{Clock, monotonic};
 use crate::state::{Scratch, TaskId};
 use crate::wasm::{self, Component, Engine, Fault, LogLevel, LogSink, NodeLimits, artifact};
 
@@ -203,7 +203,8 @@ async fn rehearse(
 ) -> Report {
     let state = &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 });
     let (log, at_fault): (Arc<dyn LogSink>, _) = (lines.clone(), AtFault::EndUnlessNamed);
-    let run = DryRun { component, spec, log, state, at_fault, strict: false, bytes_max: usize::MAX };
+    let (clock, strict, bytes_max) = (&Clock::system(), false, usize::MAX);
+    let run = DryRun { component, spec, log, state, clock, at_fault, strict, bytes_max };
     run.run(samples).await
 }
 

@@ -195,6 +195,7 @@ pub(super) async fn run_module(
         "output": { "routes": routes },
         "params": body.params,
     });
+    let limited = body.limits.is_some();
     if let Some(limits) = body.limits {
         spec["limits"] = limits;
     }
@@ -203,7 +204,13 @@ pub(super) async fn run_module(
     };
     let name = DeploymentName::parse(path.name.as_str());
     let name = name.map_err(|e| Problem::new(Code::InvalidPath, e.to_string()))?;
-    let spec = super::spec::read(spec, &name)?;
+    let mut spec = super::spec::read(spec, &name)?;
+    let ceiling = app.pipelines.ceiling();
+    if !limited {
+        spec.limits = ceiling.defaults();
+    }
+    spec.state.max_bytes = spec.state.max_bytes.min(ceiling.state_bytes);
+    spec.state.max_keys = spec.state.max_keys.min(ceiling.state_keys);
     let value = |json: Box<RawValue>| super::json_text::compact(json.get()).into_owned().into();
     let entries = |stored: BTreeMap<String, Box<RawValue>>| {
         stored.into_iter().map(|(key, json)| (key.into_bytes(), value(json))).collect()

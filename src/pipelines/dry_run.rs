@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::{Offset, Partition, Record, TimestampMs};
+use crate::runtime::clock::Clock;
 use crate::state::{Allowed, Scratch, Ttls};
 use crate::wasm::{
     Component, Fault, Input, InstanceConfig, LogSink, Outcome, Output, Processor, Transformer,
@@ -110,6 +111,8 @@ pub struct DryRun<'a> {
     pub log: Arc<dyn LogSink>,
     /// what a processor finds, and where it leaves what it has written
     pub state: &'a Scratch,
+    /// what time it is for the stores
+    pub clock: &'a Clock,
     /// what a failure means
     pub at_fault: AtFault,
     /// outputs without a route are a fault where the spec has no default output, as in a deployment
@@ -211,7 +214,8 @@ impl DryRun<'_> {
             return Ok(Instance::Transform(self.component.transformer(config).await?));
         }
         let state = self.state.open(Allowed::by(&spec.state), Ttls::of(&spec.state));
-        let state = state.map_err(|e| Fault::Instance(e.to_string()))?;
+        let mut state = state.map_err(|e| Fault::Instance(e.to_string()))?;
+        state.begin(self.clock.now_ms());
         Ok(Instance::Processor(self.component.processor(config, state).await?))
     }
 
@@ -235,6 +239,9 @@ impl DryRun<'_> {
                 (transform.cpu_time().saturating_sub(before), transform.memory_bytes())
             }
             Instance::Processor(processor) => {
+                if let Some(state) = processor.state() {
+                    state.begin(self.clock.now_ms());
+                }
                 let before = processor.cpu_time();
                 let outputs = processor.process(inputs).await?.outputs;
                 if self.strict
@@ -353,6 +360,7 @@ mod tests {
             spec: &spec,
             log,
             state: &state,
+            clock: &Clock::system(),
             at_fault,
             strict: false,
             bytes_max: 1 << 20,
@@ -396,6 +404,38 @@ mod tests {
         let changes = state.changes(ChangesMax { entries: 10, bytes: 1 << 20 }).unwrap();
         let keys: Vec<_> = changes.entries.iter().map(|c| (&c.key[..], c.before.is_none())).collect();
         assert_eq!(keys, [(&b"a"[..], true), (b"b", true)]);
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_is_gone_for_the_next_call() {
+        let spec = json!({
+            "name": "d", "kind": "processor", "module": "word-count", "input": { "topics": ["in"] },
+            "state": { "stores": [{ "name": "counts", "ttl": "1s" }] }
+        });
+        let (spec, component) = (serde_json::from_value(spec).unwrap(), example("word-count"));
+        let task = TaskId { deployment: 0, generation: 0, task: 0 };
+        let (state, log) = (Scratch::empty(task), Arc::new(Silent));
+        let (clock, time) = Clock::manual(1_000_000);
+        let run = DryRun {
+            component: &component,
+            spec: &spec,
+            log,
+            state: &state,
+            clock: &clock,
+            at_fault: AtFault::End,
+            strict: false,
+            bytes_max: 1 << 20,
+        };
+        let record = Record { value: Some("a".into()), ..Record::default() };
+        let samples = [Sample { topic: 0, partition: 0, offset: 0, record }];
+        let mut live = None;
+        let mut counted = async |ms| {
+            time.advance_ms(ms);
+            texts(&run.go_on(&mut live, &samples).await.entries)
+        };
+        assert_eq!(counted(0).await, ["a=1"]);
+        assert_eq!(counted(500).await, ["a=2"]);
+        assert_eq!(counted(1_001).await, ["a=1"]);
     }
 
     #[tokio::test]

@@ -109,6 +109,11 @@ impl Pipelines {
         records: Vec<GivenRecord>,
         state: RunState,
     ) -> Result<RunReport, RunError> {
+        // A deployment's own limits are stored and stay good when the ceiling comes down; these are asked for now.
+        let problems = self.ceiling().problems(&spec);
+        if !problems.is_empty() {
+            return Err(super::DeployError::Spec(problems).into());
+        }
         let module = self.module_for(&spec)?;
         let samples = samples(&spec, records)?;
         self.run(spec, &module, samples, state, NOBODY, AtFault::End, false).await
@@ -169,8 +174,7 @@ impl Pipelines {
                 format!("a deployment of kind {} cannot be run dry; run its module", spec.kind.as_str());
             return Err(super::DeployError::Conflict(detail).into());
         }
-        let mut problems = spec.problems();
-        problems.extend(self.0.options.ceiling.problems(spec));
+        let problems = spec.problems();
         if !problems.is_empty() {
             return Err(super::DeployError::Spec(problems).into());
         }
@@ -191,7 +195,7 @@ impl Pipelines {
         let permit = self.0.runs.clone().try_acquire_owned().map_err(|_| RunError::Busy)?;
         let component = self.0.shared.registry.component(module.digest).await?;
         let module = format!("{}@{}", module.name, module.version);
-        let storage = self.broker().storage().clone();
+        let (storage, clock) = (self.broker().storage().clone(), self.broker().clock().clone());
         let work = async move {
             let _permit = permit;
             let began = monotonic();
@@ -206,6 +210,7 @@ impl Pipelines {
                 spec: &spec,
                 log: log.clone(),
                 state: &state,
+                clock: &clock,
                 at_fault,
                 strict,
                 bytes_max: RUN_OUTPUT_BYTES_MAX,

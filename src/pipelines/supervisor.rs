@@ -263,6 +263,11 @@ impl Pipelines {
         running::stop(&all).await;
     }
 
+    /// The most that anybody may ask for.
+    pub fn ceiling(&self) -> &Ceiling {
+        &self.0.options.ceiling
+    }
+
     /// All deployments in name order.
     pub fn list(&self) -> Vec<DeploymentView> {
         self.entries().iter().filter(|e| e.deployment.desired != Desired::Retired).map(Entry::view).collect()

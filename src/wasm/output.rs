@@ -88,9 +88,35 @@ impl Answer {
     }
 }
 
+// === impl Outcome ===
+
+impl Outcome {
+    /// Bytes that it takes in memory, about.
+    pub(crate) fn size(&self) -> usize {
+        let more = match self {
+            Self::Keep | Self::Drop => 0,
+            Self::Emit(outputs) => outputs.iter().map(Output::size).sum(),
+            Self::Reject(reason) => reason.len(),
+        };
+        size_of::<Self>() + more
+    }
+}
+
 // === impl Output ===
 
 impl Output {
+    fn size(&self) -> usize {
+        let content = |content: &Content| match content {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::Source | Content::Null => 0,
+        };
+        let header = |header: &Header| {
+            size_of::<Header>() + header.name.len() + header.value.as_ref().map_or(0, Bytes::len)
+        };
+        let headers: usize = self.headers.iter().flatten().map(header).sum();
+        size_of::<Self>() + content(&self.key) + content(&self.value) + headers
+    }
+
     /// The input with this index, untouched, to the default output.
     pub(super) fn kept(source: u32) -> Self {
         Self {

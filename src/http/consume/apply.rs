@@ -11,7 +11,6 @@ use crate::broker::view::{OnTrouble, ViewOf};
 use crate::http::App;
 use crate::http::codes::Code;
 use crate::http::error::Problem;
-use crate::model::deployment::GuestLimits;
 use crate::model::module::ModuleRef;
 use crate::wasm::{LogLevel, LogSink};
 
@@ -111,7 +110,7 @@ impl App {
             module: called,
             source: topic.name().clone(),
             params: own,
-            limits: GuestLimits::default(),
+            limits: self.pipelines.ceiling().defaults(),
             on_trouble: match on_error.unwrap_or_default() {
                 OnError::Stop => OnTrouble::Stop,
                 OnError::Skip => OnTrouble::Skip,

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::{DeploymentSpec, SpecProblem};
+use super::{DeploymentSpec, GuestLimits, OutputLimits, SpecProblem};
 use crate::model::duration::{format_bytes, format_duration};
 use crate::model::limits::{
     GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX, GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX,
@@ -85,6 +85,23 @@ impl Ceiling {
         found
     }
 
+    /// The limits of somebody who has asked for none: the defaults, as far as they are allowed.
+    pub fn defaults(&self) -> GuestLimits {
+        let GuestLimits { memory, cpu, wall, instances, output, log_lines, batch } = GuestLimits::default();
+        GuestLimits {
+            memory: memory.min(self.memory),
+            cpu: cpu.min(self.cpu),
+            wall: wall.min(self.wall),
+            instances: instances.min(self.instances),
+            output: OutputLimits {
+                bytes: output.bytes.min(self.output_bytes),
+                records: output.records.min(self.output_records),
+            },
+            log_lines: log_lines.min(self.log_lines),
+            batch,
+        }
+    }
+
     /// One sentence for each limit of a stored spec that is above it.
     pub fn notes(&self, spec: &DeploymentSpec) -> Vec<String> {
         let note = |problem: &dyn Display, detail: &dyn Display| {
@@ -97,6 +114,18 @@ impl Ceiling {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defaults_are_below_it() {
+        assert_eq!(Ceiling::default().defaults(), GuestLimits::default());
+        let low = Ceiling { memory: 1 << 20, output_records: 7, ..Ceiling::default() };
+        let expected = GuestLimits {
+            memory: 1 << 20,
+            output: OutputLimits { records: 7, ..GuestLimits::default().output },
+            ..GuestLimits::default()
+        };
+        assert_eq!(low.defaults(), expected);
+    }
 
     #[test]
     fn what_is_above_the_ceiling_is_named_with_the_setting() {

@@ -24,6 +24,7 @@ use super::DeployError;
 use super::run::Lines;
 use super::status::TaskInput;
 use super::supervisor::{Entry, Pipelines};
+use crate::broker::inline::Tap;
 use crate::model::deployment::{DeploymentKind, DeploymentSpec, RewindTo};
 use crate::model::limits::{SHADOW_STATE_BYTES_MAX, SHADOW_TIME_DEFAULT, SHADOW_TIME_MAX, SHADOWS_MAX};
 use crate::model::module::Digest;
@@ -232,11 +233,13 @@ impl Pipelines {
         let Some(stage) = entry.stage.clone() else { return };
         let log: Arc<dyn LogSink> = shadow.lines.clone();
         let scratch = Scratch::empty(TaskId { deployment: entry.deployment.id, generation: 0, task: 0 });
-        let candidate = Side { component, spec, log, scratch, live: None };
+        let clock = self.broker().clock().clone();
+        let candidate = Side { component, spec, log, scratch, clock: clock.clone(), live: None };
         let (tap, heard) = InlineTap::new(shadow.clone());
-        stage.set_tap(Some(Arc::new(tap)));
-        let (spec, clock) = (entry.deployment.spec.clone(), self.broker().clock().clone());
-        let work = tap::work(shadow.clone(), stage, spec, candidate, heard, clock);
+        let tap: Arc<dyn Tap> = Arc::new(tap);
+        stage.set_tap(tap.clone());
+        let spec = entry.deployment.spec.clone();
+        let work = tap::work(shadow.clone(), (stage, tap), spec, candidate, heard, clock);
         self.broker().guests().spawn("shadow of a transform", work);
     }
 
@@ -265,6 +268,7 @@ impl Pipelines {
                 spec: spec.clone(),
                 log,
                 scratch: scratch(),
+                clock: self.broker().clock().clone(),
                 live: None,
             };
             ready.push(ShadowTask {

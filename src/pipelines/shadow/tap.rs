@@ -45,7 +45,8 @@ impl InlineTap {
 
 impl Tap for InlineTap {
     fn heard(&self, partition: Partition, inputs: &[Input<'_>], outcomes: Result<&[Outcome], &Fault>) {
-        let kib = inputs.iter().map(Input::size).sum::<usize>() / 1024 + 1;
+        let made = outcomes.map_or(0, |outcomes| outcomes.iter().map(Outcome::size).sum());
+        let kib = inputs.iter().map(Input::size).sum::<usize>().saturating_add(made) / 1024 + 1;
         let room = u32::try_from(kib).ok().and_then(|n| self.room.clone().try_acquire_many_owned(n).ok());
         let (Ok(place), Some(room)) = (self.queue.try_reserve(), room) else {
             return self.shadow.board.not_compared(inputs.len() as u64);
@@ -68,7 +69,7 @@ impl Tap for InlineTap {
 /// Runs the candidate over what is heard until the shadow run ends.
 pub(super) async fn work(
     shadow: Arc<Shadow>,
-    stage: Arc<Stage>,
+    (stage, tap): (Arc<Stage>, Arc<dyn Tap>),
     spec: DeploymentSpec,
     mut candidate: Side,
     mut heard: mpsc::Receiver<Heard>,
@@ -97,7 +98,7 @@ pub(super) async fn work(
     if let Some(reason) = shadow.until_ended(compare_all).await {
         shadow.end(reason, clock.now_ms());
     }
-    stage.set_tap(None);
+    stage.clear_tap(&tap);
 }
 
 async fn compare(

@@ -12,6 +12,7 @@ use crate::model::{Offset, Partition};
 use crate::pipelines::dry_run::{AtFault, DryRun, Instance, Report, Sample};
 use crate::pipelines::status::TaskInput;
 use crate::pipelines::supervisor::Shared;
+use crate::runtime::clock::Clock;
 use crate::state::{ChangesMax, Scratch};
 use crate::storage::ReadError;
 use crate::wasm::{Component, LogSink};
@@ -25,17 +26,19 @@ pub(super) struct Side {
     pub(super) spec: DeploymentSpec,
     pub(super) log: Arc<dyn LogSink>,
     pub(super) scratch: Scratch,
+    pub(super) clock: Clock,
     pub(super) live: Option<Instance>,
 }
 
 impl Side {
     pub(super) async fn go_on(&mut self, samples: &[Sample]) -> Report {
-        let Self { component, spec, log, scratch, live } = self;
+        let Self { component, spec, log, scratch, clock, live } = self;
         let run = DryRun {
             component,
             spec,
             log: log.clone(),
             state: scratch,
+            clock,
             at_fault: AtFault::GoOn,
             strict: true,
             bytes_max: usize::MAX,
