@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::model::limits::KIB;
 use crate::model::{DeploymentName, Header, Offset, Partition, Record, TopicName};
 use crate::wasm::Fault;
 
@@ -30,6 +31,13 @@ pub struct Reason<'a> {
 
 /// Frames that are kept of a trap: those around the user's mistake.
 const FRAMES_MAX: usize = 20;
+
+/// Bytes that are kept of a frame's name and of the words for an error. Both are the code's own and may be of any length;
+/// together they stay well within what a dead letter's topic takes beyond its inputs.
+const FRAME_BYTES_MAX: usize = 1024;
+const ERROR_BYTES_MAX: usize = 64 * KIB;
+/// The same of the words when the record leaves no room for them.
+const ERROR_BYTES_MIN: usize = 512;
 
 /// The command that runs a deployment's code over a stored record again, and stores nothing.
 pub fn reproduce(
@@ -64,7 +72,22 @@ pub const HEADERS: [&str; 10] = [
 ];
 
 /// The record with the headers of its own first, then ours.
-pub fn letter(mut record: Record, reason: &Reason<'_>) -> Record {
+pub fn letter(record: Record, reason: &Reason<'_>) -> Record {
+    let frames = reason.backtrace.iter().map(|frame| start_of(frame, FRAME_BYTES_MAX)).collect::<Vec<_>>();
+    with_headers(record, reason, start_of(reason.error, ERROR_BYTES_MAX), frames.join("\n"))
+}
+
+/// The same without a backtrace and with few words, for a topic that does not take the whole.
+pub fn short_letter(record: Record, reason: &Reason<'_>) -> Record {
+    with_headers(record, reason, start_of(reason.error, ERROR_BYTES_MIN), String::new())
+}
+
+/// At most so many bytes of a text, cut between characters.
+fn start_of(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+fn with_headers(mut record: Record, reason: &Reason<'_>, error: &str, backtrace: String) -> Record {
     let values = [
         Some(reason.deployment.to_string()),
         Some(reason.module.to_owned()),
@@ -72,8 +95,8 @@ pub fn letter(mut record: Record, reason: &Reason<'_>) -> Record {
         Some(reason.partition.to_string()),
         reason.offset.map(|o| o.to_string()),
         Some(reason.code.to_owned()),
-        Some(reason.error.to_owned()),
-        (!reason.backtrace.is_empty()).then(|| reason.backtrace.join("\n")),
+        Some(error.to_owned()),
+        (!backtrace.is_empty()).then_some(backtrace),
         Some(reason.attempt.to_string()),
         reason.offset.map(|offset| reproduce(reason.deployment, reason.topic, reason.partition, offset)),
     ];
@@ -83,4 +106,34 @@ pub fn letter(mut record: Record, reason: &Reason<'_>) -> Record {
         }
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_code_says_of_itself_does_not_make_a_letter_too_large() {
+        let (deployment, topic) = (DeploymentName::parse("d").unwrap(), TopicName::parse("t").unwrap());
+        let (error, backtrace) = ("é".repeat(1 << 20), vec!["f".repeat(1 << 20); FRAMES_MAX]);
+        let reason = Reason {
+            deployment: &deployment,
+            module: "m@1.0.0",
+            topic: &topic,
+            partition: 0,
+            offset: Some(7),
+            code: "trap",
+            error: &error,
+            backtrace: &backtrace,
+            attempt: 1,
+        };
+        let size = |record: &Record| record.view(0).size();
+        let whole = letter(Record::default(), &reason);
+        assert!((ERROR_BYTES_MAX..ERROR_BYTES_MAX + 32 * KIB).contains(&size(&whole)), "{}", size(&whole));
+        let short = short_letter(Record::default(), &reason);
+        assert!(size(&short) < 2 * KIB, "{}", size(&short));
+        let names = |record: &Record| record.headers.iter().map(|h| h.name.clone()).collect::<Vec<_>>();
+        assert!(names(&whole).contains(&"millstream.error.backtrace".to_owned()));
+        assert!(!names(&short).contains(&"millstream.error.backtrace".to_owned()));
+    }
 }

@@ -8,10 +8,10 @@ use super::output::{CollectError, collect, owned};
 use super::task::{Stop, Task};
 use super::view::{DeploymentState, ErrorView};
 use crate::broker::dead_letter::{self, Reason};
-use crate::broker::outbox::Outbox;
+use crate::broker::outbox::{Outbox, OutboxError};
 use crate::model::deployment::OnErrorPolicy;
 use crate::model::limits::BATCH_BYTES_MAX;
-use crate::model::{Offset, Partition, TopicId, TopicName};
+use crate::model::{Offset, Partition, Record, TopicId, TopicName};
 use crate::runtime::backoff;
 use crate::state::positions;
 use crate::storage::{Commit, CommitError};
@@ -294,7 +294,13 @@ impl Task {
         };
         let letter = dead_letter::letter(owned(input), &reason);
         let topic = self.deployment.spec.dead_letter_topic();
-        outbox.push(&self.shared.broker, &topic, source.partition, &letter.view(0)).map_err(|error| {
+        let mut put =
+            |letter: &Record| outbox.push(&self.shared.broker, &topic, source.partition, &letter.view(0));
+        let put = match put(&letter) {
+            Err(OutboxError::TooLarge { .. }) => put(&dead_letter::short_letter(owned(input), &reason)),
+            other => other,
+        };
+        put.map_err(|error| {
             Stop::failed(self.error("dead_letter", error.to_string(), source, Some(input.offset)))
         })
     }
