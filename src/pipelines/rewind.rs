@@ -85,7 +85,13 @@ impl Pipelines {
         dry_run: bool,
     ) -> Result<RewindPlan, DeployError> {
         let name = name.to_owned();
-        self.change(async move |pipelines: Self| pipelines.rewind_whole(&name, to, fate, dry_run).await).await
+        let work = async move |pipelines: Self| {
+            let mut plan = pipelines.rewind_whole(&name, to, fate, dry_run).await?;
+            // Takes long, so the tasks run meanwhile and other changes do not wait. What lies between two offsets stays.
+            pipelines.count(&mut plan).await;
+            Ok(plan)
+        };
+        self.change(work).await
     }
 
     async fn rewind_whole(
@@ -165,12 +171,17 @@ impl Pipelines {
             for partition in 0..topic.topic.partitions {
                 let from = self.position(entry, &topic, partition).await?;
                 let (to, clamped) = self.target(&topic, partition, from, to).await?;
-                let (count, estimated) = self.between(&topic, partition, from.min(to)..from.max(to)).await?;
-                let count = i64::try_from(count).unwrap_or(i64::MAX);
-                let records = if to <= from { count } else { -count };
-                let (topic, id) = (name.clone(), topic.id());
-                let plan = RewindPartition { topic, partition, from, to, records, estimated, clamped, id };
-                partitions.push(plan);
+                let (topic, id, records, estimated) = (name.clone(), topic.id(), 0, false);
+                partitions.push(RewindPartition {
+                    topic,
+                    partition,
+                    from,
+                    to,
+                    records,
+                    estimated,
+                    clamped,
+                    id,
+                });
             }
         }
         Ok(partitions)
@@ -227,6 +238,24 @@ impl Pipelines {
         Ok((self.broker().resolve_offset(topic, partition, at).await?, false))
     }
 
+    /// Counts what the plan's partitions will read again or pass over. What cannot be read is estimated: the change that
+    /// it tells of may have been made.
+    async fn count(&self, plan: &mut RewindPlan) {
+        for p in &mut plan.partitions {
+            let (from, to) = (p.from.min(p.to), p.from.max(p.to));
+            let counted = match self.broker().topic(p.topic.as_str()) {
+                Ok(topic) => self.between(&topic, p.partition, from..to).await.ok(),
+                Err(_) => None,
+            };
+            let (count, estimated) = counted.unwrap_or((to - from, true));
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            p.records = if p.to <= p.from { count } else { -count };
+            p.estimated = estimated;
+        }
+        plan.replayed = plan.partitions.iter().map(|p| p.records).sum();
+        plan.estimated = plan.partitions.iter().any(|p| p.estimated);
+    }
+
     /// How many committed records lie in a range, and whether that is an estimate.
     async fn between(
         &self,
@@ -273,7 +302,5 @@ fn counted(batch: &RecordBatch, from: Offset, end: Offset) -> Result<u64, Deploy
 }
 
 fn plan_of(partitions: Vec<RewindPartition>, deployment: Option<DeploymentView>) -> RewindPlan {
-    let replayed = partitions.iter().map(|p| p.records).sum();
-    let estimated = partitions.iter().any(|p| p.estimated);
-    RewindPlan { partitions, replayed, estimated, cursor: None, deployment }
+    RewindPlan { partitions, replayed: 0, estimated: false, cursor: None, deployment }
 }
