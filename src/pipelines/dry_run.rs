@@ -330,6 +330,7 @@ mod tests {
 
     use super::*;
     use crate::state::{ChangesMax, TaskId};
+    use crate::storage::tests::World;
     use crate::wasm::LogLevel;
     use crate::wasm::tests::example;
 
@@ -414,7 +415,10 @@ mod tests {
         });
         let (spec, component) = (serde_json::from_value(spec).unwrap(), example("word-count"));
         let task = TaskId { deployment: 0, generation: 0, task: 0 };
-        let (state, log) = (Scratch::empty(task), Arc::new(Silent));
+        // Without a task's committed state nothing expires.
+        let world = World::new();
+        let state = Scratch::pinned(task, world.storage.pin_state().unwrap());
+        let log = Arc::new(Silent);
         let (clock, time) = Clock::manual(1_000_000);
         let run = DryRun {
             component: &component,
