@@ -1,7 +1,8 @@
 //! A task: one partition index of the inputs of a processor or a sink. Opens at its stored positions, reads, steps, commits; whatever
 //! goes wrong, it reopens from what is stored.
 
-use std::collections::BTreeMap;
+mod input;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -9,26 +10,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::expiry::Rounds;
-use super::flight::{Flight, Place, Refused};
+use super::flight::{Flight, Refused};
 use super::instance::Worker;
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::{Source, run_length};
 use super::supervisor::Shared;
 use super::view::{DeploymentState, ErrorView};
-use crate::broker::Isolation;
 use crate::broker::fetch::Visible;
+use crate::model::Offset;
 use crate::model::batch::{Payload, RecordBatch};
 use crate::model::deployment::{Deployment, DeploymentKind};
-use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, MIB};
-use crate::model::{Offset, Partition, TopicId};
-use crate::runtime::{backoff, clock};
-use crate::state::{TaskId, Ttls, positions};
-use crate::storage::{Commit, CommitError, Fence, ReadError};
+use crate::runtime::clock;
+use crate::state::{TaskId, Ttls};
+use crate::storage::{Commit, CommitError, Fence};
 use crate::wasm::{Answer, Fault, Input, Places};
-
-/// Bytes asked of the storage in one read.
-const READ_BYTES: usize = MIB;
 
 /// How long an instance works before it makes room for a task that waits for a place: long enough for what starting costs
 /// (Python's 2 ms) not to count.
@@ -179,174 +175,6 @@ impl Task {
             self.pass_over(index, next);
             self.make_room();
         }
-    }
-
-    /// Finds inputs and positions.
-    async fn open(&mut self) -> Result<(), Stop> {
-        let stored = {
-            let id = self.id();
-            let storage = self.shared.broker.storage();
-            storage.on_reader(move |storage| positions::load(storage, id)).await
-        };
-        let stored = match stored {
-            Ok(Ok(stored)) => stored,
-            Ok(Err(error)) => return Err(self.failed("state_unreadable", error.to_string())),
-            Err(_) => return Err(Stop::Closed),
-        };
-        self.flight.begin();
-        self.inputs.clear();
-        self.next.clear();
-        for name in &self.deployment.spec.input.topics.clone() {
-            let topic = self.shared.broker.topic(name.as_str());
-            let topic = topic.map_err(|error| self.failed("topic_gone", error.to_string()))?;
-            if let Some(log) = topic.log(self.status.partition) {
-                if !stored.contains_key(&(log.topic_id(), log.partition()))
-                    && stored.keys().any(|(id, _)| self.shared.broker.topic_by_id(*id).is_none())
-                {
-                    let text = format!(
-                        "topic `{name}` was deleted and created again, the state belongs to the records of the old \
-                         one; rewind to earliest with the state kept or cleared"
-                    );
-                    return Err(self.failed("topic_replaced", text));
-                }
-                self.next.push(self.beginning(&stored, log.topic_id(), log.partition()));
-                self.inputs.push(TaskInput { topic: name.clone(), log: log.clone() });
-            }
-        }
-        self.status.set_inputs(self.inputs.clone());
-        for (input, next) in self.inputs.iter().zip(&self.next) {
-            self.status.set_position(&input.topic, input.log.partition(), *next);
-        }
-        Ok(())
-    }
-
-    fn beginning(
-        &self,
-        stored: &BTreeMap<(TopicId, Partition), Offset>,
-        topic: TopicId,
-        partition: Partition,
-    ) -> Offset {
-        let start = || self.deployment.start.iter().find(|s| s.topic == topic && s.partition == partition);
-        stored.get(&(topic, partition)).copied().or_else(|| start().map(|s| s.offset)).unwrap_or(0)
-    }
-
-    /// The index of an input with records, the inputs in turn; `None`: something else is due.
-    async fn wait_for_records(&mut self) -> Result<Option<usize>, Stop> {
-        loop {
-            self.check_orders()?;
-            for _ in 0..self.inputs.len() {
-                self.turn = (self.turn + 1) % self.inputs.len();
-                if self.inputs[self.turn].log.stable() > self.next[self.turn] {
-                    return Ok(Some(self.turn));
-                }
-            }
-            if let Some(gone) = self.inputs.iter().find(|i| i.log.is_gone()) {
-                let text = format!("topic `{}` was deleted; restart when it is there again", gone.topic);
-                return Err(self.failed("topic_gone", text));
-            }
-            if self.inputs.is_empty() {
-                self.ordered().await;
-                continue;
-            }
-            let waits =
-                self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
-            let due = self.rounds.due();
-            let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
-            let (places, holds) = (self.places.clone(), self.instance.is_some());
-            let ended = tokio::select! {
-                biased;
-                _ = orders.wait_for(|order| *order != Order::Run) => Ok(false),
-                ended = flight.next(), if !flight.is_empty() => ended.map(|()| false),
-                _ = futures_util::future::select_all(waits) => Ok(false),
-                () = due => return Ok(None),
-                // Nothing to do, and another task waits.
-                () = places.wanted(), if holds => Ok(true),
-            };
-            if ended.map_err(|refused| self.refusal(refused))? {
-                self.drop_instance();
-            }
-        }
-    }
-
-    /// Its turn is over when it was long enough and another task of the deployment waits for a place.
-    fn make_room(&mut self) {
-        let long = self.since.is_some_and(|since| clock::monotonic().duration_since(since) >= TURN);
-        if long && self.places.are_wanted() {
-            self.drop_instance();
-        }
-    }
-
-    /// What lies before `next` and was not read is for no reader of committed records. The next commit stores the
-    /// position; whoever waits for it need not wait so long.
-    fn pass_over(&mut self, index: usize, next: Offset) {
-        if self.next[index] < next {
-            self.next[index] = next;
-            self.tell(index);
-        }
-    }
-
-    /// Whole batches of committed records from the next offset of an input on.
-    async fn read(&mut self, index: usize) -> Result<Visible, Stop> {
-        let mut failed = 0;
-        loop {
-            let log = &self.inputs[index].log;
-            let from = self.next[index];
-            match self.shared.broker.visible(log, from, READ_BYTES, Isolation::Committed).await {
-                Ok(visible) => return Ok(visible),
-                Err(ReadError::OutOfRange { start, .. }) if self.next[index] < start => {
-                    self.gap(index, start)?;
-                }
-                Err(ReadError::Closed) => return Err(Stop::Closed),
-                Err(error) => {
-                    failed += 1;
-                    if failed > self.deployment.spec.on_error.max_retries {
-                        return Err(self.failed("input_unreadable", error.to_string()));
-                    }
-                    self.pause(backoff::pause(self.deployment.spec.on_error.backoff, failed)).await?;
-                }
-            }
-        }
-    }
-
-    /// Records were deleted before this task read them.
-    fn gap(&mut self, index: usize, start: Offset) -> Result<(), Stop> {
-        let (position, input) = (self.next[index], &self.inputs[index]);
-        if !self.deployment.spec.skip_input_gap {
-            let text = format!(
-                "records {position}..{start} of `{}` partition {} were deleted before they were read; rewind to \
-                 earliest, or set skip_input_gap",
-                input.topic, self.status.partition
-            );
-            return Err(self.failed("input_gap", text));
-        }
-        self.status.counts.gap_records.fetch_add(start - position, Ordering::Relaxed);
-        self.next[index] = start;
-        self.tell(index);
-        Ok(())
-    }
-
-    /// Where it reads on is where it stands, once the commits under way are made.
-    fn tell(&mut self, index: usize) {
-        let (topic, next) = (self.inputs[index].topic.clone(), self.next[index]);
-        self.flight.tell(Place { topic, partition: self.status.partition, next });
-    }
-
-    /// The records of the first batches: one batch at least, and enough to fill a call. No more, because a MiB of
-    /// compressed ones may be a hundred when it is unpacked.
-    fn unpack(&self, batches: &[RecordBatch]) -> Result<Vec<Payload>, Stop> {
-        let (mut records, mut bytes) = (0, 0);
-        let mut payloads = Vec::new();
-        for batch in batches {
-            if records >= self.deployment.spec.limits.batch.records || bytes >= READ_BYTES {
-                break;
-            }
-            let payload = batch.payload(BATCH_UNCOMPRESSED_MAX);
-            let payload = payload.map_err(|e| self.failed("input_unreadable", e.to_string()))?;
-            records += batch.header().count as usize;
-            bytes += payload.bytes().len();
-            payloads.push(payload);
-        }
-        Ok(payloads)
     }
 
     /// Takes the batches through the code, in runs of at most the deployment's batch size.
