@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::status::Status;
 use super::task::Order;
+use crate::runtime::clock::monotonic;
 use crate::storage::Fence;
 
 /// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
@@ -51,11 +52,12 @@ async fn stop_within(tasks: &[Arc<Running>], wait: Duration) -> bool {
     for task in tasks {
         task.order(Order::Stop);
     }
-    let until = tokio::time::Instant::now() + wait;
+    let until = monotonic() + wait;
     let mut all = true;
     for task in tasks {
         let Some(ended) = task.ended.lock().take() else { continue };
-        if tokio::time::timeout_at(until, ended).await.is_err() {
+        let left = until.saturating_duration_since(monotonic());
+        if tokio::time::timeout(left, ended).await.is_err() {
             tracing::error!(task = task.status.partition, "a task did not end in time and is shut out");
             task.fence.close();
             all = false;
@@ -69,15 +71,18 @@ mod tests {
     use super::*;
     use crate::model::DeploymentName;
     use crate::pipelines::failing::Failing;
+    use crate::runtime::tasks;
     use crate::storage::tests::World;
     use crate::storage::{Commit, CommitError};
 
-    fn running(task: impl AsyncFnOnce(watch::Receiver<Order>) + 'static) -> (Arc<Running>, Fence) {
+    fn running<F: Future<Output = ()> + Send + 'static>(
+        task: impl FnOnce(watch::Receiver<Order>) -> F,
+    ) -> (Arc<Running>, Fence) {
         let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
         let mut fence = Fence::default();
         let running = Running::start(status, Order::Run, |(orders, own)| {
             fence = own;
-            tokio::task::spawn_local(async move { task(orders).await })
+            tasks::spawn("a task", task(orders))
         });
         (running, fence)
     }
@@ -85,19 +90,13 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_does_not_end_is_shut_out() {
         let world = World::new();
-        let local = tokio::task::LocalSet::new();
-        let (good, stuck) = local
-            .run_until(async {
-                let good = running(async |mut orders| {
-                    let _ = orders.wait_for(|order| *order == Order::Stop).await;
-                });
-                let stuck = running(async |_| std::future::pending().await);
-                assert!(stop(&[good.0]).await);
-                assert!(!stop_within(&[stuck.0], Duration::ZERO).await);
-                (good.1, stuck.1)
-            })
-            .await;
-        for (fence, outcome) in [(good, Ok(())), (stuck, Err(CommitError::Fenced))] {
+        let (good, good_fence) = running(async move |mut orders| {
+            let _ = orders.wait_for(|order| *order == Order::Stop).await;
+        });
+        let (stuck, stuck_fence) = running(async move |_| std::future::pending().await);
+        assert!(stop(&[good]).await);
+        assert!(!stop_within(&[stuck], Duration::ZERO).await);
+        for (fence, outcome) in [(good_fence, Ok(())), (stuck_fence, Err(CommitError::Fenced))] {
             let mut commit = Commit::new();
             commit.behind(&fence);
             assert_eq!(world.storage.commit(commit).await.map(drop), outcome);

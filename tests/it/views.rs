@@ -89,7 +89,7 @@ async fn a_record_that_no_view_can_show_stops_the_read_or_is_left_out() -> Resul
 async fn what_apply_cannot_mean_is_refused() -> Result<()> {
     let server = Server::start().await?;
     server.topic("t", 1).await?;
-    for guest in ["template", "word-count", "redact-json"] {
+    for guest in ["template", "word-count", "redact-json", "enrich"] {
         server.upload(guest).await?.expect(201)?;
     }
     let cases = [
@@ -100,6 +100,8 @@ async fn what_apply_cannot_mean_is_refused() -> Result<()> {
         ("on_error=skip", 400, "invalid_query"),
         ("apply=template&param.x=1&param.x=2", 400, "invalid_query"),
         ("apply=template&on_error=sometimes", 400, "invalid_query"),
+        ("apply=enrich&param.time-feld=t", 400, "invalid_query"),
+        ("apply=enrich&param.missing=perhaps", 400, "invalid_query"),
     ];
     for (query, status, code) in cases {
         let problem = server.get(&format!("/v1/topics/t/records?{query}")).await?.expect(status)?.json()?;

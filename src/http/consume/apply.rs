@@ -104,6 +104,12 @@ impl App {
             );
             return Err(Problem::new(Code::ModuleKind, detail));
         }
+        if let Some(problem) =
+            module.params.as_ref().and_then(|params| params.problems(&own).into_iter().next())
+        {
+            let name = problem.pointer.trim_start_matches("/params/");
+            return Err(invalid(format!("query parameter `param.{name}`: {}", problem.detail)));
+        }
         let component = self.registry.component(module.digest).await?;
         let of = ViewOf {
             called: format!("`{called}`"),
