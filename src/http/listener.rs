@@ -107,8 +107,7 @@ fn builder() -> Builder<Tasks> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEADER_TIMEOUT)
-        .max_buf_size(READ_BUFFER_MAX)
-        .pipeline_flush(true);
+        .max_buf_size(READ_BUFFER_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
