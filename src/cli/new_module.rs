@@ -57,6 +57,7 @@ const RUST_SDK: &[File] = embedded! {
     "sdk/src/runtime.rs" => "sdk/src/runtime.rs",
     "sdk/src/state.rs" => "sdk/src/state.rs",
     "sdk/src/testing.rs" => "sdk/src/testing.rs",
+    "sdk/src/timers.rs" => "sdk/src/timers.rs",
     "sdk/wit/deps/clocks.wit" => "sdk/wit/deps/clocks.wit",
     "sdk/wit/deps/http.wit" => "sdk/wit/deps/http.wit",
     "sdk/wit/deps/io.wit" => "sdk/wit/deps/io.wit",

@@ -102,6 +102,54 @@ pub mod migration {
     pub use millstream::functions::types::Error;
 }
 
+/// Timers, as the host offers them to processors.
+pub mod timers {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk; world timers { import millstream:functions/timers@0.1.0; }",
+        path: "wit/millstream.wit",
+        world: "millstream:sdk/timers",
+        generate_all,
+    });
+}
+
+/// What is called when timers are due, beside a processor in its packed form.
+pub mod timed {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk; world timed { export millstream:functions/on-timer-packed@0.1.0; }",
+        path: "wit/millstream.wit",
+        world: "millstream:sdk/timed",
+        with: {
+            "millstream:functions/types@0.1.0": super::list::millstream::functions::types,
+            "millstream:functions/timers@0.1.0": super::timers::millstream::functions::timers,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_timed",
+        default_bindings_module: "millstream_sdk::bindings::timed",
+    });
+
+    pub use super::list::millstream::functions::types::Error;
+    pub use exports::millstream::functions::on_timer_packed::{EntryOut, PackedOut as Records, Timer};
+}
+
+/// The same beside a processor in its list form.
+pub mod timed_list {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk; world timed-list { export millstream:functions/on-timer@0.1.0; }",
+        path: "wit/millstream.wit",
+        world: "millstream:sdk/timed-list",
+        with: {
+            "millstream:functions/types@0.1.0": super::list::millstream::functions::types,
+            "millstream:functions/timers@0.1.0": super::timers::millstream::functions::timers,
+        },
+        pub_export_macro: true,
+        export_macro_name: "export_timed_list",
+        default_bindings_module: "millstream_sdk::bindings::timed_list",
+    });
+
+    pub use super::list::millstream::functions::types::{Error, Output};
+    pub use exports::millstream::functions::on_timer::Timer;
+}
+
 /// The source.
 pub mod source {
     wit_bindgen::generate!({

@@ -16,7 +16,8 @@
 //! }
 //! ```
 //!
-//! A *processor* turns batches of records into state and outputs, topic to topic: see [`Processor`] and [`processor!`].
+//! A *processor* turns batches of records into state and outputs, topic to topic: see [`Processor`] and [`processor!`]. It can
+//! be called again when event time or the clock has come so far: see [`Timed`] and [`timers`].
 //!
 //! A *sink* delivers batches of records to the outside, over [`http`]: see [`Sink`] and [`sink!`].
 //!
@@ -37,6 +38,7 @@ mod runtime;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod timers;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -44,7 +46,7 @@ pub mod bindings;
 
 pub use model::{
     Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Polled, Processor, Sink, Source,
-    Verdict,
+    Timed, Verdict,
 };
 pub use packed::{Headers, Record};
 
@@ -52,15 +54,16 @@ pub use packed::{Headers, Record};
 #[doc(hidden)]
 pub mod __rt {
     #[cfg(target_arch = "wasm32")]
-    pub use crate::records::wasm::{open_records, process_records};
+    pub use crate::records::wasm::{on_timer_packed, open_records, open_timed_records, process_records};
     pub use crate::runtime::accept_list_processor;
     pub use crate::runtime::{
-        accept_migrate, accept_processor, accept_sink, accept_source, accept_transform, bytes_of, no_settings,
+        accept_migrate, accept_processor, accept_sink, accept_source, accept_timed, accept_timed_list,
+        accept_transform, bytes_of, no_settings,
     };
     #[cfg(target_arch = "wasm32")]
     pub use crate::runtime::{
-        deliver, migrate_step, open_processor, open_sink, open_source, open_transform, poll, process_list,
-        process_packed,
+        deliver, migrate_step, on_timer_list, open_processor, open_sink, open_source, open_timed_processor,
+        open_transform, poll, process_list, process_packed,
     };
 }
 
@@ -105,15 +108,64 @@ macro_rules! transform {
 }
 
 /// Exports a type that implements [`Processor`] as this module's processor; `processor!(T, list)` one that implements
-/// [`ListProcessor`]. `processor!(T, migrate)` and `processor!(T, list, migrate)` also its [`Migrate`]. Once per crate.
+/// [`ListProcessor`]. With `timed` behind it, as in `processor!(T, timed)`, also its [`Timed`], and with `migrate` at the
+/// end its [`Migrate`]. Once per crate.
 #[macro_export]
 macro_rules! processor {
+    ($processor:ty) => {
+        $crate::processor!(@packed $processor, open_records, accept_processor);
+    };
+    ($processor:ty, list) => {
+        $crate::processor!(@list $processor, open_processor, accept_list_processor);
+    };
+    ($processor:ty, timed) => {
+        $crate::processor!(@packed $processor, open_timed_records, accept_timed);
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::timed as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::on_timer_packed::Guest for Exported {
+                fn on_timer(
+                    due: ::std::vec::Vec<glue::Timer>,
+                ) -> ::core::result::Result<glue::Records, glue::Error> {
+                    $crate::__rt::on_timer_packed(due)
+                }
+            }
+            glue::export_timed!(Exported with_types_in glue);
+        };
+    };
+    ($processor:ty, list, timed) => {
+        $crate::processor!(@list $processor, open_timed_processor, accept_timed_list);
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::timed_list as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::on_timer::Guest for Exported {
+                fn on_timer(
+                    due: ::std::vec::Vec<glue::Timer>,
+                ) -> ::core::result::Result<::std::vec::Vec<glue::Output>, glue::Error> {
+                    $crate::__rt::on_timer_list(due)
+                }
+            }
+            glue::export_timed_list!(Exported with_types_in glue);
+        };
+    };
     ($processor:ty, migrate) => {
         $crate::processor!($processor);
         $crate::processor!(@migrate $processor);
     };
     ($processor:ty, list, migrate) => {
         $crate::processor!($processor, list);
+        $crate::processor!(@migrate $processor);
+    };
+    ($processor:ty, timed, migrate) => {
+        $crate::processor!($processor, timed);
+        $crate::processor!(@migrate $processor);
+    };
+    ($processor:ty, list, timed, migrate) => {
+        $crate::processor!($processor, list, timed);
         $crate::processor!(@migrate $processor);
     };
     (@migrate $processor:ty) => {
@@ -130,13 +182,13 @@ macro_rules! processor {
                 {
                     $crate::__rt::migrate_step::<$processor>(&version, at.as_deref())
                 }
-    }
+            }
             glue::export_migration!(Exported with_types_in glue);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = || $crate::__rt::accept_migrate::<$processor>();
     };
-    ($processor:ty) => {
+    (@packed $processor:ty, $open:ident, $accept:ident) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]
         const _: () = {
@@ -144,18 +196,18 @@ macro_rules! processor {
             struct Exported;
             impl glue::exports::millstream::functions::processor_packed::Guest for Exported {
                 fn open() -> ::core::result::Result<(), ::std::string::String> {
-                    $crate::__rt::open_records::<$processor>()
+                    $crate::__rt::$open::<$processor>()
                 }
                 fn process(batch: glue::Batch) -> ::core::result::Result<glue::Records, glue::Error> {
                     $crate::__rt::process_records(batch)
                 }
             }
-    glue::export_packed_processor!(Exported with_types_in glue);
+            glue::export_packed_processor!(Exported with_types_in glue);
         };
         #[cfg(not(target_arch = "wasm32"))]
-        const _: fn() = || $crate::__rt::accept_processor::<$processor>();
+        const _: fn() = || $crate::__rt::$accept::<$processor>();
     };
-    ($processor:ty, list) => {
+    (@list $processor:ty, $open:ident, $accept:ident) => {
         #[cfg(target_arch = "wasm32")]
         #[allow(unsafe_code)]
         const _: () = {
@@ -163,7 +215,7 @@ macro_rules! processor {
             struct Exported;
             impl glue::exports::millstream::functions::processor::Guest for Exported {
                 fn open() -> ::core::result::Result<(), ::std::string::String> {
-                    $crate::__rt::open_processor::<$processor>()
+                    $crate::__rt::$open::<$processor>()
                 }
                 fn process(
                     batch: ::std::vec::Vec<glue::Input>,
@@ -171,10 +223,10 @@ macro_rules! processor {
                     $crate::__rt::process_list(batch)
                 }
             }
-    glue::export_stateful_processor!(Exported with_types_in glue);
+            glue::export_stateful_processor!(Exported with_types_in glue);
         };
         #[cfg(not(target_arch = "wasm32"))]
-        const _: fn() = || $crate::__rt::accept_list_processor::<$processor>();
+        const _: fn() = || $crate::__rt::$accept::<$processor>();
     };
 }
 

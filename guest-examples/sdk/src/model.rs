@@ -3,6 +3,7 @@
 //! `wit/millstream.wit`.
 
 use crate::packed::Record;
+use crate::timers::Timer;
 
 /// A header of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,6 +147,51 @@ pub trait ListProcessor: Sized {
     /// # Errors
     /// A fault; nothing of this batch is committed.
     fn process(&mut self, batch: &[Input]) -> Result<Vec<Output>, Fault>;
+}
+
+/// What a processor does when timers are due: beside a [`Processor`], exported with `processor!(T, timed)`, or beside a
+/// [`ListProcessor`], with `processor!(T, list, timed)`.
+///
+/// ```
+/// use millstream_sdk::timers::{self, Clock, Timer};
+/// use millstream_sdk::{Fault, Output, Processor, Record, Timed, processor, testing};
+///
+/// /// Tells that a minute of event time is over.
+/// struct Minutes;
+/// processor!(Minutes, timed);
+///
+/// impl Processor for Minutes {
+///     fn open() -> Result<Self, String> {
+///         Ok(Self)
+///     }
+///
+///     fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
+///         for record in batch {
+///             let end = (record.timestamp() / 60_000 + 1) * 60_000;
+///             timers::set(Clock::EventTime, end.to_be_bytes(), end);
+///         }
+///         Ok(Vec::new())
+///     }
+/// }
+///
+/// impl Timed for Minutes {
+///     fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault> {
+///         Ok(due.iter().map(|timer| Output::new().value("over").timestamp(timer.at)).collect())
+///     }
+/// }
+///
+/// testing::process(&mut Minutes, &[testing::input("x")]).unwrap();
+/// let outputs = testing::move_watermark(&mut Minutes, 60_000).unwrap();
+/// assert_eq!(outputs, [Output::new().value("over").timestamp(60_000)]);
+/// ```
+pub trait Timed {
+    /// Called with at least one timer, of one clock, sorted by time and then by name. They are gone when it returns, and
+    /// may be set anew in it. Outputs have no source; without a timestamp they get that of the last timer. Outputs and all
+    /// changes of state and timers commit together, or not at all.
+    ///
+    /// # Errors
+    /// A fault; nothing of this call is committed. `At` names a timer by its index.
+    fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault>;
 }
 
 /// Delivers records to the outside. Export it with [`sink!`](crate::sink).

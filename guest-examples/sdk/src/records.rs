@@ -68,15 +68,20 @@ pub(crate) fn pack(made: &[Output], outputs: &[String]) -> Result<(Vec<RecordOut
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod wasm {
     use std::cell::RefCell;
+    use std::rc::Rc;
 
-    use super::{Fault, Head, Processor};
-    use crate::bindings::records as glue;
+    use super::{Fault, Head, Processor, RecordOut};
+    use crate::bindings::{records as glue, timed};
+    use crate::model::Timed;
+    use crate::timers::Timer;
     use crate::{config, runtime};
 
     type Process = Box<dyn FnMut(&glue::Batch) -> Result<glue::Records, Fault>>;
+    type OnTimer = Box<dyn FnMut(&[Timer]) -> Result<timed::Records, Fault>>;
 
     thread_local! {
         static PROCESSOR: RefCell<Option<Process>> = const { RefCell::new(None) };
+        static ON_TIMER: RefCell<Option<OnTimer>> = const { RefCell::new(None) };
     }
 
     /// Opens the processor of this instance.
@@ -96,6 +101,56 @@ pub(crate) mod wasm {
         Ok(())
     }
 
+    /// Opens the processor of this instance, which also has timers.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_timed_records<P: Processor + Timed + 'static>() -> Result<(), String> {
+        runtime::log_panics();
+        let processor = Rc::new(RefCell::new(P::open()?));
+        let outputs = Rc::new(config::outputs());
+        let (timed, names) = (processor.clone(), outputs.clone());
+        PROCESSOR.set(Some(Box::new(move |batch: &glue::Batch| {
+            let heads = batch.entries.iter().map(Head::from);
+            let (entries, data) = super::run(&mut *processor.borrow_mut(), heads, &batch.data, &outputs)?;
+            Ok(glue::Records { entries, data })
+        })));
+        ON_TIMER.set(Some(Box::new(move |due: &[Timer]| {
+            let made = timed.borrow_mut().on_timer(due)?;
+            let (entries, data) = super::pack(&made, &names)?;
+            let entries = entries.into_iter().map(timed::EntryOut::from).collect();
+            Ok(timed::Records { entries, data })
+        })));
+        Ok(())
+    }
+
+    impl From<RecordOut> for timed::EntryOut {
+        fn from(entry: RecordOut) -> Self {
+            let RecordOut { source, topic, timestamp, key_len, value_len, headers_len } = entry;
+            Self { source, topic, timestamp, key_len, value_len, headers_len }
+        }
+    }
+
+    /// Timers that are due, to the processor.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn on_timer_packed(due: Vec<timed::Timer>) -> Result<timed::Records, glue::Error> {
+        ON_TIMER.with_borrow_mut(|timed| {
+            let Some(timed) = timed else { return Err(glue::Error::Fatal(runtime::NOT_OPENED.into())) };
+            let due: Vec<Timer> = due.into_iter().map(Timer::from).collect();
+            timed(&due).map_err(told)
+        })
+    }
+
+    fn told(fault: Fault) -> glue::Error {
+        match fault {
+            Fault::Retry(why) => glue::Error::Retry(why),
+            Fault::Fatal(why) => glue::Error::Fatal(why),
+            Fault::At(index, why) => glue::Error::At((index, why)),
+        }
+    }
+
     /// One packed batch through the processor.
     ///
     /// # Errors
@@ -105,11 +160,7 @@ pub(crate) mod wasm {
             let Some(processor) = processor else {
                 return Err(glue::Error::Fatal(runtime::NOT_OPENED.into()));
             };
-            processor(&batch).map_err(|fault| match fault {
-                Fault::Retry(why) => glue::Error::Retry(why),
-                Fault::Fatal(why) => glue::Error::Fatal(why),
-                Fault::At(index, why) => glue::Error::At((index, why)),
-            })
+            processor(&batch).map_err(told)
         })
     }
 }

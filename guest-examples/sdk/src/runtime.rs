@@ -2,7 +2,7 @@
 //! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
 //! never nest, so thread locals with `RefCell` are enough.
 
-use crate::model::{Fault, ListProcessor, Migrate, Processor, Sink, Source, Verdict};
+use crate::model::{Fault, ListProcessor, Migrate, Processor, Sink, Source, Timed, Verdict};
 use crate::packed::Record;
 
 /// The `open` of a transform that needs no preparation.
@@ -37,6 +37,12 @@ pub fn accept_processor<P: Processor + 'static>() {}
 /// Takes what `open_processor` takes, for its type.
 pub fn accept_list_processor<P: ListProcessor + 'static>() {}
 
+/// Takes what `open_timed_records` takes, for its type.
+pub fn accept_timed<P: Processor + Timed + 'static>() {}
+
+/// Takes what `open_timed_processor` takes, for its type.
+pub fn accept_timed_list<P: ListProcessor + Timed + 'static>() {}
+
 /// Takes what `open_sink` takes, for its type.
 pub fn accept_sink<S: Sink + 'static>() {}
 
@@ -47,8 +53,8 @@ pub fn accept_source<S: Source + 'static>() {}
 pub(crate) use wasm::{NOT_OPENED, log_panics};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::{
-    deliver, migrate_step, open_processor, open_sink, open_source, open_transform, poll, process_list,
-    process_packed,
+    deliver, migrate_step, on_timer_list, open_processor, open_sink, open_source, open_timed_processor,
+    open_transform, poll, process_list, process_packed,
 };
 
 /// Takes what `migrate_step` takes, for its type.
@@ -57,15 +63,18 @@ pub fn accept_migrate<P: Migrate>() {}
 #[cfg(target_arch = "wasm32")]
 mod wasm {
     use std::cell::RefCell;
+    use std::rc::Rc;
 
-    use super::{Fault, ListProcessor, Migrate, Record, Sink, Source, Verdict};
-    use crate::bindings::{list, migration, packed as packed_glue, sink, source as source_glue};
+    use super::{Fault, ListProcessor, Migrate, Record, Sink, Source, Timed, Verdict};
+    use crate::bindings::{list, migration, packed as packed_glue, sink, source as source_glue, timed_list};
     use crate::model::{Content, Header, Input, Output, Polled};
+    use crate::timers::Timer;
     use crate::{config, log, packed};
 
     type PackedAnswer = Result<packed_glue::Outcome, packed_glue::Error>;
     type Transform = Box<dyn FnMut(&packed_glue::Batch) -> Result<packed_glue::Outcome, Fault>>;
     type List = Box<dyn FnMut(&[Input]) -> Result<Vec<Output>, Fault>>;
+    type OnTimer = Box<dyn FnMut(&[Timer]) -> Result<Vec<Output>, Fault>>;
 
     type Poll = Box<dyn FnMut(Option<&[u8]>) -> Result<Polled, Fault>>;
     type Deliver = Box<dyn FnMut(&[Input]) -> Result<(), Fault>>;
@@ -75,6 +84,7 @@ mod wasm {
         static SINK: RefCell<Option<Deliver>> = const { RefCell::new(None) };
         static TRANSFORM: RefCell<Option<Transform>> = const { RefCell::new(None) };
         static PROCESSOR: RefCell<Option<List>> = const { RefCell::new(None) };
+        static ON_TIMER: RefCell<Option<OnTimer>> = const { RefCell::new(None) };
     }
 
     pub(crate) const NOT_OPENED: &str = "`process` was called before `open` succeeded";
@@ -128,6 +138,36 @@ mod wasm {
         let mut processor = P::open()?;
         PROCESSOR.set(Some(Box::new(move |batch: &[Input]| processor.process(batch))));
         Ok(())
+    }
+
+    /// Opens the processor of this instance, which also has timers.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_timed_processor<P: ListProcessor + Timed + 'static>() -> Result<(), String> {
+        log_panics();
+        let processor = Rc::new(RefCell::new(P::open()?));
+        let timed = processor.clone();
+        PROCESSOR.set(Some(Box::new(move |batch: &[Input]| processor.borrow_mut().process(batch))));
+        ON_TIMER.set(Some(Box::new(move |due: &[Timer]| timed.borrow_mut().on_timer(due))));
+        Ok(())
+    }
+
+    /// Timers that are due, to the processor.
+    ///
+    /// # Errors
+    /// The fault, as the host knows it.
+    pub fn on_timer_list(due: Vec<timed_list::Timer>) -> Result<Vec<list::Output>, list::Error> {
+        ON_TIMER.with_borrow_mut(|timed| {
+            let Some(timed) = timed else { return Err(list::Error::Fatal(NOT_OPENED.into())) };
+            let due: Vec<Timer> = due.into_iter().map(Timer::from).collect();
+            match timed(&due) {
+                Ok(outputs) => Ok(outputs.into_iter().map(list::Output::from).collect()),
+                Err(Fault::Retry(why)) => Err(list::Error::Retry(why)),
+                Err(Fault::Fatal(why)) => Err(list::Error::Fatal(why)),
+                Err(Fault::At(index, why)) => Err(list::Error::At((index, why))),
+            }
+        })
     }
 
     /// One batch through the processor.

@@ -15,9 +15,10 @@ use std::rc::Rc;
 
 use crate::http;
 use crate::log::Level;
-use crate::model::{Fault, Input, IntoVerdict, Output, Polled, Processor, Source, Verdict};
+use crate::model::{Fault, Input, IntoVerdict, Output, Polled, Processor, Source, Timed, Verdict};
 use crate::packed::{self, Head, Record};
 use crate::records;
+use crate::timers::{Clock, Timer};
 
 /// What the code sees of this thread's host.
 #[derive(Default)]
@@ -27,6 +28,9 @@ struct Host {
     outputs: Vec<String>,
     lines: Vec<(Level, String)>,
     stores: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
+    timers: BTreeMap<(Clock, Vec<u8>), i64>,
+    watermark: Option<i64>,
+    now: i64,
     calls: usize,
     server: Option<Server>,
     requests: Vec<http::Request>,
@@ -42,7 +46,7 @@ fn with<R>(f: impl FnOnce(&mut Host) -> R) -> R {
     HOST.with_borrow_mut(f)
 }
 
-/// Forgets parameters, topics, log and state.
+/// Forgets parameters, topics, log, state and timers.
 pub fn reset() {
     with(|host| *host = Host::default());
 }
@@ -75,6 +79,60 @@ pub fn store(name: &str) -> BTreeMap<Vec<u8>, Vec<u8>> {
 /// Calls of state functions so far, whatever the number of keys in each.
 pub fn state_calls() -> usize {
     with(|host| host.calls)
+}
+
+/// The timers that are set, in the order in which they would fire.
+pub fn timers() -> Vec<Timer> {
+    let timer = |((clock, name), at): (&(Clock, Vec<u8>), &i64)| Timer { clock: *clock, name: name.clone(), at: *at };
+    let mut timers: Vec<_> = with(|host| host.timers.iter().map(timer).collect());
+    timers.sort_by(|a, b| (a.clock, a.at, &a.name).cmp(&(b.clock, b.at, &b.name)));
+    timers
+}
+
+/// Moves the watermark forward and hands over the timers that are due, as the server does after a batch.
+///
+/// # Errors
+/// The fault that ended it.
+///
+/// # Panics
+/// When it sets timers that are due without an end.
+pub fn move_watermark<P: Timed>(processor: &mut P, to: i64) -> Result<Vec<Output>, Fault> {
+    with(|host| host.watermark = host.watermark.max(Some(to)));
+    fire(processor, Clock::EventTime)
+}
+
+/// Moves the clock forward and hands over the timers that are due.
+///
+/// # Errors
+/// The fault that ended it.
+///
+/// # Panics
+/// When it sets timers that are due without an end.
+pub fn move_clock<P: Timed>(processor: &mut P, to: i64) -> Result<Vec<Output>, Fault> {
+    with(|host| host.now = host.now.max(to));
+    fire(processor, Clock::Wall)
+}
+
+/// Timers of one call, and calls before a test gives up.
+const DUE_MAX: usize = 256;
+const FIRINGS_MAX: usize = 10_000;
+
+fn fire<P: Timed>(processor: &mut P, clock: Clock) -> Result<Vec<Output>, Fault> {
+    let mut outputs = Vec::new();
+    for _ in 0..FIRINGS_MAX {
+        let Some(now) = host::timers::now(clock) else { return Ok(outputs) };
+        let mut due = timers();
+        due.retain(|timer| timer.clock == clock && timer.at <= now);
+        due.truncate(DUE_MAX);
+        if due.is_empty() {
+            return Ok(outputs);
+        }
+        with(|host| due.iter().for_each(|timer| drop(host.timers.remove(&(clock, timer.name.clone())))));
+        let made = processor.on_timer(&due)?;
+        records::pack(&made, &crate::config::outputs())?;
+        outputs.extend(made);
+    }
+    panic!("timers are due after {FIRINGS_MAX} calls");
 }
 
 /// Answers the requests of this thread. Without it there is nobody outside.
@@ -203,6 +261,27 @@ pub(crate) mod host {
             match server {
                 Some(server) => server(&request),
                 None => Err(Error { permanent: false, message: format!("{}: nobody answers", request.url) }),
+            }
+        }
+    }
+
+    pub(crate) mod timers {
+        pub(crate) use crate::timers::Clock;
+        use crate::testing::with;
+
+        pub(crate) fn set(clock: Clock, name: &[u8], at: i64) {
+            assert!(name.len() <= 1024, "a timer's name of {} bytes", name.len());
+            with(|host| host.timers.insert((clock, name.to_vec()), at));
+        }
+
+        pub(crate) fn cancel(clock: Clock, name: &[u8]) {
+            with(|host| host.timers.remove(&(clock, name.to_vec())));
+        }
+
+        pub(crate) fn now(clock: Clock) -> Option<i64> {
+            match clock {
+                Clock::EventTime => with(|host| host.watermark),
+                Clock::Wall => Some(with(|host| host.now)),
             }
         }
     }
