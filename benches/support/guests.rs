@@ -113,3 +113,27 @@ fn packed_transform(text: &str) -> Result<Vec<u8>> {
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     Ok(module)
 }
+
+/// What stands in the code of `stamp` and `stamp-counter` instead of a stamp.
+const PLACEHOLDER: &[u8] = b"STAMP-0000000000";
+
+/// One of those modules with a stamp of its own: another version of the same work.
+pub(crate) fn stamped(module: &[u8], n: u32) -> Result<Vec<u8>> {
+    let mut bytes = module.to_vec();
+    let stamp = format!("STAMP-{n:010}");
+    let places: Vec<_> = memchr::memmem::find_iter(module, PLACEHOLDER).collect();
+    anyhow::ensure!(!places.is_empty(), "the module has no place for a stamp");
+    for at in places {
+        bytes[at..at + stamp.len()].copy_from_slice(stamp.as_bytes());
+    }
+    Ok(bytes)
+}
+
+/// The same module with other bytes, and so another digest: a custom section at its end, which nobody reads.
+pub(crate) fn distinct(mut module: Vec<u8>, name: &str) -> Vec<u8> {
+    // Section 0, its length, the length of its name, its name; names here are shorter than 127 bytes.
+    let length = name.len() as u8;
+    module.extend([0, length + 1, length]);
+    module.extend_from_slice(name.as_bytes());
+    module
+}

@@ -107,7 +107,11 @@ impl Server {
 
     /// Uploads a module as version 1.0.0.
     pub(crate) async fn push(&self, name: &str, module: Vec<u8>) -> Result<()> {
-        let url = self.url(&format!("/v1/modules/{name}?version=1.0.0"));
+        self.push_version(name, "1.0.0", module).await
+    }
+
+    pub(crate) async fn push_version(&self, name: &str, version: &str, module: Vec<u8>) -> Result<()> {
+        let url = self.url(&format!("/v1/modules/{name}?version={version}"));
         let request = self.http.put(url).header("content-type", "application/wasm").body(module);
         answer(request.send().await?).await.map(drop)
     }

@@ -5,6 +5,7 @@
 //! ```text
 //! crash --server PATH [--rounds 50] [--seed N] [--expect-failure]      kill -9 rounds
 //! crash --server PATH --transactions [--rounds 50] [--seed N]          the same for transactions of Kafka clients
+//! crash --server PATH --sources [--rounds 50] [--seed N] [--expect-failure]    while sources poll, and are rewound
 //! crash --server PATH --upgrades [--rounds 50] [--seed N] [--expect-failure]   during upgrades, rollbacks and pauses
 //! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
 //! ```
@@ -21,6 +22,7 @@ mod crew;
 mod kafka;
 mod producer;
 mod server;
+mod sources;
 mod sync_order;
 mod transactions;
 mod upgrades;
@@ -58,6 +60,7 @@ struct Args {
     seed: u64,
     expect_failure: bool,
     transactions: bool,
+    sources: bool,
     upgrades: bool,
     sync: Option<String>,
 }
@@ -70,6 +73,7 @@ fn args() -> Result<Args> {
         seed: u64::from(seed) << 7 | 1,
         expect_failure: false,
         transactions: false,
+        sources: false,
         upgrades: false,
         sync: None,
     };
@@ -82,6 +86,7 @@ fn args() -> Result<Args> {
             "--seed" => args.seed = value()?.parse()?,
             "--sync" => args.sync = Some(value()?),
             "--transactions" => args.transactions = true,
+            "--sources" => args.sources = true,
             "--upgrades" => args.upgrades = true,
             "--expect-failure" => args.expect_failure = true,
             other => bail!("unknown argument {other}"),
@@ -102,6 +107,8 @@ async fn main() -> Result<()> {
     println!("{} rounds of kill -9, seed {}", args.rounds, args.seed);
     let outcome = if args.transactions {
         transactions::rounds(&args.server, args.rounds, Random(args.seed)).await
+    } else if args.sources {
+        sources::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else if args.upgrades {
         upgrades::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else {

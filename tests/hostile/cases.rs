@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::guests;
+use crate::outside::FLIPS;
 
 /// Where the bytes of a component come from.
 pub(crate) enum Bytes {
@@ -67,8 +68,56 @@ fn made(name: &'static str, make: fn() -> Result<Vec<u8>>, end: End, says: &'sta
     case(name, Bytes::Made(make), json!({ "limits": { "wall": "1s" } }), end, says)
 }
 
+/// A sink that posts each record to `url`, with what it is granted.
+fn sink(name: &'static str, url: String, grant: &str, code: &'static str, says: &'static str) -> Case {
+    let members = json!({
+        "kind": "sink", "params": { "url": url, "batch": 1 }, "grants": { "http": [grant] },
+    });
+    case(name, Bytes::Prebuilt("webhook-sink"), members, End::Task("failed", code), says)
+}
+
+/// A source of our own making.
+fn source(
+    name: &'static str,
+    make: fn() -> Result<Vec<u8>>,
+    limits: &Value,
+    code: &'static str,
+    says: &'static str,
+) -> Case {
+    let members = json!({ "kind": "source", "source": { "interval": "100ms" }, "limits": limits });
+    case(name, Bytes::Made(make), members, End::Task("failed", code), says)
+}
+
+/// Those that go out, or wait for the outside; `port` is that of [`crate::outside::Outside`].
+fn outward(port: u16) -> [Case; 6] {
+    let here = format!("http://127.0.0.2:{port}");
+    let flips = format!("http://{FLIPS}:{port}");
+    let (ungranted, inside) = (format!("http://127.0.0.1:{port}/hook"), format!("http://localhost:{port}"));
+    [
+        sink("sink-ungranted", ungranted, &here, "fatal", "grants.http of the deployment"),
+        sink("sink-private", format!("{inside}/hook"), &inside, "fatal", "is of no public network"),
+        sink("sink-redirect", format!("{here}/moved"), &here, "at", "answered 307"),
+        sink("sink-rebind", format!("{flips}/hook"), &flips, "fatal", "is of no public network"),
+        source("source-endless", guests::endless_source, &json!({}), "cpu_limit", "`limits.cpu`"),
+        source(
+            "source-asleep",
+            guests::sleeping_source,
+            &json!({ "wall": "1s" }),
+            "wall_limit",
+            "`limits.wall`",
+        ),
+    ]
+}
+
 /// All of them.
-pub(crate) fn all() -> Vec<Case> {
+pub(crate) fn all(port: u16) -> Vec<Case> {
+    let mut all = inward();
+    all.extend(outward(port));
+    all
+}
+
+/// Those that keep to themselves.
+fn inward() -> Vec<Case> {
     vec![
         prebuilt("endless-loop", &json!({ "cpu": "200ms" }), "cpu_limit", "`limits.cpu`"),
         prebuilt("memory-hog", &json!({ "memory": "32MiB", "cpu": "5s" }), "memory_limit", "`limits.memory`"),

@@ -12,7 +12,9 @@ struct Core<'a> {
     /// the exported interface with its version, such as `transform@0.1.0`
     export: &'a str,
     imports: &'a str,
-    /// of `process`, whose answer lies at 256; memory below 1024 is zero
+    /// the function that is called with records or for them
+    call: &'a str,
+    /// of that function, whose answer lies at 256; memory below 1024 is zero
     body: &'a str,
     rest: &'a str,
 }
@@ -20,11 +22,17 @@ struct Core<'a> {
 /// What the packed form of `process` takes; the list form takes the first two.
 const PACKED: &str = "(param $in i32) (param $len i32) (param $data i32) (param $data_len i32)";
 const LIST: &str = "(param $in i32) (param $len i32)";
+/// What `poll` takes: an optional cursor.
+const CURSOR: &str = "(param $some i32) (param $cursor i32) (param $len i32)";
 
 impl Core<'_> {
     fn module(&self) -> Result<Vec<u8>> {
-        let Self { wit, world, export, imports, body, rest } = self;
-        let params = if export.contains("packed") { PACKED } else { LIST };
+        let Self { wit, world, export, imports, call, body, rest } = self;
+        let params = match *call {
+            "poll" => CURSOR,
+            _ if export.contains("packed") => PACKED,
+            _ => LIST,
+        };
         let text = format!(
             r#"(module
                 {imports}
@@ -36,7 +44,7 @@ impl Core<'_> {
                     (global.set $next (i32.add (local.get $at) (local.get 3)))
                     (local.get $at))
                 (func (export "millstream:functions/{export}#open") (result i32) (i32.const 16))
-                (func (export "millstream:functions/{export}#process") {params} (result i32)
+                (func (export "millstream:functions/{export}#{call}") {params} (result i32)
                     {body}
                     (global.set $next (i32.const 65536))
                     (i32.const 256))
@@ -57,6 +65,7 @@ fn ours() -> Core<'static> {
         world: "inline-transform",
         export: "transform@0.1.0",
         imports: "",
+        call: "process",
         body: "",
         rest: "",
     }
@@ -86,6 +95,7 @@ pub(crate) fn wrong_version() -> Result<Vec<u8>> {
 /// Wants a function that no server has.
 pub(crate) fn unknown_import() -> Result<Vec<u8>> {
     let wit = nested(
+        "inline-transform",
         "import elsewhere:weather/forecast@1.0.0;",
         "package elsewhere:weather@1.0.0 { interface forecast { rain: func() -> bool; } }",
     );
@@ -95,7 +105,26 @@ pub(crate) fn unknown_import() -> Result<Vec<u8>> {
 
 /// Sleeps for an hour in a function of the host.
 pub(crate) fn sleeper() -> Result<Vec<u8>> {
+    asleep("inline-transform", ours())
+}
+
+/// A source that sleeps for an hour instead of giving records.
+pub(crate) fn sleeping_source() -> Result<Vec<u8>> {
+    asleep("polling-source", source(""))
+}
+
+/// A source that goes round in circles.
+pub(crate) fn endless_source() -> Result<Vec<u8>> {
+    source("(loop (br 0))").module()
+}
+
+fn source(body: &'static str) -> Core<'static> {
+    Core { world: "polling-source", export: "source@0.1.0", call: "poll", body, ..ours() }
+}
+
+fn asleep(world: &str, guest: Core<'_>) -> Result<Vec<u8>> {
     let wit = nested(
+        world,
         "import wasi:clocks/monotonic-clock@0.2.0;",
         "package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }
          package wasi:clocks@0.2.0 {
@@ -109,7 +138,7 @@ pub(crate) fn sleeper() -> Result<Vec<u8>> {
         (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $sleep (param i64) (result i32)))
         (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
     let body = "(call $block (call $sleep (i64.const 3600000000000)))";
-    Core { wit: &wit, world: "strange", imports, body, ..ours() }.module()
+    Core { wit: &wit, world: "strange", imports, body, ..guest }.module()
 }
 
 /// Small to upload, long to compile: loops within loops that all change all variables, so that the compiler carries each
@@ -131,13 +160,13 @@ pub(crate) fn compile_bomb() -> Result<Vec<u8>> {
     Core { rest: &functions, ..ours() }.module()
 }
 
-/// A world `strange` with our transform and one more import, beside the packages it needs.
-fn nested(import: &str, packages: &str) -> String {
+/// A world `strange`: one of ours with one more import, beside the packages it needs.
+fn nested(world: &str, import: &str, packages: &str) -> String {
     let ours = millstream::wasm::WIT.split_once("0.1.0;").map_or("", |(_, rest)| rest);
     format!(
         "package hostile:guest;
         world strange {{
-            include millstream:functions/inline-transform@0.1.0;
+            include millstream:functions/{world}@0.1.0;
             {import}
         }}
         package millstream:functions@0.1.0 {{ {ours} }}

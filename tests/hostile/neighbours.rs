@@ -42,6 +42,29 @@ pub(crate) async fn deploy(server: &Server, root: &str) -> Result<()> {
 #[derive(Default)]
 struct Times([Vec<Duration>; 3]);
 
+/// The p99 of each kind in milliseconds, over so many rounds.
+pub(crate) struct P99 {
+    ms: [f64; 3],
+    rounds: usize,
+}
+
+impl P99 {
+    /// Columns of the table, each with its ratio to the quiet one.
+    pub(crate) fn beside(&self, quiet: &Self) -> String {
+        let columns: Vec<_> =
+            self.ratios(quiet).map(|(ms, ratio)| format!("{ms:>8.1} ({ratio:>4.1}x)")).collect();
+        format!("{} {:>6}", columns.join(" "), self.rounds)
+    }
+
+    pub(crate) fn worst_ratio(&self, quiet: &Self) -> f64 {
+        self.ratios(quiet).map(|(_, ratio)| ratio).fold(0.0, f64::max)
+    }
+
+    fn ratios(&self, quiet: &Self) -> impl Iterator<Item = (f64, f64)> {
+        self.ms.into_iter().zip(quiet.ms).map(|(ms, quiet)| (ms, ms / quiet.max(0.001)))
+    }
+}
+
 /// The rounds of questions.
 pub(crate) struct Watch {
     times: Arc<Mutex<Times>>,
@@ -81,17 +104,16 @@ impl Watch {
         Self { times, stop, asking }
     }
 
-    /// p99 of each kind in milliseconds, and the number of rounds, since the last call.
-    pub(crate) fn take(&self) -> ([f64; 3], usize) {
+    /// Since the last call.
+    pub(crate) fn take(&self) -> P99 {
         let mut times = std::mem::take(&mut *self.times.lock()).0;
         let rounds = times[0].len();
-        let p99 = times.each_mut().map(|kind| {
+        let ms = times.each_mut().map(|kind| {
             kind.sort();
-            kind.get((kind.len() * 99 / 100).min(kind.len().saturating_sub(1)))
-                .map_or(0.0, Duration::as_secs_f64)
-                * 1e3
+            let at = (kind.len() * 99 / 100).min(kind.len().saturating_sub(1));
+            kind.get(at).map_or(0.0, Duration::as_secs_f64) * 1e3
         });
-        (p99, rounds)
+        P99 { ms, rounds }
     }
 
     /// Ends the rounds.

@@ -18,13 +18,15 @@ pub(crate) struct Server {
 pub(crate) type Answer = (u16, Value);
 
 impl Server {
-    /// Starts the binary on free ports of the loopback, with these settings, and waits until it is ready.
-    pub(crate) async fn start(binary: &Path, dir: &Path, settings: &str) -> Result<Self> {
+    /// Starts the binary on free ports of the loopback, with these settings and a library before all others, and waits
+    /// until it is ready.
+    pub(crate) async fn start(binary: &Path, dir: &Path, settings: &str, library: &Path) -> Result<Self> {
         let (ready, file, log) = (dir.join("ready"), dir.join("settings.toml"), dir.join("log"));
         std::fs::write(&file, settings)?;
         let mut command = Command::new(binary);
         command.args(["serve", "--http-addr", "127.0.0.1:0", "--kafka-addr", "off", "--data-dir"]);
         command.arg(dir.join("data")).arg("--ready-file").arg(&ready).arg("--config").arg(&file);
+        command.env("LD_PRELOAD", library);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(&log)?);
         let mut child = command.spawn().context("starting the server")?;
         let started = Instant::now();
@@ -41,11 +43,16 @@ impl Server {
         bail!("the server was not ready within 60 s")
     }
 
-    /// Memory of the process in MiB (Linux).
-    pub(crate) fn resident_mib(&self) -> Result<u64> {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.child.id()))?;
-        let pages = statm.split(' ').nth(1).context("the resident pages")?;
-        Ok((pages.parse::<u64>()? * 4096) >> 20)
+    /// From now on [`Self::peak_mib`] counts anew (Linux, `proc(5)`).
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?)
+    }
+
+    /// The most memory that the process has had, in MiB.
+    pub(crate) fn peak_mib(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the peak")?;
+        Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? >> 10)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Answer> {
@@ -76,7 +83,7 @@ impl Server {
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
-    let response = request.timeout(Duration::from_secs(120)).send().await?;
+    let response = request.timeout(Duration::from_secs(600)).send().await?;
     let status = response.status().as_u16();
     let text = response.text().await?;
     // Logs come as lines.
