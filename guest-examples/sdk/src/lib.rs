@@ -39,6 +39,7 @@ pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod timers;
+pub mod toolbox;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

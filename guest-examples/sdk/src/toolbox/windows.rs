@@ -1,0 +1,424 @@
+//! Tumbling and hopping windows of keyed aggregates.
+//!
+//! The unit of state is a *pane*: the time between two window ends. A record changes one row, that of its pane and key,
+//! however many windows overlap there; a window's result is merged from its panes when it ends.
+//!
+//! ```text
+//! panes    |--0--|--1--|--2--|--3--|--4--|        a pane is as long as the hop
+//! windows  [--------0--------)                    a window is a whole number of panes
+//!                [--------1--------)
+//! row      (end of the pane, key) → aggregate     so a window's keys are a range per pane
+//! timer    one per window and task, at its end
+//! ```
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::model::Fault;
+use crate::timers::{self, Clock, Timer};
+
+use super::codec::{self, Key, Stored, encode};
+use super::hash::Map;
+use super::table::Table;
+
+/// Rows of a pane deleted in one commit; the rest go in the next one.
+const DELETED_MAX: usize = 20_000;
+/// Window ends whose timers an instance remembers to have set. Setting one twice is harmless, it costs a call.
+const REMEMBERED_MAX: usize = 1024;
+
+/// An aggregate that two parts of a window can be put together from.
+pub trait Merge {
+    /// Adds what the other one has seen.
+    fn merge(&mut self, other: Self);
+}
+
+/// Counts and sums.
+impl Merge for u64 {
+    fn merge(&mut self, other: Self) {
+        *self += other;
+    }
+}
+
+/// A stretch of time, `start..end` in milliseconds since 1970-01-01T00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    /// the first moment of it
+    pub start: i64,
+    /// the first moment after it
+    pub end: i64,
+}
+
+/// Windows over aggregates `A` by key.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use std::time::Duration;
+/// use millstream_sdk::timers::Timer;
+/// use millstream_sdk::toolbox::Windows;
+/// use millstream_sdk::{Fault, Output, Processor, Record, Timed, processor, testing};
+///
+/// /// Clicks of a page per ten seconds.
+/// struct Clicks(Windows<Box<[u8]>, u64>);
+/// processor!(Clicks, timed);
+///
+/// impl Processor for Clicks {
+///     fn open() -> Result<Self, String> {
+///         Ok(Self(Windows::tumbling("clicks", Duration::from_secs(10))?))
+///     }
+///
+///     fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
+///         let page = |record: &Record<'_>| (record.timestamp(), record.key().unwrap_or_default().into());
+///         self.0.load(batch.iter().map(page))?;
+///         for (time, page) in batch.iter().map(page) {
+///             *self.0.at(time, &page) += 1;
+///         }
+///         self.0.flush();
+///         Ok(Vec::new())
+///     }
+/// }
+///
+/// impl Timed for Clicks {
+///     fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault> {
+///         let mut results = Vec::new();
+///         for timer in due {
+///             self.0.fire(timer, |window, page, clicks| {
+///                 results.push(Output::new().key(&**page).value(clicks.to_string()).timestamp(window.end - 1));
+///                 ControlFlow::Continue(())
+///             })?;
+///         }
+///         Ok(results)
+///     }
+/// }
+///
+/// let mut clicks = Clicks::open().unwrap();
+/// testing::process(&mut clicks, &[testing::keyed("/", "1"), testing::keyed("/", "2")]).unwrap();
+/// let results = testing::move_watermark(&mut clicks, 10_000).unwrap();
+/// assert_eq!(results, [Output::new().key("/").value("2").timestamp(9_999)]);
+/// ```
+#[derive(Debug)]
+pub struct Windows<K, A> {
+    panes: Table<(i64, K), A>,
+    clock: Clock,
+    size: i64,
+    hop: i64,
+    keep: i64,
+    delay: i64,
+    remembered: Map<i64, ()>,
+}
+
+/// What a timer of windows is for; the first byte of its name after the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// a window's result is due
+    Result = 1,
+    /// a pane is not needed any more
+    Delete = 2,
+}
+
+// === impl Windows ===
+
+impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
+    /// Windows that follow one another, beginning at multiples of their size.
+    ///
+    /// # Errors
+    /// A size below a millisecond.
+    pub fn tumbling(store: &str, size: Duration) -> Result<Self, String> {
+        Self::hopping(store, size, size)
+    }
+
+    /// Windows of this size that begin at every multiple of `hop`.
+    ///
+    /// # Errors
+    /// A hop below a millisecond, or a size that is not a multiple of it.
+    pub fn hopping(store: &str, size: Duration, hop: Duration) -> Result<Self, String> {
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let (size, hop) = (millis(size), millis(hop));
+        if hop < 1 || size < hop || size % hop != 0 {
+            return Err(format!("windows `{store}`: a size of {size} ms is no multiple of a hop of {hop} ms"));
+        }
+        Ok(Self {
+            panes: Table::open(store),
+            clock: Clock::EventTime,
+            size,
+            hop,
+            keep: 0,
+            delay: 0,
+            remembered: Map::default(),
+        })
+    }
+
+    /// Windows of the time at which records are processed; [`at`](Self::at) is then given the time of this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Keeps a window's aggregates for this long after its end, for deployments with `late: update`: a late record fires
+    /// its window once more, and all of its results are visited again.
+    #[must_use]
+    pub fn keep(mut self, lateness: Duration) -> Self {
+        self.keep = i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Fires so much later than at the end of a window, for results that also look at what comes right after it.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Sets the memory of the cache, see [`Table::cache`].
+    #[must_use]
+    pub fn cache(mut self, bytes: usize) -> Self {
+        self.panes = self.panes.cache(bytes);
+        self
+    }
+
+    /// The end of the pane of a time. In tumbling windows this is the end of the window.
+    pub fn pane(&self, time: i64) -> i64 {
+        time.div_euclid(self.hop).saturating_add(1).saturating_mul(self.hop)
+    }
+
+    /// Brings in the aggregates of a batch, given as time and key of each record.
+    ///
+    /// # Errors
+    /// A row that is not readable.
+    pub fn load(&mut self, batch: impl IntoIterator<Item = (i64, K)>) -> Result<(), Fault> {
+        let hop = self.hop;
+        let pane = |time: i64| time.div_euclid(hop).saturating_add(1).saturating_mul(hop);
+        self.panes.load(batch.into_iter().map(|(time, key)| (pane(time), key)))
+    }
+
+    /// The aggregate of the pane at `time`, to be changed.
+    ///
+    /// # Panics
+    /// When this time and key were not loaded in this batch.
+    pub fn at(&mut self, time: i64, key: &K) -> &mut A {
+        let pane = self.pane(time);
+        self.panes.row(&(pane, key.clone())).get_or_insert_default()
+    }
+
+    /// Early results: the panes changed since the last flush with their end, key and aggregate so far. In tumbling
+    /// windows a pane is a window.
+    pub fn early(&self) -> impl Iterator<Item = (Window, &K, &A)> {
+        let window = |end: i64| Window { start: end - self.hop, end };
+        self.panes.changed().filter_map(move |((end, key), row)| Some((window(*end), key, row?)))
+    }
+
+    /// Writes the aggregates of the batch and sets the timers of its windows.
+    pub fn flush(&mut self) {
+        let (clock, name, delay) = (self.clock, self.panes.name(), self.delay);
+        let now = match clock {
+            Clock::EventTime => timers::watermark(),
+            Clock::Wall => Some(timers::now()),
+        };
+        for ((pane, _), _) in self.panes.changed() {
+            // A late record fires its window again, whose timer is gone.
+            let is_late = now.is_some_and(|now| *pane <= now);
+            if self.remembered.insert(*pane, ()).is_none() || is_late {
+                timers::set(clock, timer(name, Purpose::Result, *pane, &[]), pane.saturating_add(delay));
+            }
+        }
+        if self.remembered.len() > REMEMBERED_MAX {
+            self.remembered.clear();
+        }
+        self.panes.flush();
+    }
+
+    /// Whether a timer is of these windows.
+    pub fn owns(&self, timer: &Timer) -> bool {
+        timer.clock == self.clock && parse(self.panes.name(), &timer.name).is_some()
+    }
+
+    /// Visits the final aggregates of the window that a timer is for, in the order of their encoded keys, and deletes what
+    /// is not needed any more. A visitor that breaks off is called again for the next key in a later call of `on_timer`, with
+    /// a commit between: so results of any number fit into outputs of bounded size. A timer of something else is ignored.
+    ///
+    /// # Errors
+    /// A row that is not readable.
+    pub fn fire(
+        &mut self,
+        due: &Timer,
+        visit: impl FnMut(Window, &K, A) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        if due.clock != self.clock {
+            return Ok(());
+        }
+        let Some((purpose, end, after)) = parse(self.panes.name(), &due.name) else { return Ok(()) };
+        match purpose {
+            Purpose::Result => self.result(end, after, due.at, visit),
+            Purpose::Delete => {
+                self.delete(end);
+                Ok(())
+            }
+        }
+    }
+
+    fn result(
+        &mut self,
+        end: i64,
+        after: &[u8],
+        at: i64,
+        mut visit: impl FnMut(Window, &K, A) -> ControlFlow<()>,
+    ) -> Result<(), Fault> {
+        let window = Window { start: end.saturating_sub(self.size), end };
+        if let Some(resume) = self.visit(window, after, &mut visit)? {
+            timers::set(self.clock, timer(self.panes.name(), Purpose::Result, end, &resume), at);
+            return Ok(());
+        }
+        self.remembered.remove(&end);
+        let oldest = window.start.saturating_add(self.hop);
+        if self.keep == 0 {
+            self.delete(oldest);
+        } else {
+            let at = end.saturating_add(self.keep).saturating_add(1);
+            timers::set(self.clock, timer(self.panes.name(), Purpose::Delete, oldest, &[]), at);
+        }
+        // The panes that are left are a part of the next window as well.
+        let next = end.saturating_add(self.hop);
+        let (rest, _) = self.panes.page(&encode(&oldest.saturating_add(1)), Some(&encode(&next)));
+        if !rest.is_empty() {
+            let at = next.saturating_add(self.delay);
+            timers::set(self.clock, timer(self.panes.name(), Purpose::Result, next, &[]), at);
+            self.remembered.insert(next, ());
+        }
+        Ok(())
+    }
+
+    /// Merges the panes of a window key by key, a page of each at a time. Returns the last key when the visitor broke off.
+    fn visit(
+        &self,
+        window: Window,
+        after: &[u8],
+        visit: &mut impl FnMut(Window, &K, A) -> ControlFlow<()>,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        let panes = (1..=self.size / self.hop).map(|n| window.start.saturating_add(n * self.hop));
+        let mut cursors: Vec<Cursor> = panes.map(|pane| Cursor::new(pane, after)).collect();
+        loop {
+            for cursor in &mut cursors {
+                cursor.fill(&self.panes);
+            }
+            let heads = cursors.iter().filter_map(Cursor::key);
+            let Some(least) = heads.min().map(<[u8]>::to_vec) else { return Ok(None) };
+            let mut merged: Option<A> = None;
+            for cursor in cursors.iter_mut().filter(|cursor| cursor.key() == Some(&least)) {
+                let part = codec::read(cursor.take(), self.panes.name())?;
+                match &mut merged {
+                    None => merged = Some(part),
+                    Some(whole) => whole.merge(part),
+                }
+            }
+            let key: K = codec::read(&least, self.panes.name())?;
+            if let Some(merged) = merged
+                && visit(window, &key, merged).is_break()
+            {
+                return Ok(Some(least));
+            }
+        }
+    }
+
+    /// Deletes a pane, or a first part of it and sets a timer for the rest.
+    fn delete(&mut self, pane: i64) {
+        let (start, end) = (encode(&pane), encode(&pane.saturating_add(1)));
+        let mut from = start;
+        let mut keys = Vec::new();
+        let is_all = loop {
+            let (page, is_last) = self.panes.page(&from, Some(&end));
+            keys.extend(page.into_iter().map(|(key, _)| key));
+            if is_last || keys.len() >= DELETED_MAX {
+                break is_last;
+            }
+            from = keys.last().map(|last| after(last)).unwrap_or_default();
+        };
+        for key in keys {
+            if let Some(key) = codec::decode(&key) {
+                self.panes.set(key, None);
+            }
+        }
+        self.panes.flush();
+        if !is_all {
+            timers::set(self.clock, timer(self.panes.name(), Purpose::Delete, pane, &[]), pane);
+        }
+    }
+}
+
+/// A pane's rows, a page at a time.
+struct Cursor {
+    start: Vec<u8>,
+    end: Vec<u8>,
+    page: Vec<(Vec<u8>, Vec<u8>)>,
+    /// the next one of the page
+    at: usize,
+    is_last: bool,
+}
+
+// === impl Cursor ===
+
+impl Cursor {
+    fn new(pane: i64, after_key: &[u8]) -> Self {
+        let mut start = encode(&pane);
+        if !after_key.is_empty() {
+            start.extend_from_slice(after_key);
+            start.push(0);
+        }
+        Self { start, end: encode(&pane.saturating_add(1)), page: Vec::new(), at: 0, is_last: false }
+    }
+
+    fn fill<K: Key, A: Stored>(&mut self, panes: &Table<(i64, K), A>) {
+        if self.at < self.page.len() || self.is_last {
+            return;
+        }
+        let (page, is_last) = panes.page(&self.start, Some(&self.end));
+        if let Some((last, _)) = page.last() {
+            self.start = after(last);
+        }
+        self.page = page;
+        self.at = 0;
+        self.is_last = is_last;
+    }
+
+    /// The bytes of the next key, without those of the pane.
+    fn key(&self) -> Option<&[u8]> {
+        self.page.get(self.at).map(|(key, _)| &key[size_of::<i64>()..])
+    }
+
+    /// The row of the next key.
+    fn take(&mut self) -> &[u8] {
+        self.at += 1;
+        &self.page[self.at - 1].1
+    }
+}
+
+/// The first key after this one.
+fn after(key: &[u8]) -> Vec<u8> {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next
+}
+
+/// The name of a timer: store, purpose, end, and the key after which to go on.
+fn timer(store: &str, purpose: Purpose, end: i64, after: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(store.len() + 10 + after.len());
+    name.push(store.len() as u8);
+    name.extend_from_slice(store.as_bytes());
+    name.push(purpose as u8);
+    end.put(&mut name);
+    name.extend_from_slice(after);
+    name
+}
+
+fn parse<'a>(store: &str, name: &'a [u8]) -> Option<(Purpose, i64, &'a [u8])> {
+    let (length, rest) = name.split_first()?;
+    let (owner, rest) = rest.split_at_checked(usize::from(*length))?;
+    let (purpose, mut rest) = rest.split_first()?;
+    let purpose = match purpose {
+        1 => Purpose::Result,
+        2 => Purpose::Delete,
+        _ => return None,
+    };
+    let end = i64::take(&mut rest)?;
+    (owner == store.as_bytes()).then_some((purpose, end, rest))
+}
