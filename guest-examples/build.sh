@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 guests=(
     also-viewed bench-list bench-packed count-by-key enrich http-poll-source item-cf
-    redact-json validate-json webhook-sink word-count
+    nexmark redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-sink template-source
     testing/number-counter testing/stamp testing/stamp-counter testing/text-counter

@@ -50,7 +50,8 @@ pub fn put(body: &Body<'_>, to: &mut Vec<u8>) {
         Body::Person(person) => {
             to.push(0);
             number(person.id, to);
-            for part in [&person.name, &person.email_address, &person.credit_card, &person.city, &person.state]
+            for part in
+                [&person.name, &person.email_address, &person.credit_card, &person.city, &person.state]
             {
                 text(part, to);
             }

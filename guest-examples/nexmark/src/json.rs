@@ -63,7 +63,7 @@ type Parsed<T> = Result<T, &'static str>;
 
 /// Fills the fields of an event from the members of an object, and fails when one is missing or of another type.
 macro_rules! fields {
-    ($reader:expr, $event:ident { $($number:ident: Number,)* $($text:ident: Text,)* }) => {{
+    ($reader:expr, $event:ident, numbers: $($number:ident)*, texts: $($text:ident)*) => {{
         $(let mut $number = None;)*
         $(let mut $text = None;)*
         $reader.object(|key, value| {
@@ -88,43 +88,15 @@ impl<'a> Reader<'a> {
     }
 
     fn person(&mut self) -> Parsed<Person<'a>> {
-        fields!(self, Person {
-            id: Number,
-            date_time: Number,
-            name: Text,
-            email_address: Text,
-            credit_card: Text,
-            city: Text,
-            state: Text,
-            extra: Text,
-        })
+        fields!(self, Person, numbers: id date_time, texts: name email_address credit_card city state extra)
     }
 
     fn auction(&mut self) -> Parsed<Auction<'a>> {
-        fields!(self, Auction {
-            id: Number,
-            initial_bid: Number,
-            reserve: Number,
-            date_time: Number,
-            expires: Number,
-            seller: Number,
-            category: Number,
-            item_name: Text,
-            description: Text,
-            extra: Text,
-        })
+        fields!(self, Auction, numbers: id initial_bid reserve date_time expires seller category, texts: item_name description extra)
     }
 
     fn bid(&mut self) -> Parsed<Bid<'a>> {
-        fields!(self, Bid {
-            auction: Number,
-            bidder: Number,
-            price: Number,
-            date_time: Number,
-            channel: Text,
-            url: Text,
-            extra: Text,
-        })
+        fields!(self, Bid, numbers: auction bidder price date_time, texts: channel url extra)
     }
 
     /// Visits the members of an object in their order.
@@ -364,7 +336,9 @@ mod tests {
     fn members_come_in_any_order_and_unknown_ones_are_passed_over() {
         let text = br#" {"Bid": {"url":"a\/\"\u00e4\ud83d\ude00", "new":[{"x":[1,-2.5e3,"]"]},null], "price": 3,
             "more":true, "auction":1,"bidder":2,"channel":"","date_time":18446744073709551615,"extra":"xyzxyzxyz"} } "#;
-        let Ok(Some(Body::Bid(bid))) = parse(text, &[Kind::Bid]) else { panic!("{:?}", parse(text, &[Kind::Bid])) };
+        let Ok(Some(Body::Bid(bid))) = parse(text, &[Kind::Bid]) else {
+            panic!("{:?}", parse(text, &[Kind::Bid]))
+        };
         let expected = Bid {
             auction: 1,
             bidder: 2,

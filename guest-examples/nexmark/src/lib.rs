@@ -92,6 +92,7 @@ impl Nexmark {
 
 #[cfg(test)]
 #[path = "../tests/oracle.rs"]
+#[allow(unreachable_pub, reason = "the tests of the server use it as well")]
 mod oracle;
 #[cfg(test)]
 mod tests;

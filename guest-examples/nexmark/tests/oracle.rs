@@ -5,9 +5,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use nexmark::EventGenerator;
-use nexmark::config::{NexmarkConfig, RateShape};
-use nexmark::event::{Auction, Bid, Event, Person};
+use nexmark_generator::EventGenerator;
+use nexmark_generator::config::{NexmarkConfig, RateShape};
+use nexmark_generator::event::{Auction, Bid, Event, Person};
 use serde_json::{Value, json};
 
 /// Queries whose results change: the last row of each key counts.
@@ -15,8 +15,8 @@ pub const CHANGING: [&str; 7] = ["q4", "q9", "q15", "q16", "q17", "q18", "q19"];
 
 /// All queries that have one answer; q12 goes by the clock.
 pub const ALL: [&str; 19] = [
-    "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q11", "q14", "q15", "q16", "q17", "q18", "q19", "q20", "q21",
-    "q22",
+    "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q11", "q14", "q15", "q16", "q17", "q18", "q19",
+    "q20", "q21", "q22",
 ];
 
 /// The first events of the generator, of an evening, at this many a second.
@@ -192,9 +192,7 @@ fn q8(persons: &[&Person], auctions: &[&Auction]) -> Vec<Value> {
     let window = |time: u64| time / 10_000 * 10_000;
     let sellers: BTreeSet<_> = auctions.iter().map(|a| (a.seller, window(a.date_time))).collect();
     let sold = |person: &&&Person| sellers.contains(&(person.id, window(person.date_time)));
-    let row = |person: &&Person| {
-        json!({ "id": person.id, "name": person.name, "start_time": window(person.date_time) })
-    };
+    let row = |person: &&Person| json!({ "id": person.id, "name": person.name, "start_time": window(person.date_time) });
     persons.iter().filter(sold).map(row).collect()
 }
 
@@ -360,7 +358,9 @@ fn q20(auctions: &[&Auction], bids: &[&Bid]) -> Vec<Value> {
     let by_id: BTreeMap<usize, &Auction> = auctions.iter().map(|auction| (auction.id, *auction)).collect();
     let mut rows = Vec::new();
     for bid in bids {
-        let Some(auction) = by_id.get(&bid.auction).filter(|auction| auction.category == 10) else { continue };
+        let Some(auction) = by_id.get(&bid.auction).filter(|auction| auction.category == 10) else {
+            continue;
+        };
         rows.push(json!({
             "auction": bid.auction,
             "bidder": bid.bidder,
@@ -395,7 +395,9 @@ fn q21(bid: &Bid) -> Option<Value> {
         }
     };
     let Bid { auction, bidder, price, channel, .. } = bid;
-    Some(json!({ "auction": auction, "bidder": bidder, "price": price, "channel": channel, "channel_id": id }))
+    Some(
+        json!({ "auction": auction, "bidder": bidder, "price": price, "channel": channel, "channel_id": id }),
+    )
 }
 
 fn q22(bid: &Bid) -> Value {

@@ -46,8 +46,8 @@ pub mod toolbox;
 pub mod bindings;
 
 pub use model::{
-    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Polled, Processor, Sink, Source,
-    Timed, Verdict,
+    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Polled, Processor, Sink,
+    Source, Timed, Verdict,
 };
 pub use packed::{Headers, Record};
 

@@ -83,7 +83,8 @@ pub fn state_calls() -> usize {
 
 /// The timers that are set, in the order in which they would fire.
 pub fn timers() -> Vec<Timer> {
-    let timer = |((clock, name), at): (&(Clock, Vec<u8>), &i64)| Timer { clock: *clock, name: name.clone(), at: *at };
+    let timer =
+        |((clock, name), at): (&(Clock, Vec<u8>), &i64)| Timer { clock: *clock, name: name.clone(), at: *at };
     let mut timers: Vec<_> = with(|host| host.timers.iter().map(timer).collect());
     timers.sort_by(|a, b| (a.clock, a.at, &a.name).cmp(&(b.clock, b.at, &b.name)));
     timers
@@ -266,8 +267,8 @@ pub(crate) mod host {
     }
 
     pub(crate) mod timers {
-        pub(crate) use crate::timers::Clock;
         use crate::testing::with;
+        pub(crate) use crate::timers::Clock;
 
         pub(crate) fn set(clock: Clock, name: &[u8], at: i64) {
             assert!(name.len() <= 1024, "a timer's name of {} bytes", name.len());

@@ -57,7 +57,8 @@ impl CategoryAverages {
 
 impl Lot {
     fn bid(&mut self, (time, price): (u64, u64), changes: &mut Map<u64, Total>) {
-        let counts = (self.begins..=self.expires).contains(&time) && self.highest.is_none_or(|old| old < price);
+        let counts =
+            (self.begins..=self.expires).contains(&time) && self.highest.is_none_or(|old| old < price);
         if !counts {
             return;
         }
@@ -79,7 +80,8 @@ impl Query for CategoryAverages {
             match &event.body {
                 Body::Person(_) => {}
                 Body::Auction(Auction { id, category, date_time, expires, .. }) => {
-                    let lot = Lot { category: *category, begins: *date_time, expires: *expires, highest: None };
+                    let lot =
+                        Lot { category: *category, begins: *date_time, expires: *expires, highest: None };
                     let row = self.lots.row(id).get_or_insert_default();
                     let waiting = row.update(lot);
                     if let Latest::Row(lot) = row {
@@ -219,7 +221,9 @@ impl Query for WinningBids {
             }
         }
         for (id, best) in self.bids.changed() {
-            let Some((auction, best)) = self.auctions.get(id).zip(best.and_then(|best| best.first())) else { continue };
+            let Some((auction, best)) = self.auctions.get(id).zip(best.and_then(|best| best.first())) else {
+                continue;
+            };
             let (auction, best) = binary::auction(auction).zip(binary::bid(best)).ok_or_else(unreadable)?;
             Self::put(&auction, &best, out);
         }

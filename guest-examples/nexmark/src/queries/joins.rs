@@ -47,12 +47,12 @@ impl Query for LocalItems {
             let Some(key) = key(event) else { continue };
             match &event.body {
                 Body::Person(person) => {
-                    let is_local = [&b"or"[..], b"id", b"ca"].iter().any(|s| person.state.eq_ignore_ascii_case(s));
+                    let is_local =
+                        [&b"or"[..], b"id", b"ca"].iter().any(|s| person.state.eq_ignore_ascii_case(s));
                     let text = |text: &[u8]| text.into();
                     let seller: Option<Seller> =
                         is_local.then(|| (text(&person.name), text(&person.city), text(&person.state)));
-                    let waiting =
-                        self.persons.row(&key).get_or_insert_default().update(seller.clone());
+                    let waiting = self.persons.row(&key).get_or_insert_default().update(seller.clone());
                     if let Some(seller) = seller {
                         waiting.iter().for_each(|auction| Self::put(event.index, &seller, *auction, out));
                     }

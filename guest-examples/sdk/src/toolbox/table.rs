@@ -130,8 +130,7 @@ impl<K: Key, V: Stored> Table<K, V> {
     /// Sets a row without looking at what was there; nothing has to be loaded for it.
     pub fn set(&mut self, key: K, row: Option<V>) {
         if !self.young.contains_key(&key) {
-            let slot =
-                self.old.remove(&key).unwrap_or(Slot { row: None, changed: false, bytes: ROW_BYTES });
+            let slot = self.old.remove(&key).unwrap_or(Slot { row: None, changed: false, bytes: ROW_BYTES });
             self.young_bytes += slot.bytes;
             self.young.insert(key.clone(), slot);
         }
@@ -165,7 +164,11 @@ impl<K: Key, V: Stored> Table<K, V> {
         for key in &self.changed {
             let row = self.young.get(key).and_then(|slot| slot.row.as_ref());
             self.arena.push(|bytes| key.put(bytes));
-            self.arena.push(|bytes| if let Some(row) = row { row.put(bytes) });
+            self.arena.push(|bytes| {
+                if let Some(row) = row {
+                    row.put(bytes)
+                }
+            });
         }
         let mut entries = Vec::with_capacity(self.changed.len());
         let parts = self.arena.parts();

@@ -24,7 +24,7 @@ use super::table::Table;
 /// Rows of a pane deleted in one commit; the rest go in the next one.
 const DELETED_MAX: usize = 20_000;
 /// Window ends whose timers an instance remembers to have set. Setting one twice is harmless, it costs a call.
-const REMEMBERED_MAX: usize = 1024;
+const REMEMBERED_MAX: usize = 10_000;
 
 /// An aggregate that two parts of a window can be put together from.
 pub trait Merge {
@@ -104,6 +104,8 @@ pub struct Windows<K, A> {
     keep: i64,
     delay: i64,
     remembered: Map<i64, ()>,
+    /// the window whose visitor broke off in this call or the one before
+    broken_off: Option<i64>,
 }
 
 /// What a timer of windows is for; the first byte of its name after the store's.
@@ -134,7 +136,9 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let (size, hop) = (millis(size), millis(hop));
         if hop < 1 || size < hop || size % hop != 0 {
-            return Err(format!("windows `{store}`: a size of {size} ms is no multiple of a hop of {hop} ms"));
+            return Err(format!(
+                "windows `{store}`: a size of {size} ms is no multiple of a hop of {hop} ms"
+            ));
         }
         Ok(Self {
             panes: Table::open(store),
@@ -144,6 +148,7 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
             keep: 0,
             delay: 0,
             remembered: Map::default(),
+            broken_off: None,
         })
     }
 
@@ -214,11 +219,18 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
             Clock::EventTime => timers::watermark(),
             Clock::Wall => Some(timers::now()),
         };
+        let mut last = None;
         for ((pane, _), _) in self.panes.changed() {
-            // A late record fires its window again, whose timer is gone.
-            let is_late = now.is_some_and(|now| *pane <= now);
-            if self.remembered.insert(*pane, ()).is_none() || is_late {
-                timers::set(clock, timer(name, Purpose::Result, *pane, &[]), pane.saturating_add(delay));
+            // Changed rows of a batch are mostly of the same pane.
+            if last.replace(*pane) == Some(*pane) {
+                continue;
+            }
+            for end in (0..self.size / self.hop).map(|n| pane.saturating_add(n * self.hop)) {
+                // A late record fires its windows again, whose timers are gone.
+                let is_late = now.is_some_and(|now| end <= now);
+                if self.remembered.insert(end, ()).is_none() || is_late {
+                    timers::set(clock, timer(name, Purpose::Result, end, &[]), end.saturating_add(delay));
+                }
             }
         }
         if self.remembered.len() > REMEMBERED_MAX {
@@ -264,8 +276,15 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
         mut visit: impl FnMut(Window, &K, A) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
         let window = Window { start: end.saturating_sub(self.size), end };
+        // A window that was broken off still needs its panes: the ones after it wait.
+        if self.broken_off.is_some_and(|first| first < end) {
+            timers::set(self.clock, timer(self.panes.name(), Purpose::Result, end, after), at);
+            return Ok(());
+        }
+        self.broken_off = None;
         if let Some(resume) = self.visit(window, after, &mut visit)? {
             timers::set(self.clock, timer(self.panes.name(), Purpose::Result, end, &resume), at);
+            self.broken_off = Some(end);
             return Ok(());
         }
         self.remembered.remove(&end);
@@ -275,14 +294,6 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
         } else {
             let at = end.saturating_add(self.keep).saturating_add(1);
             timers::set(self.clock, timer(self.panes.name(), Purpose::Delete, oldest, &[]), at);
-        }
-        // The panes that are left are a part of the next window as well.
-        let next = end.saturating_add(self.hop);
-        let (rest, _) = self.panes.page(&encode(&oldest.saturating_add(1)), Some(&encode(&next)));
-        if !rest.is_empty() {
-            let at = next.saturating_add(self.delay);
-            timers::set(self.clock, timer(self.panes.name(), Purpose::Result, next, &[]), at);
-            self.remembered.insert(next, ());
         }
         Ok(())
     }
