@@ -70,6 +70,26 @@ async fn a_deployment_whose_parameters_do_not_fit_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
+async fn every_example_that_has_parameters_refuses_a_misspelt_one() -> Result<()> {
+    let server = server().await?;
+    let cases = [
+        ("redact-json", "inline", json!({ "feilds": "a" }), "fields"),
+        ("validate-json", "inline", json!({ "require": "a" }), "required"),
+        ("webhook-sink", "sink", json!({ "url": "http://x.test", "timout": "1s" }), "timeout"),
+        ("template-sink", "sink", json!({ "url": "http://x.test", "uri": "" }), "url"),
+    ];
+    for (module, kind, params, meant) in cases {
+        server.upload(module).await?.expect(201)?;
+        let spec =
+            json!({ "kind": kind, "module": module, "input": { "topics": ["orders"] }, "params": params });
+        let told = problems(&server.put("/v1/deployments/x", &spec).await?.expect(422)?)?;
+        let expected = format!("the module has no such parameter; did you mean `{meant}`?");
+        assert_eq!(told.iter().map(|(_, detail)| detail).collect::<Vec<_>>(), [&expected], "{module}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn defaults_are_for_the_code_and_not_for_the_spec() -> Result<()> {
     let server = server().await?;
     let params = json!({ "constants": "{\"site\":\"eu\"}", "time-field": "at", "time-shift": "1s" });

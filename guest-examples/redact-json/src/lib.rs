@@ -5,10 +5,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use millstream_sdk::{Output, Record, Verdict, config, transform};
+use millstream_sdk::{Output, Record, Verdict, config, params, transform};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+params! {
+    "fields": {
+        "type": "string", "default": "email,ip",
+        "description": "names of the fields whose values are hidden, with commas between"
+    }
+}
 
 transform!(redact, open = open);
 

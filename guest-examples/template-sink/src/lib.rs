@@ -1,7 +1,12 @@
 //! Posts the value of every record to a URL.
 
 use millstream_sdk::http::Request;
-use millstream_sdk::{Fault, Input, Sink, config, sink};
+use millstream_sdk::{Fault, Input, Sink, config, params, sink};
+
+// What a deployment may say in `params`; anything else is refused when it is made.
+params! {
+    "url": { "type": "string", "required": true, "description": "where records are posted to" }
+}
 
 struct Poster {
     url: String,

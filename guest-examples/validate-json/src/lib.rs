@@ -4,9 +4,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use millstream_sdk::{Record, Verdict, config, transform};
+use millstream_sdk::{Record, Verdict, config, params, transform};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+params! {
+    "required": {
+        "type": "string", "default": "",
+        "description": "fields a value must have: names and JSON pointers, with commas between"
+    }
+}
 
 transform!(validate, open = open);
 

@@ -4,10 +4,29 @@
 use std::time::Duration;
 
 use millstream_sdk::http::Request;
-use millstream_sdk::{Fault, Input, Sink, config, sink};
+use millstream_sdk::{Fault, Input, Sink, config, params, sink};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+params! {
+    "url": {
+        "type": "string", "required": true, "min": 8,
+        "description": "where records are posted to; grants.http has to cover it"
+    },
+    "batch": {
+        "type": "integer", "default": 100, "min": 1,
+        "description": "records in one request; limits.batch.records bounds them too"
+    },
+    "headers": {
+        "type": "string", "default": "",
+        "description": "names of record headers to pass on, with commas between"
+    },
+    "timeout": {
+        "type": "duration", "default": "10s", "min": "100ms", "max": "30s",
+        "description": "how long the answer may take to begin"
+    }
+}
 
 struct Webhook {
     url: String,
@@ -45,15 +64,11 @@ enum Content<'a> {
 
 impl Sink for Webhook {
     fn open() -> Result<Self, String> {
-        let batch = config::parse_or("batch", 100)?;
-        if batch == 0 {
-            return Err("parameter `batch`: expected 1 or more".into());
-        }
         Ok(Self {
             url: config::require("url")?,
-            batch,
+            batch: config::parse_or("batch", 100)?,
             headers: config::list("headers").unwrap_or_default(),
-            timeout: Duration::from_millis(config::parse_or("timeout_ms", 10_000)?),
+            timeout: config::duration("timeout")?.unwrap_or(Duration::from_secs(10)),
             topics: config::inputs(),
         })
     }
