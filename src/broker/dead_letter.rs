@@ -27,6 +27,8 @@ pub struct Reason<'a> {
     pub backtrace: &'a [String],
     /// tries it took, from 1
     pub attempt: u32,
+    /// the command that runs the code over the record again, where there is one
+    pub reproduce: Option<String>,
 }
 
 /// Frames that are kept of a trap: those around the user's mistake.
@@ -98,7 +100,7 @@ fn with_headers(mut record: Record, reason: &Reason<'_>, error: &str, backtrace:
         Some(error.to_owned()),
         (!backtrace.is_empty()).then_some(backtrace),
         Some(reason.attempt.to_string()),
-        reason.offset.map(|offset| reproduce(reason.deployment, reason.topic, reason.partition, offset)),
+        reason.reproduce.clone(),
     ];
     for (name, value) in HEADERS.iter().zip(values) {
         if let Some(value) = value {
@@ -126,6 +128,7 @@ mod tests {
             error: &error,
             backtrace: &backtrace,
             attempt: 1,
+            reproduce: None,
         };
         let size = |record: &Record| record.view(0).size();
         let whole = letter(Record::default(), &reason);

@@ -41,6 +41,14 @@ pub enum TopicError {
         /// what differs, when identical would have been fine
         difference: Option<String>,
     },
+    /// A view has the name that a topic was to get.
+    #[error("`{name}` is the name of a view of topic `{source_topic}`")]
+    NameOfView {
+        /// the view
+        name: TopicName,
+        /// what it shows
+        source_topic: TopicName,
+    },
     /// A setting.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -66,7 +66,7 @@ pub(super) enum Color {
 pub(super) enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Topics: create, list, describe, alter, delete
+    /// Topics: create, list, describe, alter, truncate, delete
     Topic(topic::Topic),
     /// Send records: lines of stdin or of a file
     Produce(produce::Produce),
@@ -76,16 +76,16 @@ pub(super) enum Command {
     Tail(consume::Tail),
     /// Groups: list, describe, lag, reset, remove-member, delete
     Group(group::Group),
-    /// Modules: new, build, test, push, list, inspect, wit, delete
+    /// Modules: new, build, test, run, push, list, inspect, wit, delete
     Module(module::Module),
     /// Run the module of a folder and swap it whenever a file is saved
     Dev(dev::Dev),
     /// Apply deploy.yaml
     Deploy(deploy::Deploy),
-    /// Deployments: list, describe, logs, pause, resume, restart, rewind, delete
+    /// Deployments: list, describe, logs, pause, resume, restart, rewind, upgrade, rollback, history, run, shadow, delete
     #[command(visible_alias = "dep")]
     Deployment(deployment::Deployment),
-    /// What processors keep: stores, get, scan, watch
+    /// What processors keep: stores, get, watch, scan
     State(state::State),
     /// What happens to topics, modules, deployments and groups, as it happens
     Events(events::Events),
@@ -107,6 +107,22 @@ mod tests {
     #[test]
     fn the_command_tree_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Lists of subcommands in help are written by hand: clap shows a command's first line only.
+    #[test]
+    fn help_names_every_subcommand_once() {
+        let mut cli = Cli::command();
+        cli.build();
+        let groups = cli.get_subcommands().filter(|c| c.get_subcommands().count() > 1);
+        for group in groups {
+            let about = group.get_about().map(ToString::to_string).unwrap_or_default();
+            let (_, listed) = about.split_once(": ").unwrap_or_default();
+            let there: Vec<_> =
+                group.get_subcommands().map(clap::Command::get_name).filter(|n| *n != "help").collect();
+            let listed: Vec<_> = listed.split(", ").collect();
+            assert_eq!(listed, there, "the doc comments of `{}`", group.get_name());
+        }
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Client {
     /// Checks the address; connects only when asked something.
     pub(super) fn new(url: &str, timeout: Duration) -> Result<Self, Failure> {
         let wrong = |why: &str| Failure::Usage(format!("`{url}` is no address of a server: {why}"));
-        let base = Url::parse(url).map_err(|e| wrong(&e.to_string()))?;
+        let whole = if url.contains("://") { Cow::from(url) } else { format!("http://{url}").into() };
+        let base = Url::parse(&whole).map_err(|e| wrong(&e.to_string()))?;
         match base.scheme() {
             "http" if base.has_host() => {}
             "https" => return Err(wrong("this binary speaks plain http; put a TLS proxy on this side")),
@@ -229,8 +230,9 @@ mod tests {
             |url| Client::new(url, Duration::from_secs(1)).map(|c| c.base().to_owned()).map_err(|f| f.code());
         assert_eq!(new("http://127.0.0.1:8080/"), Ok("http://127.0.0.1:8080".to_owned()));
         assert_eq!(new("https://x"), Err(2));
-        assert_eq!(new("localhost:8080"), Err(2));
-        assert_eq!(new("nonsense"), Err(2));
+        assert_eq!(new("localhost:8080"), Ok("http://localhost:8080".to_owned()));
+        assert_eq!(new("ftp://x"), Err(2));
+        assert_eq!(new("a b"), Err(2));
     }
 
     #[test]

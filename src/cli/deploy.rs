@@ -64,7 +64,13 @@ fn read(path: &PathBuf) -> Result<String, Failure> {
         std::io::stdin().read_to_string(&mut text).map_err(|e| Failure::local("cannot read stdin", e))?;
         return Ok(text);
     }
-    std::fs::read_to_string(path).map_err(|e| Failure::local(&what(), e))
+    std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Failure::Usage(format!(
+            "{} is not there; --file names another, and `millstream module new NAME` begins a project that has one",
+            path.display()
+        )),
+        _ => Failure::local(&what(), e),
+    })
 }
 
 /// Every document of the file; JSON is YAML too.

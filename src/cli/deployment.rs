@@ -150,10 +150,9 @@ fn polls(task: &Value) -> String {
 /// The last error of a deployment or a task, with its record.
 pub(super) fn worst_error(view: &Value) -> Option<String> {
     let error = view.get("last_error").filter(|e| !e.is_null())?;
-    let place = match at(error, "/topic") {
-        topic if topic.is_empty() => String::new(),
-        topic => format!(" at {topic}:{}:{}", at(error, "/partition"), at(error, "/offset")),
-    };
+    let place = ["/topic", "/partition", "/offset"].map(|part| at(error, part));
+    let place = place.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(":");
+    let place = if place.is_empty() { place } else { format!(" at {place}") };
     Some(format!("{}{place}: {}", at(error, "/code"), at(error, "/message")))
 }
 
@@ -251,11 +250,15 @@ async fn rewind(
         n => format!("{about}{} records are passed over", n.unsigned_abs()),
     };
     let line = format!("deployment `{name}` {verb} rewound; {records}");
-    if dry_run && session.out.format.is_none() {
-        let partitions = plan.get("partitions").and_then(Value::as_array).cloned().unwrap_or_default();
-        return session.out.text(&format!("{}{line}\n", render_table(&partitions, &REWIND_COLUMNS)));
+    if !dry_run {
+        return session.out.done(&plan, &line);
     }
-    session.out.done(&plan, &line)
+    session.out.one(&plan, |plan| match plan.get("partitions").and_then(Value::as_array) {
+        Some(partitions) if cursor.is_none() => {
+            format!("{}{line}\n", render_table(partitions, &REWIND_COLUMNS))
+        }
+        _ => format!("{line}\n"),
+    })
 }
 
 /// How the cursor of a source moves.

@@ -146,7 +146,7 @@ impl Problem {
         // A sentence that stands above already is not said twice.
         for (pointer, detail) in self.errors.iter().filter(|e| e.1 != self.detail) {
             let line = format!("{pointer}: {detail}");
-            if !self.detail.ends_with(&line) {
+            if !self.detail.ends_with(&line) && self.detail != format!("{pointer} {detail}") {
                 let _ = writeln!(text, "  {line}");
             }
         }
@@ -160,7 +160,8 @@ impl Problem {
             let _ = writeln!(text, "  again: {again}");
         }
         if let Some(hint) = hints::of(&self.code).or(self.hint.as_deref()) {
-            let _ = writeln!(text, "hint: {hint}");
+            // The server calls it by the name of its member.
+            let _ = writeln!(text, "hint: {}", hint.replace("the detail", "the message"));
         }
         let code = if self.code.is_empty() { "" } else { " " };
         let id = self.request_id.as_deref().map(|id| format!(", request {id}")).unwrap_or_default();

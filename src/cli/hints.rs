@@ -21,7 +21,13 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         "key_not_found" => {
             "state is kept under the record's key; --after and --wait wait for a record of yours"
         }
-        "topic_exists" => "`millstream topic alter` changes a topic that is there",
+        "topic_exists" => {
+            "`millstream topic alter` changes a topic that is there; --if-not-exists takes one that is as asked"
+        }
+        "invalid_module" => "`millstream module wit` prints the interface that modules are written against",
+        "position_out_of_range" => {
+            "`millstream topic describe NAME` shows where partitions begin and end; earliest and latest always fit"
+        }
         "topic_in_use" => "delete the deployments first, or say --force",
         "producer_fenced" => "a new producer id begins anew",
         "group_not_found" => "`millstream group list` shows what is there",

@@ -25,6 +25,9 @@ pub(super) struct Upgrade {
     /// Check everything, start the new code, change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Only if this revision is in force
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,6 +53,9 @@ pub(super) struct Rollback {
     /// Check everything, change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Only if this revision is in force
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
 }
 
 /// What has become of it, newest first
@@ -93,7 +99,7 @@ fn changes(revision: &Value) -> String {
 }
 
 pub(super) async fn upgrade(session: &Session, args: Upgrade) -> Result<(), Failure> {
-    let Upgrade { name, module, state, params, dry_run } = args;
+    let Upgrade { name, module, state, params, dry_run, if_revision } = args;
     if state == NewState::Clear && !dry_run {
         session.confirm(&format!("upgrade deployment `{name}` and drop its state"))?;
     }
@@ -104,17 +110,17 @@ pub(super) async fn upgrade(session: &Session, args: Upgrade) -> Result<(), Fail
     };
     let params = read_params(&params)?;
     let body = json!({"module": module, "state": state, "params": params});
-    change(session, &name, "upgrade", &body, dry_run).await
+    change(session, &name, "upgrade", &body, dry_run, if_revision).await
 }
 
 pub(super) async fn rollback(session: &Session, args: Rollback) -> Result<(), Failure> {
-    let Rollback { name, revision, clear_state, force, dry_run } = args;
+    let Rollback { name, revision, clear_state, force, dry_run, if_revision } = args;
     if clear_state && !dry_run {
         session.confirm(&format!("roll deployment `{name}` back and drop its state"))?;
     }
     let state = if clear_state { "clear" } else { "keep" };
     let body = json!({"revision": revision, "state": state, "force": force});
-    change(session, &name, "rollback", &body, dry_run).await
+    change(session, &name, "rollback", &body, dry_run, if_revision).await
 }
 
 async fn change(
@@ -123,8 +129,13 @@ async fn change(
     verb: &str,
     body: &Value,
     dry_run: bool,
+    if_revision: Option<u64>,
 ) -> Result<(), Failure> {
     let call = Call::post(&["v1", "deployments", name, verb]).query_if("dry_run", dry_run).json(body);
+    let call = match if_revision {
+        Some(revision) => call.header("if-match", format!("\"{revision}\"")),
+        None => call,
+    };
     let answer = session.client.json(call).await?;
     if dry_run {
         return session.out.one(&answer, |a| super::deploy::changes(name, a));

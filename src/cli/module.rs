@@ -17,7 +17,7 @@ use super::session::Session;
 use super::{rehearsal, run, toolchain};
 use crate::model::limits::{COMPILE_TIME_MAX, MODULE_BYTES_MAX};
 
-/// Modules: new, build, test, push, run, list, inspect, wit, delete
+/// Modules: new, build, test, run, push, list, inspect, wit, delete
 #[derive(Args)]
 pub(super) struct Module {
     #[command(subcommand)]
@@ -275,7 +275,7 @@ fn inspect(module: &Value) -> String {
         ("imports", at(module, "/imports")),
         ("exports", at(module, "/exports")),
         ("producers", at(module, "/producers")),
-        ("params", params.join("\n             ")),
+        ("params", params.join("\n")),
         ("used by", at(module, "/used_by")),
         ("created", at(module, "/created_at")),
     ];

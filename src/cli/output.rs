@@ -163,17 +163,28 @@ pub(super) fn render_table(items: &[Value], columns: &[Column]) -> String {
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns.iter().map(|c| c.0));
     for item in items {
-        table.add_row(columns.iter().map(|c| (c.1)(item)));
+        table.add_row(columns.iter().map(|c| first_line((c.1)(item))));
     }
-    let lines = table.lines().map(|line| line.trim().to_owned() + "\n");
+    // Every cell has a blank on its left.
+    let lines =
+        table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned() + "\n");
     lines.collect()
 }
 
-/// `name  value` lines with the values in one column; empty values are left out.
+/// What a cell shows of a text with several lines.
+fn first_line(text: String) -> String {
+    match text.split_once('\n') {
+        Some((first, _)) => format!("{} …", first.trim_end()),
+        None => text,
+    }
+}
+
+/// `name  value` lines with the values in one column, those with several lines too; empty values are left out.
 pub(super) fn render_fields(fields: &[(&str, String)]) -> String {
     let shown = || fields.iter().filter(|f| !f.1.is_empty());
     let width = shown().map(|f| f.0.len()).max().unwrap_or(0);
-    shown().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+    let indented = |value: &str| value.trim_end().replace('\n', &format!("\n{:width$}  ", ""));
+    shown().map(|(name, value)| format!("{name:width$}  {}\n", indented(value))).collect()
 }
 
 /// The value at a JSON pointer as text for people; empty when it is missing or null.
@@ -251,6 +262,20 @@ mod tests {
         let columns: [Column; 2] = [("NAME", |v| at(v, "/name")), ("BYTES", |v| size(v, "/bytes"))];
         let items = [json!({"name": "clicks", "bytes": 1536}), json!({"name": "x"})];
         assert_eq!(render_table(&items, &columns), "NAME    BYTES\nclicks  1.5 KiB\nx\n");
+    }
+
+    #[test]
+    fn a_row_whose_first_cell_is_empty_stays_in_its_columns_and_is_one_line() {
+        let columns: [Column; 2] = [("NAME", |v| at(v, "/name")), ("LAST ERROR", |v| at(v, "/error"))];
+        let items = [json!({"name": "clicks"}), json!({"error": "panicked at a.rs:1:\nno price\n"})];
+        let expected = "NAME    LAST ERROR\nclicks\n        panicked at a.rs:1: …\n";
+        assert_eq!(render_table(&items, &columns), expected);
+    }
+
+    #[test]
+    fn a_field_with_several_lines_keeps_to_its_column() {
+        let fields = [("name", "m".to_owned()), ("params", "a: string\nb: enum\n".to_owned())];
+        assert_eq!(render_fields(&fields), "name    m\nparams  a: string\n        b: enum\n");
     }
 
     #[test]

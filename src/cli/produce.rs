@@ -75,7 +75,7 @@ pub(super) struct Produce {
 pub(super) enum Acks {
     /// sums, and the first lines that failed
     Summary,
-    /// {"line": 7, "partition": 2, "offset": 991, "status": "stored"}, or a problem
+    /// {"line": 7, "partition": 2, "offset": 991, "status": "stored"}, or why nothing was stored
     Lines,
 }
 

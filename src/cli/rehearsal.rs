@@ -75,8 +75,8 @@ enum Verdict {
 }
 
 pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
-    let tests = if args.record.is_some() { Vec::new() } else { tests(&args)? };
     let project = Project::open(&args.folder)?;
+    let tests = if args.record.is_some() { Vec::new() } else { tests(&args)? };
     let file = match args.file.clone() {
         Some(file) => file,
         None => toolchain::build(session, &project).await?.file,
@@ -109,6 +109,10 @@ pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
 /// The tests that are asked for.
 fn tests(args: &Test) -> Result<Vec<Golden>, Failure> {
     let folder = args.folder.strip_prefix(".").unwrap_or(&args.folder).join("tests");
+    if !folder.is_dir() {
+        let detail = format!("no tests: there is no folder {} with NAME.in.ndjson files", folder.display());
+        return Err(Failure::Usage(detail));
+    }
     let found =
         golden::find(&folder).map_err(|e| Failure::local(&format!("cannot read {}", folder.display()), e))?;
     let fits = |golden: &Golden| args.only.as_ref().is_none_or(|only| golden.name.contains(only));

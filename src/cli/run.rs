@@ -144,7 +144,8 @@ impl Records {
         };
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let parsed = lines.map(|(number, line)| {
-            let wrong = |e| Failure::Refused(format!("{}, line {number}: {e}", path.display()));
+            let file = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
+            let wrong = |e| Failure::Refused(format!("{file}, line {number}: {e}"));
             serde_json::from_str(line).map_err(wrong)
         });
         parsed.collect()
@@ -190,6 +191,9 @@ async fn run(session: &Session, call: Call) -> Result<(), Failure> {
     let answer = session.client.json(call.takes(RUN_TIME_MAX)).await?;
     session.out.one(&answer, report)?;
     let records = answer.get("records").and_then(Value::as_array).cloned().unwrap_or_default();
+    if records.is_empty() {
+        session.out.hint("no record was there, so nothing ran");
+    }
     let failed = records.iter().filter(|r| r["verdict"] == "fault").count();
     match at(&answer, "/ended_by/message") {
         cause if failed == 0 && !cause.is_empty() => Err(Failure::Refused(cause)),

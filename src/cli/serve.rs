@@ -67,6 +67,10 @@ fn settings_help() -> String {
     for knob in &config::KNOBS {
         text.push_str(&format!("\n  {} [default: {}]\n      {}\n", knob.name, knob.default, knob.doc));
     }
+    text.push_str(
+        "\nSecrets that deployments may be granted (docs/SINKS.md), in the file alone; their values stand elsewhere:\n\n  \
+         [secrets]\n  hook_token = { env = \"HOOK_TOKEN\" }\n  partner = { file = \"/run/secrets/partner\" }\n",
+    );
     text
 }
 
@@ -163,5 +167,6 @@ mod tests {
     fn the_long_help_documents_every_setting() {
         let help = settings_help();
         assert!(config::KNOBS.iter().all(|k| help.contains(k.name) && help.contains(k.doc)));
+        assert!(help.contains("[secrets]"), "{help}");
     }
 }

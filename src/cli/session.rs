@@ -43,9 +43,7 @@ impl Session {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(Failure::Usage(format!(
-                "{what} asks first, and nobody is there to answer; say --yes"
-            )));
+            return Err(Failure::Usage(format!("nobody is there to be asked; say --yes to {what}")));
         }
         eprint!("{what}? [y/N] ");
         let _ = std::io::stderr().flush();

@@ -14,7 +14,7 @@ use super::session::Session;
 use crate::model::duration::{format_duration, parse_duration};
 use crate::model::limits::{SCAN_ENTRIES_MAX, WAIT_MAX};
 
-/// What processors keep: stores, get, scan, watch
+/// What processors keep: stores, get, watch, scan
 #[derive(Args)]
 pub(super) struct State {
     #[command(subcommand)]
@@ -26,33 +26,9 @@ enum Command {
     /// The stores of a deployment
     Stores { deployment: String },
     /// The value of a key
-    Get {
-        deployment: String,
-        store: String,
-        key: String,
-        /// The key is base64 of its bytes
-        #[arg(long)]
-        key_base64: bool,
-        /// How the value is shown
-        #[arg(long, value_enum)]
-        format: Option<Encoding>,
-        #[command(flatten)]
-        at: At,
-    },
+    Get(Key),
     /// The value of a key, and what it is after every change, a line each
-    Watch {
-        deployment: String,
-        store: String,
-        key: String,
-        /// The key is base64 of its bytes
-        #[arg(long)]
-        key_base64: bool,
-        /// How values are shown
-        #[arg(long, value_enum)]
-        format: Option<Encoding>,
-        #[command(flatten)]
-        at: At,
-    },
+    Watch(Key),
     /// Entries in key order
     Scan {
         deployment: String,
@@ -78,6 +54,22 @@ enum Command {
         #[command(flatten)]
         at: At,
     },
+}
+
+/// A key and its value.
+#[derive(Args)]
+struct Key {
+    deployment: String,
+    store: String,
+    key: String,
+    /// The key is base64 of its bytes
+    #[arg(long)]
+    key_base64: bool,
+    /// How the value is shown
+    #[arg(long, value_enum)]
+    format: Option<Encoding>,
+    #[command(flatten)]
+    at: At,
 }
 
 /// Whose state, and how fresh.
@@ -107,6 +99,22 @@ impl At {
     }
 }
 
+impl Key {
+    fn call(&self) -> Call {
+        let Self { deployment, store, key, key_base64, format, at } = self;
+        let mut path = vec!["v1", "deployments", deployment, "stores", store, "keys"];
+        let call = if *key_base64 {
+            Call::get(&path).query("key_base64", key)
+        } else if is_dots(key) {
+            Call::get(&path).query("key_base64", STANDARD.encode(key))
+        } else {
+            path.push(key);
+            Call::get(&path)
+        };
+        at.apply(call).query_some("format", format.map(Encoding::as_str))
+    }
+}
+
 const STORE_COLUMNS: [Column; 3] = [
     ("STORE", |s| at(s, "/name")),
     ("KEYS", |s| first(s, &["/keys", "/keys_estimate"])),
@@ -126,15 +134,8 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             let stores = session.client.items(call, None).await?;
             session.out.list(&stores, &STORE_COLUMNS)
         }
-        Command::Get { deployment, store, key, key_base64, format, at } => {
-            let call = at.apply(call_of_key(&deployment, &store, &key, key_base64));
-            get(session, call.query_some("format", format.map(Encoding::as_str)), &key).await
-        }
-        Command::Watch { deployment, store, key, key_base64, format, at } => {
-            let call = at.apply(call_of_key(&deployment, &store, &key, key_base64));
-            let call = call.query_some("format", format.map(Encoding::as_str));
-            watch(session, call.header("accept", "text/event-stream")).await
-        }
+        Command::Get(key) => get(session, key.call(), &key.key).await,
+        Command::Watch(key) => watch(session, key.call().header("accept", "text/event-stream")).await,
         Command::Scan { deployment, store, prefix, from, to, reverse, limit, format, at } => {
             let page = limit.clamp(1, SCAN_ENTRIES_MAX).to_string();
             let call = || {
@@ -150,18 +151,6 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             let entries = session.client.items(call, Some(limit)).await?;
             session.out.list(&entries, &ENTRY_COLUMNS)
         }
-    }
-}
-
-fn call_of_key(deployment: &str, store: &str, key: &str, is_base64: bool) -> Call {
-    let mut path = vec!["v1", "deployments", deployment, "stores", store, "keys"];
-    if is_base64 {
-        Call::get(&path).query("key_base64", key)
-    } else if is_dots(key) {
-        Call::get(&path).query("key_base64", STANDARD.encode(key))
-    } else {
-        path.push(key);
-        Call::get(&path)
     }
 }
 

@@ -89,11 +89,12 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
-const COLUMNS: [Column; 5] = [
+const COLUMNS: [Column; 6] = [
     ("NAME", |t| at(t, "/name")),
     ("PARTITIONS", partitions),
     ("RECORDS", |t| count(t, "/records")),
     ("BYTES", |t| size(t, "/bytes")),
+    ("VIEW OF", shown),
     ("DEPLOYMENTS", |t| at(t, "/deployments")),
 ];
 
@@ -122,6 +123,14 @@ fn partitions(topic: &Value) -> String {
         Some(Value::Array(list)) => list.len().to_string(),
         Some(other) => plain(other),
         None => String::new(),
+    }
+}
+
+/// What a view shows, and through which code; empty for topics that hold records.
+fn shown(topic: &Value) -> String {
+    match at(topic, "/view/source") {
+        none if none.is_empty() => none,
+        source => format!("{source} through {}", at(topic, "/view/module")),
     }
 }
 
@@ -229,6 +238,7 @@ fn describe(topic: &Value) -> String {
     let fields = [
         ("name", at(topic, "/name")),
         ("id", at(topic, "/id")),
+        ("view of", shown(topic)),
         ("records", count(topic, "/records")),
         ("bytes", size(topic, "/bytes")),
         ("created", at(topic, "/created_at")),
@@ -257,6 +267,15 @@ mod tests {
         assert_eq!(truncation(&Position::Offset(7), Some(1)), json!({"offset": 7, "partition": 1}));
         assert_eq!(truncation(&Position::Last(10), None), json!({"offset": "-10"}));
         assert_eq!(truncation(&Position::Time("-7d".into()), None), json!({"timestamp": "-7d"}));
+    }
+
+    #[test]
+    fn a_view_is_marked_as_one() {
+        let view = json!({ "name": "clean", "view": { "source": "clicks", "module": "redact@1.0.0" } });
+        let table = render_table(&[view.clone(), json!({ "name": "clicks" })], &COLUMNS);
+        assert!(table.contains("clicks through redact@1.0.0"), "{table}");
+        assert!(describe(&view).contains("\nview of  clicks through redact@1.0.0\n"), "{}", describe(&view));
+        assert_eq!(shown(&json!({ "name": "clicks", "view": null })), "");
     }
 
     #[test]

@@ -127,8 +127,30 @@ codes! {
         "delete the deployments first";
     ModuleLimit "module_limit" CONFLICT final None, "The node holds as many modules as it may",
         "delete versions that no deployment uses";
-    DeploymentConflict "deployment_conflict" CONFLICT final None, "The deployment contradicts another one, its own past, or its topics",
-        "the detail says which; another name, order or topic resolves it";
+    DeploymentConflict "deployment_conflict" CONFLICT final None, "The deployment contradicts its own past: its kind, its inputs or their partitions",
+        "deploy it under another name, or delete what is there first";
+    DeploymentOrder "deployment_order_taken" CONFLICT final None, "Another transform has this place on the topic",
+        "choose another `order`: transforms of a topic run in ascending order";
+    DeploymentChain "transform_limit" CONFLICT final None, "As many transforms run on the topic as may",
+        "delete one that is not used, or do the work of two in one module";
+    DeploymentInputs "inputs_differ" CONFLICT final None, "The inputs have different numbers of partitions",
+        "add partitions to the smaller topic, or read topics that have the same number";
+    DeploymentInstances "instance_limit" CONFLICT final None, "The node would have more instances of code than it may",
+        "lower `limits.instances` of this deployment or another, or raise `limits.node_instances` in the server's settings";
+    DeploymentKind "deployment_kind_mismatch" CONFLICT final None, "A deployment of this kind cannot do that",
+        "the detail says what this kind has instead";
+    ViewName "view_name_taken" CONFLICT final None, "A topic has the view's name",
+        "deploy the view under another name: its readers find it among the topics by that name";
+    StoreFilled "store_is_filled" CONFLICT final None, "The store holds keys, so whether they expire cannot be changed",
+        "give the ttl to a store with another name, or delete the deployment and make it anew: its state goes with it";
+    Position "position_out_of_range" CONFLICT final None, "The deployment cannot go to this position",
+        "offsets lie between log_start_offset and high_watermark of a partition of one of the inputs; \"earliest\" and \"latest\" always fit";
+    ShadowRuns "shadow_conflict" CONFLICT final None, "A shadow run is under way already",
+        "end it first, or wait until its time is over";
+    MigrationPending "migration_pending" CONFLICT final None, "The state is still being migrated",
+        "upgrade with state: migrate to go on with it, or with state: clear to begin anew";
+    ChangedMeanwhile "changed_meanwhile" CONFLICT retry None, "Something else changed it at the same moment",
+        "look at it and repeat";
     DeploymentInline "deployment_is_inline" CONFLICT final None, "Inline deployments run on produce and views on read: they have no positions and no state",
         "change or delete the deployment instead";
     StateGone "state_cannot_go_back" CONFLICT final None, "A later version has cleared or migrated the state",
@@ -248,6 +270,7 @@ impl Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::module::ModuleKind;
     use std::collections::BTreeSet;
 
     #[test]
@@ -255,6 +278,17 @@ mod tests {
         let names: BTreeSet<_> = Code::ALL.iter().map(|c| c.entry().name).collect();
         assert_eq!(names.len(), Code::ALL.len());
         assert!(names.iter().all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+
+    #[test]
+    fn the_cure_for_a_module_of_another_kind_names_every_kind() {
+        let words: BTreeSet<_> = Code::ModuleKind.entry().cure.split([' ', ',', ';']).collect();
+        let missing: Vec<_> = ModuleKind::ALL
+            .map(ModuleKind::export)
+            .into_iter()
+            .filter(|kind| !words.contains(kind))
+            .collect();
+        assert_eq!(missing, [""; 0]);
     }
 
     #[test]

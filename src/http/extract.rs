@@ -6,6 +6,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
+use hyper::body::Body as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -36,6 +37,9 @@ pub(super) struct ReadQuery<T> {
 
 /// A JSON body.
 pub(super) struct Json<T>(pub(super) T);
+
+/// A JSON body that may be left out.
+pub(super) struct OptionalJson<T>(pub(super) T);
 
 /// A document that people write: an object in JSON or YAML.
 pub(super) struct Document(pub(super) Map<String, Value>);
@@ -123,6 +127,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
         }
         let whole = read_whole(body, DOCUMENT_BYTES_MAX, &app.budget).await?;
         serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e))
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Json::from_request(request, app).await.map(|Json(body)| Self(body))
     }
 }
 

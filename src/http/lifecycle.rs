@@ -10,12 +10,12 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::codes::Code;
 use super::deployments::{ApplyAnswer, ChangeQuery, DeploymentPath, Fate, answer};
 use super::error::Problem;
-use super::extract::{Json, NoQuery, Path, Query, conditions};
+use super::extract::{Json, NoQuery, OptionalJson, Path, Query, conditions};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::page::{self, Page};
+use super::runs::param;
 use crate::model::deployment::StateFate;
 use crate::model::revision::StateChange;
 use crate::pipelines::{ApplyOptions, RevisionView, Rollback, Upgrade};
@@ -112,8 +112,11 @@ pub(super) async fn upgrade(
     headers: HeaderMap,
     Json(body): Json<UpgradeBody>,
 ) -> Result<Response, Problem> {
-    let params = body.params.into_iter().map(|(name, value)| Ok((name.clone(), scalar(&name, value)?)));
-    let params = params.collect::<Result<_, Problem>>()?;
+    let change = |(name, value): (String, Value)| {
+        let text = if value.is_null() { None } else { Some(param(&name, value)?) };
+        Ok((name, text))
+    };
+    let params = body.params.into_iter().map(change).collect::<Result<_, Problem>>()?;
     let options = options(&headers, query.dry_run || body.dry_run)?;
     let upgrade = Upgrade { module: body.module, state: body.state, params };
     answer(app.pipelines.upgrade(&path.deployment, upgrade, options).await?, options.dry_run)
@@ -121,10 +124,11 @@ pub(super) async fn upgrade(
 
 /// Roll a deployment back
 ///
-/// To the spec and the code of an earlier revision; it makes a new one. Positions stay where they are.
+/// To the spec and the code of an earlier revision; it makes a new one. Positions stay where they are. Without a body it goes to
+/// the newest revision before that had another spec or other code.
 #[utoipa::path(
     post, path = "/v1/deployments/{deployment}/rollback", tag = "deployments",
-    params(DeploymentPath, ChangeQuery, MatchHeader), request_body = RollbackBody,
+    params(DeploymentPath, ChangeQuery, MatchHeader), request_body = Option<RollbackBody>,
     responses((status = 200, description = "the earlier version runs, or what would change", body = ApplyAnswer), Missing, Conflict, Precondition, Unprocessable),
 )]
 pub(super) async fn rollback(
@@ -132,7 +136,7 @@ pub(super) async fn rollback(
     Path(path): Path<DeploymentPath>,
     Query(query): Query<ChangeQuery>,
     headers: HeaderMap,
-    Json(body): Json<RollbackBody>,
+    OptionalJson(body): OptionalJson<RollbackBody>,
 ) -> Result<Response, Problem> {
     let options = options(&headers, query.dry_run || body.dry_run)?;
     let clear = body.state == StateFate::Clear;
@@ -143,19 +147,6 @@ pub(super) async fn rollback(
 fn options(headers: &HeaderMap, dry_run: bool) -> Result<ApplyOptions, Problem> {
     let revision = conditions(headers)?.of_present()?.revision;
     Ok(ApplyOptions { if_revision: revision, if_absent: false, dry_run })
-}
-
-/// Parameters may be numbers and booleans; the code sees text.
-fn scalar(name: &str, value: Value) -> Result<Option<String>, Problem> {
-    match value {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text)),
-        Value::Number(_) | Value::Bool(_) => Ok(Some(value.to_string())),
-        Value::Array(_) | Value::Object(_) => {
-            let detail = format!("parameter `{name}` must be text, a number, a boolean or null");
-            Err(Problem::new(Code::InvalidBody, detail))
-        }
-    }
 }
 
 /// List revisions

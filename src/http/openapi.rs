@@ -12,6 +12,7 @@ use utoipa::{IntoResponses, PartialSchema};
 
 use super::codes::Code;
 use super::error::{Document, FieldError, PROBLEM_JSON};
+use crate::model::module::ModuleKind;
 
 /// The document's head; the routes add the rest.
 pub(super) fn head() -> OpenApi {
@@ -131,9 +132,7 @@ pub(super) fn header_map_schema() -> RefOr<Schema> {
 
 /// What a module's exports make of it.
 pub(super) fn module_kind_schema() -> RefOr<Schema> {
-    schema(
-        json!({ "type": "string", "enum": ["transform", "transform-packed", "processor", "processor-packed", "source"] }),
-    )
+    schema(json!({ "type": "string", "enum": ModuleKind::ALL.map(ModuleKind::export) }))
 }
 
 /// Parameters as a module declares them.
@@ -183,6 +182,8 @@ pub(super) fn reset_to_schema() -> RefOr<Schema> {
         one("offset", json!({ "type": "integer", "format": "int64", "minimum": 0 })),
         one("timestamp", json!({ "type": ["string", "integer"] })),
         one("shift_by", json!({ "type": "integer", "format": "int64" })),
+        one("cursor", json!({ "type": "string" })),
+        one("cursor_base64", json!({ "type": "string" })),
         one("cursor", json!({ "type": "string" })),
         one("cursor_base64", json!({ "type": "string", "format": "byte" })),
     ] }))

@@ -1,7 +1,7 @@
 //! What the floors below say no with, as problems. Every `match` is whole: a new variant does not compile until it has a
 //! code here.
 
-use serde_json::json;
+mod deployments;
 
 use super::codes::Code;
 use super::error::{FieldError, Problem};
@@ -10,9 +10,7 @@ use crate::broker::consumer::ConsumerError;
 use crate::broker::view::Trouble;
 use crate::broker::{AppendError, ProduceError, ReadError, TopicError, TransactionError};
 use crate::groups::GroupError;
-use crate::model::deployment::DeploymentKind;
 use crate::model::producer::SequenceError;
-use crate::pipelines::{DeployError, StateError};
 use crate::registry::{DeleteError, LoadError, ResolveError, UploadError};
 use crate::storage::{self, CommitError};
 use crate::wasm::Fault;
@@ -21,7 +19,7 @@ impl From<TopicError> for Problem {
     fn from(error: TopicError) -> Self {
         let code = match &error {
             TopicError::Unknown { .. } => Code::TopicNotFound,
-            TopicError::View { .. } => Code::TopicIsView,
+            TopicError::View { .. } | TopicError::NameOfView { .. } => Code::TopicIsView,
             TopicError::Name(_) => Code::InvalidTopic,
             TopicError::Internal(_) => Code::TopicInternal,
             TopicError::Exists { .. } => Code::TopicExists,
@@ -48,7 +46,9 @@ impl From<TopicError> for Problem {
                 problem.with("deployments", by.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
             TopicError::Revision { actual, .. } => problem.with("revision", actual),
-            TopicError::View { source_topic, .. } => problem.with("source", source_topic.as_str()),
+            TopicError::View { source_topic, .. } | TopicError::NameOfView { source_topic, .. } => {
+                problem.with("source", source_topic.as_str())
+            }
             TopicError::Unknown { .. }
             | TopicError::Internal(_)
             | TopicError::Exists { .. }
@@ -286,68 +286,6 @@ impl From<ConsumerError> for Problem {
     }
 }
 
-impl From<DeployError> for Problem {
-    fn from(error: DeployError) -> Self {
-        let code = match error {
-            DeployError::Module(error) => return unresolved(&error),
-            DeployError::Topic(error) => return Self::from(error),
-            DeployError::Read(error) => return Self::from(error),
-            DeployError::Unknown { .. } => Code::DeploymentNotFound,
-            DeployError::Spec(ref problems) => {
-                let place = |p: &crate::model::deployment::SpecProblem| FieldError {
-                    pointer: p.pointer.clone(),
-                    detail: p.detail.clone(),
-                };
-                return Self::caused(Code::InvalidSpec, &error).errors(problems.iter().map(place));
-            }
-            DeployError::Kind { .. } => Code::ModuleKind,
-            DeployError::Revision { .. } | DeployError::Exists(_) => Code::PreconditionFailed,
-            DeployError::NotReady { ref fault, .. } => {
-                let busy = matches!(fault, Fault::Busy(_));
-                let code = if busy { Code::Overloaded } else { Code::ModuleNotReady };
-                return with_fault(Self::caused(code, &error), fault);
-            }
-            DeployError::NoMigrate(_) => Code::MigrateMissing,
-            DeployError::Migrating { .. } => Code::DeploymentConflict,
-            DeployError::StateGone { .. } => Code::StateGone,
-            DeployError::NoRevision { .. } => Code::RevisionNotFound,
-            DeployError::Conflict(_) => Code::DeploymentConflict,
-            DeployError::TooMany { .. } => Code::DeploymentLimit,
-            DeployError::Inline { .. } | DeployError::View { .. } => Code::DeploymentInline,
-            DeployError::NoShadow(_) => Code::ShadowNotFound,
-            DeployError::Commit(ref source) => commit_code(source),
-            DeployError::Tables(ref source) => read_code(source),
-        };
-        Self::caused(code, &error)
-    }
-}
-
-impl From<StateError> for Problem {
-    fn from(error: StateError) -> Self {
-        let code = match error {
-            StateError::Deployment(error) => return Self::from(error),
-            StateError::NoState { kind: DeploymentKind::Inline | DeploymentKind::View, .. } => {
-                Code::DeploymentInline
-            }
-            StateError::NoState { .. } => Code::DeploymentStateless,
-            StateError::UnknownStore { .. } => Code::StoreNotFound,
-            StateError::UnknownTask { .. } => Code::TaskNotFound,
-            StateError::Behind { .. } => Code::StateBehind,
-            StateError::NotAnInput { .. } => Code::NotAnInput,
-            StateError::TooMuch { .. } => Code::AnswerTooLarge,
-            StateError::State(ref source) => state_code(source),
-            StateError::Read(ref source) => read_code(source),
-        };
-        let problem = Self::caused(code, &error);
-        match error {
-            StateError::Behind { topic, partition, position, .. } => problem
-                .with("position", json!({ "topic": topic, "partition": partition, "offset": position })),
-            StateError::UnknownStore { known, .. } => problem.with("stores", known),
-            _ => problem,
-        }
-    }
-}
-
 impl From<ResolveError> for Problem {
     fn from(error: ResolveError) -> Self {
         let code = match &error {
@@ -356,11 +294,6 @@ impl From<ResolveError> for Problem {
         };
         Self::caused(code, &error)
     }
-}
-
-/// A spec that names a module which is not there: the spec is what is wrong.
-fn unresolved(error: &ResolveError) -> Problem {
-    Problem::caused(Code::InvalidSpec, error).at("/module", error.to_string())
 }
 
 impl From<UploadError> for Problem {
@@ -424,7 +357,7 @@ pub(in crate::http) fn storage_code(error: &storage::Error) -> Code {
 
 fn commit_code(error: &CommitError) -> Code {
     match error {
-        CommitError::Expected { .. } | CommitError::Fenced => Code::DeploymentConflict,
+        CommitError::Expected { .. } | CommitError::Fenced => Code::ChangedMeanwhile,
         CommitError::DiskFull { .. } => Code::DiskFull,
         CommitError::TopicGone { .. } => Code::TopicNotFound,
         CommitError::Closed => Code::Draining,

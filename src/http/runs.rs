@@ -6,38 +6,24 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::App;
 use super::codes::Code;
+use super::deployments::DeploymentPath;
 use super::error::Problem;
 use super::extract::{Json, NoQuery, Path, Query};
+use super::modules::VersionPath;
 use super::openapi::{Conflict, Missing, Unprocessable};
 use super::samples::Line;
 use super::verdicts::{FaultView, LogLine, change, output, told, verdict_name};
 use crate::broker::dead_letter::reproduce;
+use crate::model::deployment::DeploymentKind;
 use crate::model::module::{ModuleRef, VersionSelector};
-use crate::model::{DeploymentName, ModuleName, Offset, Partition, TopicName};
+use crate::model::{DeploymentName, Offset, Partition, TopicName};
 use crate::pipelines::dry_run::{Entry, Sample};
-use crate::pipelines::{DeployError, GivenRecord, RunError, RunRecords, RunReport, RunState};
+use crate::pipelines::{GivenRecord, RunRecords, RunReport, RunState};
 use crate::state::Given;
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(super) struct VersionPath {
-    /// the module
-    #[param(value_type = String)]
-    name: ModuleName,
-    /// `latest`, `1.2.0`, or `sha256:` with 8 or more digits
-    version: String,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(super) struct DeploymentPath {
-    /// the deployment
-    pub(super) deployment: String,
-}
 
 /// Records for a module, and what it is to find around it.
 #[derive(Deserialize, ToSchema)]
@@ -187,9 +173,12 @@ pub(super) async fn run_module(
     let module = app.registry.resolve(&ModuleRef { name: path.name.clone(), version })?;
     let inputs = if body.inputs.is_empty() { vec![json!("in")] } else { body.inputs };
     let routes: BTreeMap<_, _> = body.outputs.into_iter().map(|name| (name.clone(), name)).collect();
+    let kinds =
+        [DeploymentKind::Inline, DeploymentKind::Processor, DeploymentKind::Sink, DeploymentKind::Source];
+    let kind = kinds.into_iter().find(|kind| module.kind.fits(*kind)).unwrap_or(DeploymentKind::Inline);
     let mut spec = json!({
         "name": path.name,
-        "kind": if module.kind.is_transform() { "inline" } else { "processor" },
+        "kind": kind.as_str(),
         "module": format!("{}@{}", path.name, module.digest),
         "input": { "topics": inputs },
         "output": { "routes": routes },
@@ -267,16 +256,21 @@ fn given(lines: Vec<Line>) -> Result<Vec<GivenRecord>, Problem> {
 }
 
 pub(super) fn params(values: Map<String, Value>) -> Result<BTreeMap<String, String>, Problem> {
-    let text = |(name, value): (String, Value)| match value {
-        Value::String(text) => Ok((name, text)),
-        Value::Number(_) | Value::Bool(_) => Ok((name, value.to_string())),
-        _ => {
+    let text = |(name, value): (String, Value)| param(&name, value).map(|text| (name, text));
+    values.into_iter().map(text).collect()
+}
+
+/// A parameter as the code sees it: numbers and booleans are taken as their text.
+pub(super) fn param(name: &str, value: Value) -> Result<String, Problem> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
             let detail = "must be text, a number or a boolean".to_owned();
             Err(Problem::new(Code::InvalidBody, format!("parameter `{name}` {detail}"))
                 .at(format!("/params/{name}"), detail))
         }
-    };
-    values.into_iter().map(text).collect()
+    }
 }
 
 /// How a run of stored records is asked for on the command line.
@@ -338,10 +332,6 @@ fn view(run: &RunReport, again: Option<&Again>) -> RunView {
             }
         });
     let us = |time: std::time::Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let line = |(level, text): &(crate::wasm::LogLevel, String)| LogLine {
-        level: level.as_str(),
-        text: text.clone(),
-    };
     RunView {
         module: run.module.clone(),
         records: records.collect(),
@@ -350,31 +340,10 @@ fn view(run: &RunReport, again: Option<&Again>) -> RunView {
         cut: report.cut,
         state_changes: run.changes.entries.iter().filter_map(change).collect(),
         more_state_changes: run.changes.more,
-        logs: run.lines.iter().map(line).collect(),
+        logs: run.lines.iter().cloned().map(LogLine::of).collect(),
         logs_left_out: run.lines_left_out,
         cpu_us: us(report.cpu),
         wall_us: us(run.wall),
         memory_bytes: report.memory_bytes,
-    }
-}
-
-impl From<RunError> for Problem {
-    fn from(error: RunError) -> Self {
-        let code = match error {
-            RunError::Deploy(error) => return Self::from(error),
-            RunError::Load(error) => return Self::from(error),
-            RunError::Invalid(_) => Code::InvalidBody,
-            RunError::State(crate::state::Error::Read(error)) | RunError::Read(error) => {
-                return Self::from(DeployError::Tables(error));
-            }
-            RunError::State(ref source) => {
-                let detail = source.to_string();
-                return Self::new(Code::InvalidBody, detail.clone()).at("/state", detail);
-            }
-            RunError::Busy => Code::Overloaded,
-            RunError::TooLong => Code::RunTooLong,
-            RunError::Closed => Code::Draining,
-        };
-        Self::caused(code, &error)
     }
 }

@@ -10,10 +10,11 @@ use utoipa::ToSchema;
 use super::App;
 use super::answer::rfc3339;
 use super::codes::Code;
+use super::deployments::DeploymentPath;
 use super::error::Problem;
 use super::extract::{Json, NoQuery, Path, Query};
 use super::openapi::{Conflict, Missing, Unprocessable};
-use super::runs::{DeploymentPath, params};
+use super::runs::params;
 use super::verdicts::{FaultView, LogLine, change, output, told as reason_and_fault, verdict_name};
 use crate::model::deployment::{DeploymentKind, DeploymentSpec, RewindTo};
 use crate::model::{Offset, Partition, duration};
@@ -201,7 +202,6 @@ fn view(shadow: ShadowView) -> ShadowBodyView {
     let ShadowView { deployment, module, spec, started_ms, ended, results, lines } = shadow;
     let Results { equal, different, not_compared, .. } = results;
     let inline = spec.kind == DeploymentKind::Inline;
-    let line = |(level, text): (crate::wasm::LogLevel, String)| LogLine { level: level.as_str(), text };
     ShadowBodyView {
         deployment: deployment.to_string(),
         module,
@@ -218,7 +218,7 @@ fn view(shadow: ShadowView) -> ShadowBodyView {
         differences: results.samples.into_iter().map(|d| difference(&spec, d)).collect(),
         state_differences: results.state.iter().filter_map(change).collect(),
         more_state_differences: results.more_state,
-        logs: lines.into_iter().map(line).collect(),
+        logs: lines.into_iter().map(LogLine::of).collect(),
     }
 }
 

@@ -35,7 +35,9 @@ pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Resul
         if errors.is_empty() {
             errors.push(FieldError { pointer: String::new(), detail: error.to_string() });
         }
-        Problem::new(Code::InvalidSpec, error.to_string()).errors(errors)
+        let first = errors.first().map(|first| format!("{} {}", first.pointer, first.detail));
+        let detail = first.unwrap_or_default().trim_start().to_owned();
+        Problem::new(Code::InvalidSpec, detail).errors(errors)
     })
 }
 

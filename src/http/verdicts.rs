@@ -9,14 +9,20 @@ use crate::model::deployment::DeploymentSpec;
 use crate::model::{Record, TimestampMs, TopicName};
 use crate::pipelines::dry_run::Verdict;
 use crate::state::Changed;
-use crate::wasm::Fault;
+use crate::wasm::{Fault, LogLevel};
 
 /// A line of the code.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RunLogLine)]
 pub(super) struct LogLine {
-    pub(super) level: &'static str,
-    pub(super) text: String,
+    level: &'static str,
+    text: String,
+}
+
+impl LogLine {
+    pub(super) fn of((level, text): (LogLevel, String)) -> Self {
+        Self { level: level.as_str(), text }
+    }
 }
 
 /// A failure of the code.

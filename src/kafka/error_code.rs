@@ -215,7 +215,7 @@ impl From<&TopicError> for ErrorCode {
             TopicError::Unknown { .. } => Self::UnknownTopicOrPartition,
             // Clients give up at once, as with Kafka's own internal topics.
             TopicError::Name(_) | TopicError::Internal(_) | TopicError::View { .. } => Self::InvalidTopic,
-            TopicError::Exists { .. } => Self::TopicAlreadyExists,
+            TopicError::Exists { .. } | TopicError::NameOfView { .. } => Self::TopicAlreadyExists,
             TopicError::Config(_) => Self::InvalidConfig,
             TopicError::Partitions { .. } | TopicError::StatefulInput { .. } => Self::InvalidPartitions,
             TopicError::TooMany { .. } | TopicError::InUse { .. } => Self::PolicyViolation,

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::ModuleName;
+use super::deployment::DeploymentKind;
 use super::params::Params;
 
 /// What a component's exports make of it.
@@ -26,6 +27,26 @@ pub enum ModuleKind {
 }
 
 impl ModuleKind {
+    /// Every kind, for texts that name them.
+    pub const ALL: [Self; 6] = [
+        Self::Transform,
+        Self::TransformPacked,
+        Self::Processor,
+        Self::ProcessorPacked,
+        Self::Sink,
+        Self::Source,
+    ];
+
+    /// What a deployment of a kind can run.
+    pub fn fits(self, deployment: DeploymentKind) -> bool {
+        match deployment {
+            DeploymentKind::Inline | DeploymentKind::View => self.is_transform(),
+            DeploymentKind::Processor => self.is_processor() || self.is_transform(),
+            DeploymentKind::Sink => self == Self::Sink,
+            DeploymentKind::Source => self == Self::Source,
+        }
+    }
+
     /// Judges single records: can be deployed inline, and as a processor without state.
     pub fn is_transform(self) -> bool {
         matches!(self, Self::Transform | Self::TransformPacked)

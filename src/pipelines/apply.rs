@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use super::DeployError;
+use super::error::Clash;
 use super::plan::{self, Change};
 use super::ready::Ready;
 use super::replace::{Cause, Replacement};
 use super::supervisor::{Pipelines, live_max};
 use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
-use crate::model::deployment::{
-    Deployment, DeploymentKind, DeploymentSpec, Desired, SpecProblem, Start, StartPosition,
-};
+use crate::model::deployment::{Deployment, DeploymentSpec, Desired, SpecProblem, Start, StartPosition};
 use crate::model::limits::{KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{Digest, ModuleKind, ModuleRef, ModuleVersion};
 use crate::model::revision::{Action, StateChange};
@@ -105,8 +104,8 @@ impl Pipelines {
         self.check_secrets(&spec)?;
         let module = self.resolve_as(&spec, how.pinned)?;
         let others = entries.iter().map(|e| &*e.deployment);
-        if let Some(conflict) = plan::conflict(&spec, past.as_deref(), others) {
-            return Err(DeployError::Conflict(conflict));
+        if let Some((with, detail)) = plan::conflict(&spec, past.as_deref(), others) {
+            return Err(with.because(detail));
         }
         if let Some(past) = past.as_ref().filter(|_| how.cause.state != StateChange::Clear) {
             self.check_stores(&spec, past).await?;
@@ -142,7 +141,7 @@ impl Pipelines {
         }
         let tasks = self.check_topics(&spec, module.kind, false).await?;
         if let Some(past) = past.as_ref().filter(|p| p.tasks != tasks) {
-            return Err(DeployError::Conflict(format!(
+            return Err(Clash::Past.because(format!(
                 "the inputs of deployment `{}` have {tasks} partitions, its state was made with {}; delete the state, \
                  or deploy under another name",
                 spec.name, past.tasks
@@ -167,15 +166,13 @@ impl Pipelines {
         F: Future<Output = Result<T, DeployError>> + Send + 'static,
     {
         let done = tasks::spawn("change of a deployment", work(self.clone())).await;
-        done.unwrap_or_else(|e| {
-            Err(DeployError::Conflict(format!("the change ended before it was made: {e}")))
-        })
+        done.unwrap_or_else(|e| Err(DeployError::Stopping(e.to_string())))
     }
 
     /// Runs work to its end while no deployment is applied, changed or deleted.
     ///
     /// # Errors
-    /// `Conflict` when the server stops before.
+    /// `Stopping` when the server stops before.
     pub async fn while_unchanged<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -219,13 +216,7 @@ impl Pipelines {
         let text = pinned.map_or_else(|| spec.module.clone(), |digest| format!("{name}@{digest}"));
         let reference = ModuleRef::parse(&text).map_err(spec_problem)?;
         let module = self.0.shared.registry.resolve(&reference)?;
-        let fits = match spec.kind {
-            DeploymentKind::Inline | DeploymentKind::View => module.kind.is_transform(),
-            DeploymentKind::Processor => module.kind.is_processor() || module.kind.is_transform(),
-            DeploymentKind::Sink => module.kind == ModuleKind::Sink,
-            DeploymentKind::Source => module.kind == ModuleKind::Source,
-        };
-        if fits {
+        if module.kind.fits(spec.kind) {
             let problems = module.params.as_ref().map(|params| params.problems(&spec.params));
             return match problems {
                 Some(problems) if !problems.is_empty() => Err(DeployError::Spec(problems)),
@@ -248,7 +239,7 @@ impl Pipelines {
         let partitions = inputs.first().map_or(1, |t| t.topic.partitions);
         if let Some(other) = inputs.iter().find(|t| t.topic.partitions != partitions) {
             let first = inputs.first().map(|t| t.name().to_string()).unwrap_or_default();
-            return Err(DeployError::Conflict(format!(
+            return Err(Clash::Inputs.because(format!(
                 "topic `{}` has {} partitions, topic `{first}` has {partitions}; the inputs of a processor must have \
                  the same number, so that a key's records meet in one task",
                 other.name(),
@@ -294,7 +285,7 @@ impl Pipelines {
         if wanted <= limit {
             return Ok(());
         }
-        Err(DeployError::Conflict(format!(
+        Err(Clash::Instances.because(format!(
             "deployment `{}` may have {tasks} instances, the node would then have {wanted} of at most {limit} \
              (`limits.node_instances` in its settings); a lower `limits.instances` makes its tasks take turns",
             spec.name

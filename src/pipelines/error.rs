@@ -4,7 +4,7 @@ use crate::broker::{ReadError, TopicError};
 use crate::model::deployment::{DeploymentKind, SpecProblem};
 use crate::model::limits::{RUN_TIME_MAX, RUNS_MAX};
 use crate::model::module::ModuleKind;
-use crate::model::revision::StateChange;
+use crate::model::revision::{Revision, StateChange};
 use crate::model::{DeploymentName, Offset, Partition, TopicName};
 use crate::registry::{LoadError, ResolveError};
 use crate::storage::CommitError;
@@ -57,8 +57,19 @@ pub enum DeployError {
     #[error("deployment `{0}` exists already")]
     Exists(DeploymentName),
     /// It contradicts another deployment, its own past, or its topics.
-    #[error("{0}")]
-    Conflict(String),
+    #[error("{detail}")]
+    Conflict {
+        /// with what
+        with: Clash,
+        /// a sentence
+        detail: String,
+    },
+    /// The module's code.
+    #[error("the module cannot be loaded")]
+    Load(#[from] LoadError),
+    /// The server stops.
+    #[error("the change ended before it was made: {0}")]
+    Stopping(String),
     /// No such revision is kept.
     #[error("deployment `{name}` has no revision {revision}{}", kept_range(*kept))]
     NoRevision {
@@ -69,6 +80,12 @@ pub enum DeployError {
         /// the oldest and the newest that are
         kept: Option<(u64, u64)>,
     },
+    /// A rollback to the revision before, and none was another one.
+    #[error("deployment `{0}` has no kept revision with another spec or other code to go back to")]
+    NothingBefore(DeploymentName),
+    /// A rollback to code that is not there any more.
+    #[error("revision {} ran version {} of module `{}` ({}), which was deleted; upload it again, or roll back to another revision", .0.revision, .0.version, .0.spec.module.split('@').next().unwrap_or_default(), .0.digest)]
+    VersionGone(Box<Revision>),
     /// The new code cannot be loaded or opened.
     #[error("module `{module}` cannot take over: {fault}; what ran goes on")]
     NotReady {
@@ -135,6 +152,40 @@ pub enum DeployError {
     Tables(#[from] crate::storage::ReadError),
 }
 
+/// What a change of a deployment contradicts, as far as what resolves it differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clash {
+    /// its own kind or inputs, or the number of its tasks
+    Past,
+    /// another one's place on the topic
+    Order,
+    /// as many transforms as a topic may have
+    Chain,
+    /// inputs whose numbers of partitions differ
+    Inputs,
+    /// a topic that has the name of a view
+    ViewName,
+    /// keys that a store holds
+    Store,
+    /// where inputs begin and end, or what they are
+    Position,
+    /// what deployments of its kind have and can do
+    Kind,
+    /// the shadow run beside it
+    Shadow,
+    /// as many instances as the node may have
+    Instances,
+    /// what a shadow run takes: a JSON pointer into its request
+    Request(&'static str),
+}
+
+impl Clash {
+    /// The error, with a sentence about this occurrence.
+    pub(super) fn because(self, detail: impl Into<String>) -> DeployError {
+        DeployError::Conflict { with: self, detail: detail.into() }
+    }
+}
+
 fn first(problems: &[SpecProblem]) -> String {
     problems.first().map(|p| format!("{}: {}", p.pointer, p.detail)).unwrap_or_default()
 }
@@ -151,13 +202,9 @@ fn kept_range(kept: Option<(u64, u64)>) -> String {
     kept.map(|(first, last)| format!("; {first} to {last} are kept")).unwrap_or_default()
 }
 
-fn needs(kind: DeploymentKind) -> &'static str {
-    match kind {
-        DeploymentKind::Inline | DeploymentKind::View => "`transform` or `transform-packed`",
-        DeploymentKind::Processor => "`processor`",
-        DeploymentKind::Sink => "`sink`",
-        DeploymentKind::Source => "`source`",
-    }
+fn needs(kind: DeploymentKind) -> String {
+    let fitting = ModuleKind::ALL.into_iter().filter(|module| module.fits(kind));
+    fitting.map(|module| format!("`{}`", module.export())).collect::<Vec<_>>().join(" or ")
 }
 
 /// Reading state.

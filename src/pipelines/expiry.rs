@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::DeployError;
+use super::error::Clash;
 use super::instance::Worker;
 use super::supervisor::Pipelines;
 use super::task::{Stop, Task};
@@ -182,7 +183,7 @@ impl Pipelines {
         let stores = self.broker().storage().on_reader(read).await??;
         match stores.into_iter().flatten().find(|s| s.keys > 0 && s.timed != ttls.has(&s.name)) {
             Some(StoreStats { name: store, timed, .. }) => {
-                Err(DeployError::Conflict(state::Error::Kind { store, timed }.to_string()))
+                Err(Clash::Store.because(state::Error::Kind { store, timed }.to_string()))
             }
             None => Ok(()),
         }

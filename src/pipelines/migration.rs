@@ -1,6 +1,7 @@
 //! Migration: a new version's `migrate` works on the state that an older one has left, task by task, in steps. Each step's
 //! changes and how far it is are one commit; records wait until the last one.
 
+use super::error::Clash;
 use super::instance::{Worker, state_of};
 use super::supervisor::Pipelines;
 use super::task::{Stop, Task};
@@ -30,7 +31,7 @@ impl Pipelines {
     ) -> Result<Option<Migration>, DeployError> {
         let Some(past) = past else { return Ok(None) };
         if cause.state != StateChange::Keep && past.spec.kind != DeploymentKind::Processor {
-            return Err(DeployError::Conflict(format!(
+            return Err(Clash::Kind.because(format!(
                 "deployment `{}` is of kind {} and has no state to be cleared or migrated; leave `state` out",
                 past.spec.name,
                 past.spec.kind.as_str()

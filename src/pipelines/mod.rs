@@ -35,7 +35,7 @@ mod views;
 mod watch;
 
 pub use apply::{Applied, ApplyOptions};
-pub use error::{DeployError, RunError, StateError};
+pub use error::{Clash, DeployError, RunError, StateError};
 pub use logs::logs_topic;
 pub use plan::Change;
 pub use query::{ScanEntry, ScanPage, StateAt, StateRead, StateScan, StoreView};

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::error::Clash;
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, Desired};
 use crate::model::limits::CHAIN_MAX;
 
@@ -32,11 +33,12 @@ pub(super) fn conflict<'a>(
     spec: &DeploymentSpec,
     past: Option<&Deployment>,
     others: impl IntoIterator<Item = &'a Deployment>,
-) -> Option<String> {
+) -> Option<(Clash, String)> {
+    let past_says = |detail: String| Some((Clash::Past, detail));
     if let Some(past) = past {
         if past.spec.kind != spec.kind {
             let (from, to) = (past.spec.kind.as_str(), spec.kind.as_str());
-            return Some(format!(
+            return past_says(format!(
                 "deployment `{}` is {from} and cannot become {to}; delete it first",
                 spec.name
             ));
@@ -44,13 +46,13 @@ pub(super) fn conflict<'a>(
         let moves = past.spec.input.topics != spec.input.topics;
         if spec.kind.has_tasks() && moves {
             let (kind, name) = (spec.kind.as_str(), &spec.name);
-            return Some(format!(
+            return past_says(format!(
                 "the input topics of {kind} `{name}` cannot change, for its positions and its state belong to their \
                  partitions; delete it first, or deploy under another name"
             ));
         }
         if spec.kind == DeploymentKind::View && moves {
-            return Some(format!(
+            return past_says(format!(
                 "the input topic of view `{}` cannot change, for what groups have committed of it are offsets of that \
                  topic; delete it and deploy it again, or deploy under another name",
                 spec.name
@@ -70,7 +72,10 @@ pub(super) fn conflict<'a>(
     };
     let chain = others.iter().filter(on_topic).count();
     if chain >= CHAIN_MAX {
-        return Some(format!("{chain} transforms run on the topic already, which is the most"));
+        return Some((
+            Clash::Chain,
+            format!("{chain} transforms run on the topic already, which is the most"),
+        ));
     }
     let same_place = |other: &&Deployment| {
         let it = &other.spec;
@@ -82,10 +87,11 @@ pub(super) fn conflict<'a>(
     };
     let taken = others.into_iter().find(same_place)?;
     let topic = spec.input.topics.first().map(ToString::to_string).unwrap_or_default();
-    Some(format!(
+    let detail = format!(
         "order {} on topic `{topic}` is taken by deployment `{}`; choose another `order`",
         spec.order, taken.spec.name
-    ))
+    );
+    Some((Clash::Order, detail))
 }
 
 /// How one JSON value becomes the other, by pointer, objects compared key by key.
@@ -144,7 +150,8 @@ mod tests {
         assert_eq!(conflict(&inline("b", "t", 2).spec, None, [&taken]), None);
         assert_eq!(conflict(&inline("b", "u", 1).spec, None, [&taken]), None);
         assert_eq!(conflict(&inline("a", "t", 1).spec, Some(&taken), [&taken]), None);
-        let said = conflict(&inline("b", "t", 1).spec, None, [&taken]).unwrap();
+        let (with, said) = conflict(&inline("b", "t", 1).spec, None, [&taken]).unwrap();
+        assert_eq!(with, Clash::Order);
         assert_eq!(said, "order 1 on topic `t` is taken by deployment `a`; choose another `order`");
     }
 
@@ -152,7 +159,8 @@ mod tests {
     fn a_kind_does_not_change() {
         let past = inline("a", "t", 1);
         let spec = json!({ "name": "a", "kind": "processor", "module": "m", "input": { "topics": ["t"] } });
-        let said = conflict(&deployment(spec).spec, Some(&past), []).unwrap();
+        let (with, said) = conflict(&deployment(spec).spec, Some(&past), []).unwrap();
+        assert_eq!(with, Clash::Past);
         assert!(said.starts_with("deployment `a` is inline and cannot become processor"), "{said}");
     }
 
@@ -162,7 +170,7 @@ mod tests {
             deployment(json!({ "name": "v", "kind": "view", "module": "m", "input": { "topics": [topic] } }))
         };
         assert_eq!(conflict(&view("t").spec, Some(&view("t")), []), None);
-        let said = conflict(&view("u").spec, Some(&view("t")), []).unwrap();
+        let (_, said) = conflict(&view("u").spec, Some(&view("t")), []).unwrap();
         assert!(said.starts_with("the input topic of view `v` cannot change"), "{said}");
     }
 

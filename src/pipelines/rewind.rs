@@ -7,6 +7,7 @@ use std::ops::Range;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::error::Clash;
 use super::lifecycle::by_itself;
 use super::replace::{Cause, Replacement};
 use super::supervisor::{Entry, Pipelines};
@@ -151,7 +152,8 @@ impl Pipelines {
         if let RewindTo::Offsets(offsets) = to {
             let inputs = &entry.deployment.spec.input.topics;
             if let Some(other) = offsets.keys().find(|name| !inputs.contains(name)) {
-                return Err(DeployError::Conflict(format!("topic `{other}` is no input of this deployment")));
+                let detail = format!("topic `{other}` is no input of this deployment");
+                return Err(Clash::Position.because(detail));
             }
             let tasks = entry.deployment.tasks;
             let beyond = |(name, of): (&TopicName, &BTreeMap<u32, Offset>)| {
@@ -159,11 +161,13 @@ impl Pipelines {
             };
             if let Some((name, partition)) = offsets.iter().find_map(beyond) {
                 let detail = format!("topic `{name}` has partitions 0 to {}, not {partition}", tasks - 1);
-                return Err(DeployError::Conflict(detail));
+                return Err(Clash::Position.because(detail));
             }
         }
         if matches!(to, RewindTo::Cursor(_) | RewindTo::CursorBase64(_)) {
-            return Err(DeployError::Conflict("only sources have a cursor; name a position".to_owned()));
+            return Err(
+                Clash::Kind.because("only sources have a cursor; this one goes to a position of its inputs")
+            );
         }
         let mut partitions = Vec::new();
         for name in &entry.deployment.spec.input.topics {
@@ -227,7 +231,7 @@ impl Pipelines {
                 let asked =
                     offsets.get(topic.name()).and_then(|p| p.get(&partition)).copied().unwrap_or(from);
                 if !(start..=tail).contains(&asked) {
-                    return Err(DeployError::Conflict(format!(
+                    return Err(Clash::Position.because(format!(
                         "offset {asked} of partition {partition} of topic `{}` is outside {start}..={tail}",
                         topic.name()
                     )));

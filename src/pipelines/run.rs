@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::dry_run::{AtFault, DryRun, Report, Sample, Verdict};
-use super::error::RunError;
+use super::error::{Clash, RunError};
 use super::supervisor::Pipelines;
 use crate::broker::{Isolation, ReadLimits};
 use crate::model::deployment::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnFault, OnReject};
@@ -170,9 +170,12 @@ impl Pipelines {
     /// Checks a spec and finds its module.
     fn module_for(&self, spec: &DeploymentSpec) -> Result<Arc<ModuleVersion>, RunError> {
         if !matches!(spec.kind, DeploymentKind::Inline | DeploymentKind::Processor) {
-            let detail =
-                format!("a deployment of kind {} cannot be run dry; run its module", spec.kind.as_str());
-            return Err(super::DeployError::Conflict(detail).into());
+            let instead = match spec.kind {
+                DeploymentKind::View => "read its source with apply= to see what it makes of records",
+                _ => "what it does lies outside",
+            };
+            let detail = format!("a deployment of kind {} has no dry run: {instead}", spec.kind.as_str());
+            return Err(Clash::Kind.because(detail).into());
         }
         let problems = spec.problems();
         if !problems.is_empty() {

@@ -258,17 +258,7 @@ impl SourceTask {
     }
 
     fn error(&self, code: &str, message: String) -> ErrorView {
-        ErrorView {
-            code: code.to_owned(),
-            message,
-            backtrace: Vec::new(),
-            topic: None,
-            partition: None,
-            offset: None,
-            attempt: 1,
-            reproduce: None,
-            at_ms: self.shared.broker.clock().now_ms(),
-        }
+        ErrorView::new(code, message, self.shared.broker.clock().now_ms())
     }
 }
 

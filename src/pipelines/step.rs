@@ -197,8 +197,11 @@ impl Task {
             return Ok(());
         }
         let failed = failed + 1;
+        // Instances that cannot be made are nobody's record: the whole part waits.
+        let whole = fault.is_of_no_record();
         let bad = match &fault {
             Fault::At { index, .. } => Some(range.start + *index as usize).filter(|i| range.contains(i)),
+            _ if whole => None,
             _ if range.len() == 1 => Some(range.start),
             _ => None,
         };
@@ -206,8 +209,7 @@ impl Task {
         self.status.set_error(view.clone());
 
         let tries = self.deployment.spec.on_error.max_retries;
-        // Instances that cannot be made and code that asks for time are nobody's record: the whole part waits.
-        let whole = matches!(fault, Fault::Open(_) | Fault::Instance(_));
+        // So does one whose code asks for time.
         if failed <= tries && (whole || matches!(fault, Fault::Retry(_)) || range.len() == 1) {
             self.status.set_state(DeploymentState::Retrying);
             self.pause(backoff::pause(self.deployment.spec.on_error.backoff, failed)).await?;
@@ -291,6 +293,7 @@ impl Task {
             error,
             backtrace,
             attempt,
+            reproduce: self.reproduce(source, input.offset),
         };
         let letter = dead_letter::letter(owned(input), &reason);
         let topic = self.deployment.spec.dead_letter_topic();
@@ -305,6 +308,12 @@ impl Task {
         })
     }
 
+    /// The command that runs a record again. A sink has no dry run: what it does is outside.
+    fn reproduce(&self, source: Source<'_>, offset: Offset) -> Option<String> {
+        let name = &self.deployment.spec.name;
+        (!self.is_sink()).then(|| dead_letter::reproduce(name, source.topic, source.partition, offset))
+    }
+
     fn fault_error(
         &self,
         fault: &Fault,
@@ -312,20 +321,20 @@ impl Task {
         input: Option<&Input<'_>>,
         attempt: u32,
     ) -> ErrorView {
-        let mut view = self.error(fault.code(), fault.to_string(), source, input.map(|i| i.offset));
-        view.backtrace = dead_letter::frames(fault).to_vec();
-        view.attempt = attempt;
-        view
+        let (code, message) = (fault.code(), fault.to_string());
+        let view = match fault.is_of_no_record() {
+            true => ErrorView::new(code, message, self.shared.broker.clock().now_ms()),
+            false => self.error(code, message, source, input.map(|i| i.offset)),
+        };
+        ErrorView { backtrace: dead_letter::frames(fault).to_vec(), attempt, ..view }
     }
 
     fn error(&self, code: &str, message: String, source: Source<'_>, offset: Option<Offset>) -> ErrorView {
-        let name = &self.deployment.spec.name;
-        let again = |offset| dead_letter::reproduce(name, source.topic, source.partition, offset);
         ErrorView {
             topic: Some(source.topic.clone()),
             partition: Some(source.partition),
             offset,
-            reproduce: offset.map(again),
+            reproduce: offset.and_then(|offset| self.reproduce(source, offset)),
             ..ErrorView::new(code, message, self.shared.broker.clock().now_ms())
         }
     }

@@ -409,10 +409,13 @@ fn stage_totals(stage: &Stage) -> Totals {
 fn stage_error(stage: &Stage) -> Option<ErrorView> {
     let error = stage.last_error()?;
     let place = error.record.map(|n| format!("record {n} of its batch: ")).unwrap_or_default();
-    Some(ErrorView {
+    let view = ErrorView {
         backtrace: dead_letter::frames(&error.fault).to_vec(),
-        topic: stage.deployment().spec.input.topics.first().cloned(),
-        partition: Some(error.partition),
         ..ErrorView::new(error.fault.code(), format!("{place}{}", error.fault), error.at_ms)
-    })
+    };
+    if error.fault.is_of_no_record() {
+        return Some(view);
+    }
+    let topic = stage.deployment().spec.input.topics.first().cloned();
+    Some(ErrorView { topic, partition: Some(error.partition), ..view })
 }

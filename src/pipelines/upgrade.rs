@@ -168,26 +168,19 @@ fn before<'a>(entry: &Entry, stored: &'a [Revision]) -> Result<&'a Revision, Dep
     let compared = |r: &Revision| serde_json::to_value(&r.spec).unwrap_or_default();
     let spec = serde_json::to_value(&now.spec).unwrap_or_default();
     let differs = |r: &&Revision| r.digest != now.digest || !plan::diff(&compared(r), &spec).is_empty();
-    stored.iter().rev().filter(|r| r.revision < now.revision).find(differs).ok_or_else(|| {
-        DeployError::Conflict(format!(
-            "deployment `{}` has no kept revision with another spec or other code to go back to",
-            now.spec.name
-        ))
-    })
+    stored
+        .iter()
+        .rev()
+        .filter(|r| r.revision < now.revision)
+        .find(differs)
+        .ok_or_else(|| DeployError::NothingBefore(now.spec.name.clone()))
 }
 
 /// A version that was deleted meanwhile.
 fn gone(error: DeployError, target: &Revision) -> DeployError {
     match error {
         DeployError::Module(ResolveError::Module { .. } | ResolveError::Version { .. }) => {
-            DeployError::Conflict(format!(
-                "revision {} ran version {} of module `{}` ({}), which was deleted; upload it again, or roll back to \
-                 another revision",
-                target.revision,
-                target.version,
-                target.spec.module.split('@').next().unwrap_or_default(),
-                target.digest
-            ))
+            DeployError::VersionGone(Box::new(target.clone()))
         }
         other => other,
     }

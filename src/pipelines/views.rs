@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DeployError;
+use super::error::Clash;
 use super::supervisor::Pipelines;
 use super::view::{ErrorView, Totals};
 use crate::broker::view::{Named, OnTrouble, Trouble, View, ViewOf};
@@ -56,13 +57,17 @@ impl Pipelines {
         else {
             return Ok(());
         };
-        if dry_run {
-            return match self.broker().topic_named(name.as_str()) {
-                Some(_) => Err(TopicError::Exists { name, difference: None }.into()),
-                None => Ok(()),
-            };
-        }
-        Ok(self.broker().reserve_view(&name, source).await?)
+        let free = match (dry_run, self.broker().topic_named(name.as_str())) {
+            (true, Some(_)) => Err(TopicError::Exists { name, difference: None }),
+            (true, None) => Ok(()),
+            (false, _) => self.broker().reserve_view(&name, source).await,
+        };
+        free.map_err(|error| match error {
+            TopicError::Exists { name, .. } => Clash::ViewName.because(format!(
+                "topic `{name}` exists; a view is a topic to its readers and needs a name of its own"
+            )),
+            other => other.into(),
+        })
     }
 
     /// Takes the view of a deployment that is gone out of force.

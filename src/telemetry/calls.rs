@@ -18,7 +18,7 @@ pub const KINDS: [&str; 15] = [
     "state_limit",
     "retry",
     "fatal",
-    "at",
+    "refused",
     "protocol",
     "open_failed",
     "instance",

@@ -109,12 +109,17 @@ impl Fault {
             },
             Self::Retry(_) => "retry",
             Self::Fatal(_) => "fatal",
-            Self::At { .. } => "at",
+            Self::At { .. } => "refused",
             Self::Protocol(_) => "protocol",
             Self::Open(_) => "open_failed",
             Self::Instance(_) => "instance",
             Self::Busy(_) => "node_busy",
         }
+    }
+
+    /// It came before any record was looked at, so it is the fault of none.
+    pub fn is_of_no_record(&self) -> bool {
+        matches!(self, Self::Open(_) | Self::Instance(_) | Self::Busy(_))
     }
 
     /// The same while an instance starts or opens: it is the code's, whichever record comes first.
@@ -186,22 +191,40 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
                 frame.push_str(place);
             }
             // `3:   0x1f2 - redact.wasm!redact::mask`, or `- redact::mask` for what was inlined into the frame above
-            _ => out.push(without_hash(line.rsplit_once("- ").map_or(line, |(_, name)| name)).to_owned()),
+            _ => {
+                let name = line.rsplit_once("- ").map_or(line, |(_, name)| name);
+                let name = name.split_once(".wasm!").map_or(name, |(_, name)| name);
+                out.push(without_hash(name).to_owned());
+            }
         }
     }
     without_noise(out)
 }
 
 /// Innermost frames of the panic runtime, and everywhere those of the language's library and of the glue between guest
-/// and host: they say nothing about the user's code. If nothing else is left, all stay.
+/// and host: they say nothing about the user's code. Where that is all there is, for the user's functions were inlined, the
+/// export that was called stays.
 fn without_noise(frames: Vec<String>) -> Vec<String> {
-    const LIBRARY: [&str; 9] =
-        ["core::", "<core::", "alloc::", "<alloc::", "std::", "<std::", "__rust", "rust_", "cabi_"];
-    const GLUE: [&str; 5] = ["panicking", "process::abort", "_cabi", "wit_bindgen", "millstream_sdk::__rt"];
-    let is_noise = |f: &str| {
+    const LIBRARY: [&str; 11] = [
+        "core::",
+        "<core::",
+        "alloc::",
+        "<alloc::",
+        "std::",
+        "<std::",
+        "dlmalloc::",
+        "__rust",
+        "rust_",
+        "cabi_",
+        "millstream_sdk::",
+    ];
+    const GLUE: [&str; 4] = ["panicking", "process::abort", "_cabi", "wit_bindgen"];
+    let is_export = |f: &&String| f.starts_with("millstream:functions/");
+    let is_noise = |f: &&String| {
         LIBRARY.iter().any(|start| f.starts_with(start)) || GLUE.iter().any(|part| f.contains(part))
     };
-    let own: Vec<_> = frames.iter().filter(|frame| !is_noise(frame)).cloned().collect();
+    let own: Vec<_> = frames.iter().filter(|f| !is_noise(f) && !is_export(f)).cloned().collect();
+    let own = if own.is_empty() { frames.iter().filter(is_export).cloned().collect() } else { own };
     if own.is_empty() { frames } else { own }
 }
 
@@ -224,16 +247,16 @@ mod tests {
             "core::panicking::panic_fmt",
             "shop::price at src/lib.rs:7:9",
             "core::iter::traits::iterator::Iterator::map",
-            "shop::Shop::process",
-            "millstream_sdk::__rt::process_list",
+            "<shop::Shop as millstream_sdk::Processor>::process",
+            "millstream_sdk::runtime::wasm::open_processor::{{closure}}",
             "millstream:functions/processor@0.1.0#process",
         ]);
-        let own = frames(&[
-            "shop::price at src/lib.rs:7:9",
-            "shop::Shop::process",
-            "millstream:functions/processor@0.1.0#process",
-        ]);
+        let own =
+            frames(&["shop::price at src/lib.rs:7:9", "<shop::Shop as millstream_sdk::Processor>::process"]);
         assert_eq!(without_noise(all), own);
+        let inlined =
+            ["rust_panic", "millstream_sdk::packed::run", "millstream:functions/sink@0.1.0#deliver"];
+        assert_eq!(without_noise(frames(&inlined)), ["millstream:functions/sink@0.1.0#deliver"]);
         assert_eq!(without_noise(frames(&["rust_panic"])), ["rust_panic"]);
     }
 

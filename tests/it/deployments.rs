@@ -86,8 +86,9 @@ async fn a_paused_processor_keeps_its_place_and_can_be_rewound() -> Result<()> {
     for (offsets, word) in [(json!({ "0": 21 }), "outside 0..=20"), (json!({ "1": 3 }), "not 1")] {
         let to = json!({ "to": { "offsets": { "in": offsets } } });
         let refused =
-            server.post("/v1/deployments/totals/rewind?dry_run=true", &to).await?.expect(409)?.text();
-        assert!(refused.contains(word), "{word} in {refused}");
+            server.post("/v1/deployments/totals/rewind?dry_run=true", &to).await?.expect(409)?.json()?;
+        assert_eq!(refused["code"], "position_out_of_range", "{refused:#}");
+        assert!(refused["detail"].as_str().is_some_and(|d| d.contains(word)), "{word} in {refused}");
     }
     let back = json!({ "to": "earliest", "state": "clear" });
     let plan = server.post("/v1/deployments/totals/rewind", &back).await?.expect(200)?.json()?;

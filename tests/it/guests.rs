@@ -145,6 +145,9 @@ async fn code_that_does_not_get_through_open_stops_and_blames_no_record() -> Res
     assert_eq!(failed["last_error"]["code"], "open_failed", "{failed:#}");
     let message = failed["last_error"]["message"].to_string();
     assert!(message.contains("more than 1s of CPU time"), "{message}");
+    for place in ["topic", "partition", "offset", "reproduce"] {
+        assert_eq!(failed["last_error"].get(place), None, "{failed:#}");
+    }
     assert_eq!(failed["totals"]["dead_letters"], 0);
     Ok(())
 }

@@ -92,8 +92,10 @@ async fn other_code_is_told_apart_by_outputs_and_state() -> Result<()> {
 async fn a_change_of_its_deployment_ends_a_shadow_run_and_says_so() -> Result<()> {
     let server = counting().await?;
     server.post(SHADOW, &json!({})).await?.expect(202)?;
-    let again = server.post(SHADOW, &json!({})).await?.expect(409)?.text();
-    assert!(again.contains("runs already"), "{again}");
+    let again = server.post(SHADOW, &json!({})).await?.expect(409)?.json()?;
+    assert_eq!(again["code"], "shadow_conflict", "{again:#}");
+    let long = server.post(SHADOW, &json!({ "duration": "2h" })).await?.expect(422)?.json()?;
+    assert_eq!((&long["code"], &long["errors"][0]["pointer"]), (&json!("invalid_body"), &json!("/duration")));
     let rewind = json!({ "to": "earliest", "state": "clear" });
     server.post("/v1/deployments/totals/rewind", &rewind).await?.expect(200)?;
     let ended = server.get(SHADOW).await?.expect(200)?.json()?;

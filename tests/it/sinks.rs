@@ -169,6 +169,12 @@ async fn the_record_that_is_not_taken_becomes_a_dead_letter_and_the_others_arriv
     assert_eq!(seen.distinct(), [0, 1, 3, 4]);
     let letters = server.get("/v1/topics/hook.dlq/records").await?.expect(200)?.text();
     assert!(letters.contains("poison") && letters.contains("answered 400"), "{letters}");
+    // A sink has no dry run, so nothing names one.
+    assert_eq!((&view["last_error"]["offset"], view["last_error"].get("reproduce")), (&json!(2), None));
+    assert!(!letters.contains("millstream.reproduce"), "{letters}");
+    let body = json!({ "records": [{ "value": 1 }] });
+    let refused = server.post("/v1/deployments/hook/run", &body).await?.expect(409)?.json()?;
+    assert_eq!(refused["code"], "deployment_kind_mismatch", "{refused:#}");
     Ok(())
 }
 
@@ -233,6 +239,10 @@ async fn what_is_not_granted_stays_unreached_and_the_deployment_says_why() -> Re
     let mut spec = spec(&format!("http://{address}/hook"), &json!("http://a@b"));
     let refused = server.put("/v1/deployments/bad", &spec).await?.expect(422)?.json()?;
     assert_eq!(refused["errors"][0]["pointer"], "/grants/http/0", "{refused:#}");
+    spec["grants"]["http"] = json!([{ "url": "http://localhost", "privat": true }]);
+    let misspelt = server.put("/v1/deployments/bad", &spec).await?.expect(422)?.json()?;
+    let detail = misspelt["detail"].as_str().unwrap_or_default();
+    assert!(detail.starts_with("/grants is not valid: expected a URL such as"), "{misspelt:#}");
     spec["grants"]["http"] = json!([{ "url": format!("http://localhost:{port}"), "private": true }]);
     spec["params"]["url"] = json!(format!("http://localhost:{port}/hook"));
     server.put("/v1/deployments/private", &spec).await?.expect(200)?;

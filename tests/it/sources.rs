@@ -104,6 +104,7 @@ async fn a_paused_source_keeps_its_cursor_and_can_be_rewound() -> Result<()> {
     assert_eq!(paused["tasks"][0]["source"]["cursor"], "3", "{paused:#}");
 
     let latest = server.post(&verb("rewind"), &json!({ "to": "latest" })).await?.expect(409)?.json()?;
+    assert_eq!(latest["code"], "deployment_kind_mismatch", "{latest:#}");
     assert!(latest["detail"].as_str().unwrap_or_default().contains("a source reads no log"), "{latest}");
     let set = json!({ "to": { "cursor": "1" } });
     let plan = server.post(&(verb("rewind") + "?dry_run=true"), &set).await?.expect(200)?.json()?;

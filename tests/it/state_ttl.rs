@@ -65,7 +65,7 @@ async fn a_ttl_is_given_to_a_store_only_while_it_holds_no_keys() -> Result<()> {
     let after = count(&server, 0..2).await?;
     let value = server.get(&format!("{STORE}/keys/k1?{after}")).await?.expect(200)?.json()?;
     let refused = server.put("/v1/deployments/totals", &spec(Some("1h"))).await?.expect(409)?.json()?;
-    assert_eq!(refused["code"], "deployment_conflict");
+    assert_eq!(refused["code"], "store_is_filled");
     assert!(
         refused["detail"].as_str().is_some_and(|d| d.contains("`totals` holds keys without a ttl")),
         "{refused}"

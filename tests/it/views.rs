@@ -187,10 +187,10 @@ async fn a_view_with_a_name_is_a_topic_for_readers_alone() -> Result<()> {
         assert_eq!(problem["code"], "topic_is_view");
     }
     let taken = server.post("/v1/topics", &json!({ "name": "clean" })).await?.expect(409)?.json()?;
-    assert_eq!(taken["code"], "topic_exists");
+    assert_eq!((&taken["code"], &taken["source"]), (&json!("topic_is_view"), &json!("t")), "{taken:#}");
     server.topic("u", 1).await?;
     let taken = server.put("/v1/deployments/u", &spec("u", "t", "template")).await?.expect(409)?.json()?;
-    assert_eq!(taken["code"], "topic_exists");
+    assert_eq!(taken["code"], "view_name_taken");
     let used = server.send(server.request(Method::DELETE, "/v1/topics/t")).await?.expect(409)?.json()?;
     assert_eq!(used["code"], "topic_in_use");
     let twice = server.get("/v1/topics/clean/records?apply=template").await?.expect(400)?.json()?;

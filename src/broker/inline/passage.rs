@@ -193,6 +193,7 @@ impl Place<'_> {
             Err(fault) => {
                 let bad = match &fault {
                     Fault::At { index, .. } => Some(origin(*index as usize)),
+                    fault if fault.is_of_no_record() => None,
                     _ if inputs.len() == 1 => Some(origin(0)),
                     _ => None,
                 };
@@ -253,6 +254,7 @@ impl Place<'_> {
             error: reason,
             backtrace: &[],
             attempt: 1,
+            reproduce: None,
         };
         dead_letter::letter(record, &reason)
     }

@@ -153,8 +153,7 @@ impl Broker {
         }
         let _one = self.0.catalog.one_change().await;
         if self.topic_named(name.as_str()).is_some() {
-            let difference = Some("a view needs a name of its own among the topics".to_owned());
-            return Err(TopicError::Exists { name: name.clone(), difference });
+            return Err(TopicError::Exists { name: name.clone(), difference: None });
         }
         self.topic(source.as_str())?;
         let mut known = self.0.views.known.write();
@@ -175,8 +174,10 @@ impl Broker {
 
     /// A view's name is taken.
     pub(in crate::broker) fn check_free(&self, name: &TopicName) -> Result<(), TopicError> {
-        match self.0.views.refusal(name.as_str()) {
-            Some(view) => Err(TopicError::Exists { name: name.clone(), difference: Some(view.to_string()) }),
+        match self.0.views.find(name.as_str()) {
+            Some(Entry { named: Named { name, source: source_topic, .. }, .. }) => {
+                Err(TopicError::NameOfView { name, source_topic })
+            }
             None => Ok(()),
         }
     }

@@ -76,7 +76,7 @@ fn lines_longer_than_the_limit_are_refused_before_they_are_kept() {
 fn answers_to_lines_have_the_numbers_of_the_input_and_are_counted() {
     let answers = br#"{"line":1,"partition":0,"offset":7,"status":"stored"}
 {"line":2,"partition":0,"status":"stored","offset":8,"count":3}
-{"code":"invalid_record","status":422,"line":3}
+{"line":3,"status":"failed","error":{"code":"invalid_record","status":422}}
 {"line":4,"partition":0,"status":"dropped"}
 "#;
     let (mut totals, mut out) = (Totals::default(), Vec::new());

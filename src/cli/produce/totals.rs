@@ -45,7 +45,8 @@ impl Totals {
         for answer in answers.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             let mut answer: Value = serde_json::from_slice(answer)
                 .map_err(|e| Failure::local("the server's answer is no JSON", e))?;
-            if let Some(problem) = answer.get("error") {
+            // Without a line it is about the whole stream.
+            if let (Some(problem), None) = (answer.get("error"), answer.get("line")) {
                 let status = problem.get("status").and_then(Value::as_u64).unwrap_or(500) as u16;
                 let problem = Problem::read(status, None, problem.to_string().as_bytes());
                 return Err(Failure::Problem(Box::new(problem)));

@@ -12,9 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+pub(super) use self::shapes::VersionPath;
 use self::shapes::{
     JobPath, JobProblem, JobStateView, JobView, ListQuery, ModuleDetail, ModulePath, ModuleSummary,
-    ModuleView, UploadHeaders, UploadQuery, ValidationReport, VersionPath,
+    ModuleView, UploadHeaders, UploadQuery, ValidationReport,
 };
 use super::App;
 use super::answer::{insert, rfc3339};

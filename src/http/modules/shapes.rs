@@ -19,9 +19,9 @@ pub(in crate::http) struct ModulePath {
 pub(in crate::http) struct VersionPath {
     /// the module
     #[param(value_type = String)]
-    pub(super) name: ModuleName,
+    pub(in crate::http) name: ModuleName,
     /// `latest`, `1.2.3`, or `sha256:` with 8 or more digits
-    pub(super) version: String,
+    pub(in crate::http) version: String,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

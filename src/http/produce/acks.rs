@@ -224,28 +224,27 @@ impl<P: Fn(&[u8], &mut Records) -> Result<(), BadLine>> Acking<P> {
         };
         for (index, &line) in numbers.iter().enumerate() {
             while let Some((line, bad)) = bad.next_if(|(number, _)| *number < line) {
-                self.failed(&mut out, line, bad.into());
+                self.failed(&mut out, line, &bad.into());
             }
             match (produced.get(index), &problem) {
-                (_, Some(problem)) => self.failed(&mut out, line, problem.clone()),
+                (_, Some(problem)) => self.failed(&mut out, line, problem),
                 (Some(produced), None) => match reply::rejection(produced) {
-                    Some(problem) => self.failed(&mut out, line, problem),
+                    Some(problem) => self.failed(&mut out, line, &problem),
                     None => reply::ack(&mut out, line, produced),
                 },
                 (None, None) => {
-                    self.failed(&mut out, line, Problem::new(Code::Internal, "the line has no answer"));
+                    self.failed(&mut out, line, &Problem::new(Code::Internal, "the line has no answer"));
                 }
             }
         }
         for (line, bad) in bad {
-            self.failed(&mut out, line, bad.into());
+            self.failed(&mut out, line, &bad.into());
         }
         out.into()
     }
 
-    fn failed(&self, out: &mut Vec<u8>, line: u64, problem: Problem) {
-        out.extend_from_slice(&problem.with("line", line).render(self.instance.id()));
-        out.push(b'\n');
+    fn failed(&self, out: &mut Vec<u8>, line: u64, problem: &Problem) {
+        reply::nack(out, line, problem, self.instance.id());
     }
 
     /// The line that says why the stream ended early, once.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::stream::BadLine;
 use crate::broker::{ProduceReply, Produced, RecordFate};
 use crate::http::codes::Code;
-use crate::http::error::Problem;
+use crate::http::error::{Document, Problem};
 use crate::model::{Offset, Partition, TimestampMs};
 
 /// What became of a record.
@@ -65,40 +65,77 @@ pub(super) struct WholeAnswer {
     duplicate: bool,
 }
 
-/// The answer to a line of an NDJSON body, with `Accept: application/x-ndjson`. A line that failed is answered with a problem
-/// that has `line` as well.
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LineStatus {
+    Stored,
+    Dropped,
+    DeadLettered,
+    /// by a transform
+    Rejected,
+    /// for another reason
+    Failed,
+}
+
+/// The answer to a line of an NDJSON body, with `Accept: application/x-ndjson`. Where the stream ends early, its last line has
+/// `error` alone.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ProduceLineAck)]
 pub(super) struct LineAck {
     /// from 1, blank lines counted
     line: u64,
+    status: LineStatus,
     /// where it went
-    partition: Partition,
+    partition: Option<Partition>,
     /// of the first record stored of it
     offset: Option<Offset>,
-    /// `rejected` is told as a problem
-    status: Status,
     /// records stored of it, when a transform made more or less than one
     count: Option<u32>,
+    /// why it was `rejected` or `failed`
+    error: Option<Document<'static>>,
+}
+
+impl LineStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Dropped => "dropped",
+            Self::DeadLettered => "dead_lettered",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Writes the answer to a line that did not fail.
 pub(super) fn ack(out: &mut Vec<u8>, line: u64, produced: &Produced) {
     let status = match produced.fate {
-        RecordFate::Stored => "stored",
-        RecordFate::Dropped => "dropped",
-        RecordFate::DeadLettered => "dead_lettered",
-        RecordFate::Rejected { .. } => "rejected",
+        RecordFate::Stored => LineStatus::Stored,
+        RecordFate::Dropped => LineStatus::Dropped,
+        RecordFate::DeadLettered => LineStatus::DeadLettered,
+        RecordFate::Rejected { .. } => LineStatus::Rejected,
     };
     // Writing to memory does not fail.
     let _ = write!(out, "{{\"line\":{line},\"partition\":{}", produced.partition);
     if let Some(offset) = produced.offset {
         let _ = write!(out, ",\"offset\":{offset}");
     }
-    let _ = write!(out, ",\"status\":\"{status}\"");
+    let _ = write!(out, ",\"status\":\"{}\"", status.as_str());
     if produced.count != 1 && matches!(produced.fate, RecordFate::Stored) {
         let _ = write!(out, ",\"count\":{}", produced.count);
     }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Writes the answer to a line of which nothing was stored.
+pub(super) fn nack(out: &mut Vec<u8>, line: u64, problem: &Problem, instance: &str) {
+    let status = match problem.code() {
+        Code::RecordRejected => LineStatus::Rejected,
+        _ => LineStatus::Failed,
+    };
+    let _ = write!(out, "{{\"line\":{line},\"status\":\"{}\",\"error\":", status.as_str());
+    out.extend_from_slice(&problem.render(instance));
     out.extend_from_slice(b"}\n");
 }
 

@@ -87,7 +87,9 @@ pub(super) async fn ensure(
     }
     let new = new_topic(&path.topic, body.partitions, &body.config)?;
     let (handle, created) = match app.broker.ensure_topic(new).await {
-        Err(TopicError::Exists { .. }) | Ok((_, false)) if conditions.absent => {
+        Err(TopicError::Exists { .. } | TopicError::NameOfView { .. }) | Ok((_, false))
+            if conditions.absent =>
+        {
             return Err(Problem::new(Code::PreconditionFailed, "If-None-Match is *, and the topic exists"));
         }
         ensured => ensured?,

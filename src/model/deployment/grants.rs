@@ -38,7 +38,10 @@ pub struct HttpGrant {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "is not valid: expected a URL such as https://hooks.example.com, or an object of `url` and `private`"
+)]
 enum WrittenGrant {
     Url(String),
     Whole(WholeGrant),

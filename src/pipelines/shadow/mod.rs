@@ -21,6 +21,7 @@ use self::compare::Board;
 use self::tap::InlineTap;
 use self::task::{ShadowTask, Side};
 use super::DeployError;
+use super::error::Clash;
 use super::run::Lines;
 use super::status::TaskInput;
 use super::supervisor::{Entry, Pipelines};
@@ -206,25 +207,30 @@ impl Pipelines {
     fn check_shadow(&self, entry: &Entry, options: &ShadowOptions) -> Result<(), DeployError> {
         if options.duration.is_some_and(|duration| duration > SHADOW_TIME_MAX) {
             let most = SHADOW_TIME_MAX.as_secs();
-            return Err(DeployError::Conflict(format!("a shadow run takes {most} seconds at most")));
+            let detail = format!("a shadow run takes {most} seconds at most");
+            return Err(Clash::Request("/duration").because(detail));
         }
         let kind = entry.deployment.spec.kind;
         if !matches!(kind, DeploymentKind::Inline | DeploymentKind::Processor) {
-            let detail =
-                format!("a deployment of kind {} has no shadow: its effects are outside", kind.as_str());
-            return Err(DeployError::Conflict(detail));
+            let detail = format!(
+                "a deployment of kind {} has no shadow run: what it does cannot be kept back",
+                kind.as_str()
+            );
+            return Err(Clash::Kind.because(detail));
         }
         if options.from.is_some() && entry.deployment.spec.kind == DeploymentKind::Inline {
             let detail = "the shadow of an inline deployment sees what is produced from now on";
-            return Err(DeployError::Conflict(detail.to_owned()));
+            return Err(Clash::Request("/from").because(detail));
         }
         let shadows = self.0.shadows.0.lock();
         let name = &entry.deployment.spec.name;
         if shadows.get(name).is_some_and(|shadow| shadow.is_running()) {
-            return Err(DeployError::Conflict(format!("a shadow of deployment `{name}` runs already")));
+            let detail = format!("a shadow of deployment `{name}` runs already");
+            return Err(Clash::Shadow.because(detail));
         }
         if shadows.values().filter(|shadow| shadow.is_running()).count() >= SHADOWS_MAX {
-            return Err(DeployError::Conflict(format!("{SHADOWS_MAX} shadow runs are the most at once")));
+            let detail = format!("{SHADOWS_MAX} shadow runs are under way, which is the most at once");
+            return Err(Clash::Shadow.because(detail));
         }
         Ok(())
     }
@@ -317,8 +323,7 @@ impl Pipelines {
     }
 
     async fn component(&self, digest: Digest) -> Result<Component, DeployError> {
-        let loaded = self.0.shared.registry.component(digest).await;
-        loaded.map_err(|e| DeployError::Conflict(format!("the module cannot be loaded: {e}")))
+        Ok(self.0.shared.registry.component(digest).await?)
     }
 
     /// The shadow run of a deployment, going on or ended.

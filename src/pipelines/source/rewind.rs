@@ -9,6 +9,7 @@ use super::id;
 use crate::model::deployment::RewindTo;
 use crate::model::limits::CURSOR_BYTES_MAX;
 use crate::model::revision::Action;
+use crate::pipelines::error::Clash;
 use crate::pipelines::replace::Replacement;
 use crate::pipelines::supervisor::{Entry, Pipelines};
 use crate::pipelines::{CursorMove, DeployError, RewindPlan};
@@ -26,7 +27,7 @@ impl Pipelines {
         to: RewindTo,
         dry_run: bool,
     ) -> Result<RewindPlan, DeployError> {
-        let target = target(to).map_err(DeployError::Conflict)?;
+        let target = target(to).map_err(|(with, detail)| with.because(detail))?;
         if !dry_run {
             self.halt(&entry.deployment.spec.name).await;
         }
@@ -67,22 +68,23 @@ fn plan(
 }
 
 /// The cursor to set; `None`: none.
-fn target(to: RewindTo) -> Result<Option<Bytes>, String> {
+fn target(to: RewindTo) -> Result<Option<Bytes>, (Clash, String)> {
+    let wrong = |detail: String| (Clash::Request("/to"), detail);
     let cursor = match to {
         RewindTo::Earliest => return Ok(None),
         RewindTo::Cursor(text) => Bytes::from(text),
         RewindTo::CursorBase64(text) => {
-            STANDARD.decode(&text).map_err(|e| format!("cursor_base64 is no base64: {e}"))?.into()
+            STANDARD.decode(&text).map_err(|e| wrong(format!("cursor_base64 is no base64: {e}")))?.into()
         }
         RewindTo::Latest | RewindTo::Timestamp(_) | RewindTo::Offsets(_) | RewindTo::ShiftBy(_) => {
-            return Err("a source reads no log: it goes to `earliest`, which forgets its cursor, to \
-                        {\"cursor\": \"text\"} or to {\"cursor_base64\": \"…\"}"
-                .to_owned());
+            let detail = "a source reads no log: it goes to `earliest`, which forgets its cursor, to \
+                          {\"cursor\": \"text\"} or to {\"cursor_base64\": \"…\"}";
+            return Err((Clash::Kind, detail.to_owned()));
         }
     };
     match cursor.len() {
         found if found > CURSOR_BYTES_MAX => {
-            Err(format!("a cursor of {found} bytes, at most {CURSOR_BYTES_MAX} are allowed"))
+            Err(wrong(format!("a cursor of {found} bytes, at most {CURSOR_BYTES_MAX} are allowed")))
         }
         _ => Ok(Some(cursor)),
     }
@@ -97,9 +99,9 @@ mod tests {
         assert_eq!(target(RewindTo::Earliest), Ok(None));
         assert_eq!(target(RewindTo::Cursor("a".into())), Ok(Some("a".into())));
         assert_eq!(target(RewindTo::CursorBase64("/w==".into())), Ok(Some(Bytes::from_static(&[0xff]))));
-        assert!(target(RewindTo::CursorBase64("?".into())).unwrap_err().contains("no base64"));
+        assert!(target(RewindTo::CursorBase64("?".into())).unwrap_err().1.contains("no base64"));
         for elsewhere in [RewindTo::Latest, RewindTo::Timestamp(1), RewindTo::ShiftBy(-1)] {
-            assert!(target(elsewhere).unwrap_err().starts_with("a source reads no log"));
+            assert!(target(elsewhere).unwrap_err().1.starts_with("a source reads no log"));
         }
         assert!(target(RewindTo::Cursor("x".repeat(CURSOR_BYTES_MAX + 1))).is_err());
     }

@@ -1,6 +1,7 @@
 //! Why an upload is refused, in words about its author's world: what is missing, what was found, what to do.
 
 use super::super::{PACKAGE, PACKAGE_VERSION};
+use crate::model::module::ModuleKind;
 
 /// Names in a sentence; a component may have a million.
 const LISTED_MAX: usize = 20;
@@ -28,15 +29,16 @@ pub enum Invalid {
     Encode(String),
     /// nothing that the server calls
     #[error(
-        "it exports {}, and none of transform, transform-packed, processor and source of {PACKAGE}@{PACKAGE_VERSION}",
-        listed(found.iter().map(String::as_str))
+        "it exports {}, and none of {} of {PACKAGE}@{PACKAGE_VERSION}",
+        listed(found.iter().map(String::as_str)),
+        listed(ModuleKind::ALL.map(ModuleKind::export).into_iter())
     )]
     NoKind {
         /// everything it exports
         found: Vec<String>,
     },
     /// two kinds of work at once
-    #[error("it exports more than one of a transform, a processor and a source")]
+    #[error("it exports more than one of a transform, a processor, a sink and a source")]
     Ambiguous,
     /// our package in a version this server does not speak
     #[error("it uses {found}; this server speaks version {expected}")]
