@@ -64,7 +64,10 @@ pub fn format_bytes(bytes: u64) -> String {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "is not valid: expected text with a unit, such as 10s or 64MiB, or a whole number")]
+#[serde(
+    untagged,
+    expecting = "is not valid: expected text with a unit, such as 10s or 64MiB, or a whole number"
+)]
 enum NumberOrText {
     Number(u64),
     Text(String),
