@@ -12,7 +12,7 @@ use super::client::Call;
 use super::failure::Failure;
 use super::new_module::{self, Kind};
 use super::output::{Column, at, human_bytes, plain, render_fields, size};
-use super::project::{Language, Project};
+use super::project::{Engine, Language, Project};
 use super::session::Session;
 use super::{rehearsal, run, toolchain};
 use crate::model::limits::{COMPILE_TIME_MAX, MODULE_BYTES_MAX};
@@ -40,6 +40,9 @@ enum Command {
         /// Folder with Cargo.toml, package.json or pyproject.toml
         #[arg(default_value = ".")]
         folder: PathBuf,
+        /// What runs JavaScript [default: `millstream.engine` of package.json, else quickjs]
+        #[arg(long, value_enum)]
+        engine: Option<Engine>,
     },
     Test(rehearsal::Test),
     Run(run::ModuleRun),
@@ -92,7 +95,7 @@ fn short(digest: &str) -> String {
 pub(super) async fn run(session: &Session, args: Module) -> Result<(), Failure> {
     match args.command {
         Command::New { name, lang, kind } => new_module::create(session, &name, lang, kind),
-        Command::Build { folder } => toolchain::run(session, &folder).await,
+        Command::Build { folder, engine } => toolchain::run(session, &folder, engine).await,
         Command::Test(args) => rehearsal::run(session, args).await,
         Command::Run(args) => run::module(session, args).await,
         Command::Push { name, path, version, dry_run } => {

@@ -113,15 +113,56 @@ const RUST_SINK: &[File] = embedded! {
     "src/lib.rs" => "template-sink/src/lib.rs",
 };
 
+const JS_SDK: &[File] = embedded! {
+    "sdk/millstream.js" => "sdk-js/millstream.js",
+    "sdk/state.js" => "sdk-js/state.js",
+    "sdk/wit.d.ts" => "sdk-js/wit.d.ts",
+};
+
 const JS_TRANSFORM: &[File] = embedded! {
     ".gitignore" => "template-js/.gitignore",
     "README.md" => "template-js/README.md",
     "deploy.yaml" => "template-js/deploy.yaml",
     "package.json" => "template-js/package.json",
-    "sdk/millstream.js" => "template-js/sdk/millstream.js",
     "src/index.js" => "template-js/src/index.js",
     "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
     "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+};
+
+const JS_PROCESSOR: &[File] = embedded! {
+    ".gitignore" => "template-js/.gitignore",
+    "README.md" => "template-js-processor/README.md",
+    "deploy.yaml" => "template-processor/deploy.yaml",
+    "package.json" => "template-js-processor/package.json",
+    "src/index.js" => "template-js-processor/src/index.js",
+    "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
+    "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+const TS_TRANSFORM: &[File] = embedded! {
+    "README.md" => "template-ts/README.md",
+    "package.json" => "template-ts/package.json",
+    "src/index.ts" => "template-ts/src/index.ts",
+    "tsconfig.json" => "template-ts/tsconfig.json",
+    ".gitignore" => "template-js/.gitignore",
+    "deploy.yaml" => "template-js/deploy.yaml",
+    "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
+    "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+};
+
+const TS_PROCESSOR: &[File] = embedded! {
+    "README.md" => "template-ts-processor/README.md",
+    "package.json" => "template-ts-processor/package.json",
+    "src/index.ts" => "template-ts-processor/src/index.ts",
+    "tsconfig.json" => "template-ts/tsconfig.json",
+    ".gitignore" => "template-js/.gitignore",
+    "deploy.yaml" => "template-processor/deploy.yaml",
+    "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
+    "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+const PYTHON_SDK: &[File] = embedded! {
+    "sdk/millstream.py" => "sdk-python/millstream.py",
 };
 
 const PYTHON_TRANSFORM: &[File] = embedded! {
@@ -130,49 +171,45 @@ const PYTHON_TRANSFORM: &[File] = embedded! {
     "app.py" => "template-python/app.py",
     "deploy.yaml" => "template-python/deploy.yaml",
     "pyproject.toml" => "template-python/pyproject.toml",
-    "sdk/millstream.py" => "template-python/sdk/millstream.py",
     "tests/upper.in.ndjson" => "template-python/tests/upper.in.ndjson",
     "tests/upper.out.ndjson" => "template-python/tests/upper.out.ndjson",
 };
 
-const TEMPLATES: [Template; 6] = [
-    Template {
-        language: Language::Rust,
-        kind: Kind::Transform,
-        code: "src/lib.rs",
-        files: &[RUST_TRANSFORM, RUST_SDK],
-    },
-    Template {
-        language: Language::Rust,
-        kind: Kind::Processor,
-        code: "src/lib.rs",
-        files: &[RUST_PROCESSOR, RUST_SDK],
-    },
-    Template {
-        language: Language::Rust,
-        kind: Kind::Sink,
-        code: "src/lib.rs",
-        files: &[RUST_SINK, RUST_SDK],
-    },
-    Template {
-        language: Language::Rust,
-        kind: Kind::Source,
-        code: "src/lib.rs",
-        files: &[RUST_SOURCE, RUST_SDK],
-    },
-    Template {
-        language: Language::Js,
-        kind: Kind::Transform,
-        code: "src/index.js",
-        files: &[JS_TRANSFORM, WIT],
-    },
-    Template {
-        language: Language::Python,
-        kind: Kind::Transform,
-        code: "app.py",
-        files: &[PYTHON_TRANSFORM, WIT],
-    },
-];
+const PYTHON_PROCESSOR: &[File] = embedded! {
+    ".gitignore" => "template-python/.gitignore",
+    "README.md" => "template-python-processor/README.md",
+    "app.py" => "template-python-processor/app.py",
+    "pyproject.toml" => "template-python-processor/pyproject.toml",
+    "deploy.yaml" => "template-processor/deploy.yaml",
+    "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
+    "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+/// What there is to begin with.
+const TEMPLATES: [Template; 10] = {
+    use {Kind::*, Language::*};
+    [
+        template(Rust, Transform, "src/lib.rs", &[RUST_TRANSFORM, RUST_SDK]),
+        template(Rust, Processor, "src/lib.rs", &[RUST_PROCESSOR, RUST_SDK]),
+        template(Rust, Sink, "src/lib.rs", &[RUST_SINK, RUST_SDK]),
+        template(Rust, Source, "src/lib.rs", &[RUST_SOURCE, RUST_SDK]),
+        template(Js, Transform, "src/index.js", &[JS_TRANSFORM, JS_SDK, WIT]),
+        template(Js, Processor, "src/index.js", &[JS_PROCESSOR, JS_SDK, WIT]),
+        template(Ts, Transform, "src/index.ts", &[TS_TRANSFORM, JS_SDK, WIT]),
+        template(Ts, Processor, "src/index.ts", &[TS_PROCESSOR, JS_SDK, WIT]),
+        template(Python, Transform, "app.py", &[PYTHON_TRANSFORM, PYTHON_SDK, WIT]),
+        template(Python, Processor, "app.py", &[PYTHON_PROCESSOR, PYTHON_SDK, WIT]),
+    ]
+};
+
+const fn template(
+    language: Language,
+    kind: Kind,
+    code: &'static str,
+    files: &'static [&'static [File]],
+) -> Template {
+    Template { language, kind, code, files }
+}
 
 /// Writes the folder `name`; an existing one is left alone.
 pub(super) fn create(session: &Session, name: &str, language: Language, kind: Kind) -> Result<(), Failure> {
@@ -255,10 +292,12 @@ mod tests {
         for entry in std::fs::read_dir(root.join(folder)).unwrap() {
             let name = folder.join(entry.unwrap().file_name());
             let text = name.to_string_lossy().into_owned();
-            let built = ["target", "node_modules", "build", ".venv", "wit", "__pycache__"];
-            let is_built = built.iter().any(|b| name.ends_with(b)) && !name.starts_with("sdk/wit");
+            let built = ["target", "node_modules", "build", ".venv", "__pycache__"];
+            let is_built = built.iter().any(|b| name.ends_with(b));
+            // What templates share, such as an SDK, is linked into them.
             if text == "sdk/tests"
                 || is_built
+                || root.join(&name).is_symlink()
                 || text.ends_with("Cargo.lock")
                 || text.ends_with("package-lock.json")
             {
@@ -285,8 +324,14 @@ mod tests {
             "template-sink",
             "template-source",
             "template-js",
+            "template-js-processor",
+            "template-ts",
+            "template-ts-processor",
             "template-python",
+            "template-python-processor",
             "sdk",
+            "sdk-js",
+            "sdk-python",
         ] {
             files_below(Path::new(folder), &mut there);
         }

@@ -14,7 +14,21 @@ pub(super) enum Language {
     Rust,
     /// JavaScript
     Js,
+    /// TypeScript
+    Ts,
     Python,
+}
+
+/// What runs JavaScript in a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lowercase")]
+pub(super) enum Engine {
+    /// Small, and built in seconds
+    #[default]
+    QuickJs,
+    /// All Web APIs, at seven times the size and ten times the time to build
+    StarlingMonkey,
 }
 
 /// A module project.
@@ -46,6 +60,9 @@ pub(super) struct Entry {
     /// a world of `wit/`
     #[serde(default)]
     pub(super) world: String,
+    /// JavaScript alone
+    #[serde(default)]
+    pub(super) engine: Option<Engine>,
 }
 
 /// Manifests, each with its language.
@@ -121,7 +138,7 @@ impl Project {
                 let cargo: Cargo = toml::from_str(text).map_err(|e| e.to_string())?;
                 (cargo.package.name, Entry::default(), Packages::default())
             }
-            Language::Js => {
+            Language::Js | Language::Ts => {
                 let package: Package = serde_json::from_str(text).map_err(|e| e.to_string())?;
                 (package.name, package.millstream.or("src/index.js"), Packages::default())
             }
@@ -133,6 +150,11 @@ impl Project {
                 (project.project.name, project.tool.millstream.or("app"), packages)
             }
         };
+        if language == Language::Python && entry.engine.is_some() {
+            return Err("`engine` is for JavaScript".to_owned());
+        }
+        // Both have the same manifest.
+        let language = if entry.main.ends_with(".ts") { Language::Ts } else { language };
         Ok(Self { folder, language, name, entry, packages })
     }
 
@@ -145,7 +167,7 @@ impl Project {
 impl Entry {
     fn or(self, main: &str) -> Self {
         let or = |text: String, default: &str| if text.is_empty() { default.to_owned() } else { text };
-        Self { main: or(self.main, main), world: or(self.world, "inline-transform") }
+        Self { main: or(self.main, main), world: or(self.world, "inline-transform"), engine: self.engine }
     }
 }
 
@@ -162,8 +184,12 @@ mod tests {
         assert_eq!(parse(Language::Rust, "[package]\nname = \"shout\"\n").name, "shout");
 
         let js = parse(Language::Js, r#"{"name": "shout", "millstream": {"world": "stateful-processor"}}"#);
-        let entry = |main: &str, world: &str| Entry { main: main.into(), world: world.into() };
+        let entry = |main: &str, world: &str| Entry { main: main.into(), world: world.into(), engine: None };
         assert_eq!((js.name.as_str(), js.entry), ("shout", entry("src/index.js", "stateful-processor")));
+
+        let ts = r#"{"name": "shout", "millstream": {"main": "src/a.ts", "engine": "starlingmonkey"}}"#;
+        let ts = parse(Language::Js, ts);
+        assert_eq!((ts.language, ts.entry.engine), (Language::Ts, Some(Engine::StarlingMonkey)));
 
         let text = "[project]\nname = \"shout\"\ndependencies = [\"attrs\"]\n[dependency-groups]\nbuild = [\"componentize-py==0.25.1\"]\n";
         let python = parse(Language::Python, text);

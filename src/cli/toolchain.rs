@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use super::failure::Failure;
 use super::output::human_bytes;
-use super::project::{Language, Project};
+use super::project::{Engine, Language, Project};
 use super::session::Session;
 use crate::runtime::clock::monotonic;
 
@@ -36,7 +36,7 @@ pub(super) async fn build(session: &Session, project: &Project) -> Result<Built,
     let began = monotonic();
     let file = match project.language {
         Language::Rust => rust::build(session, project).await?,
-        Language::Js => javascript::build(session, project).await?,
+        Language::Js | Language::Ts => javascript::build(session, project).await?,
         Language::Python => python::build(session, project).await?,
     };
     let file = params::embed(project, file)?;
@@ -46,8 +46,15 @@ pub(super) async fn build(session: &Session, project: &Project) -> Result<Built,
 }
 
 /// `millstream module build`.
-pub(super) async fn run(session: &Session, folder: &Path) -> Result<(), Failure> {
-    let built = build(session, &Project::open(folder)?).await?;
+pub(super) async fn run(session: &Session, folder: &Path, engine: Option<Engine>) -> Result<(), Failure> {
+    let mut project = Project::open(folder)?;
+    if engine.is_some() {
+        if !matches!(project.language, Language::Js | Language::Ts) {
+            return Err(Failure::Usage("--engine is for JavaScript and TypeScript".to_owned()));
+        }
+        project.entry.engine = engine;
+    }
+    let built = build(session, &project).await?;
     let answer = json!({ "file": built.file.to_string_lossy(), "bytes": built.bytes, "build_ms": built.took.as_millis() as u64 });
     session.out.done(&answer, &built.line())
 }
@@ -75,6 +82,19 @@ async fn finish(mut command: Command, missing: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Local(format!("{} failed ({status}); its messages stand above", name(&command))))
+}
+
+/// How a tool ended, and all that it printed.
+struct Done {
+    success: bool,
+    text: String,
+}
+
+/// Runs a tool whose words are not for everybody.
+async fn captured(mut command: Command, missing: &str) -> Result<Done, Failure> {
+    let output = command.output().await.map_err(|e| start(&command, &e, missing))?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok(Done { success: output.status.success(), text: String::from_utf8_lossy(&text).into_owned() })
 }
 
 /// Runs a tool and takes what it prints; `None` if it fails.

@@ -198,6 +198,10 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
             }
         }
     }
+    // Recursion without end is one frame.
+    out.dedup();
+    // Interpreters are built without names: their frames are no calls of the user's.
+    out.retain(|frame| !frame.contains("<wasm function "));
     without_noise(out)
 }
 

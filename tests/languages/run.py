@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Every language as a new user meets it: from an empty folder to a transform that runs, then the examples' golden tests.
+"""Every language as a new user meets it: from an empty folder to code that runs, then the examples' golden tests, then what
+strangers do wrong and what they are told.
 
-    tests/languages/run.py --server target/debug/millstream [--only rust,js,python] [--records 20000]
+    tests/languages/run.py --server target/debug/millstream [--only rust,js,ts,starlingmonkey,python] [--records 20000]
 
 Needs the languages' own tools (cargo with wasm32-unknown-unknown, npm, python3) and their registries. What is measured
-is printed as a table: for judging a change it has to be a quiet machine's.
+is printed as a table: for judging a change it has to be a quiet machine's. `new`, `dev` and `record` are the three commands
+of the README; together they are the time from an empty folder to the first record that the code has made.
 """
 
 import argparse
@@ -21,13 +23,89 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GUESTS = ROOT / "guest-examples"
+MISTAKES = pathlib.Path(__file__).resolve().parent
 #: language, kind, an example with golden tests
 CASES = [
     ("rust", "transform", None),
     ("rust", "processor", None),
     ("js", "transform", "js-transform"),
+    ("js", "processor", None),
+    ("ts", "transform", None),
+    ("ts", "processor", None),
+    ("starlingmonkey", "transform", None),
     ("python", "transform", "py-transform"),
+    ("python", "processor", None),
 ]
+#: packages that package.json does not name
+STARLINGMONKEY = ["@bytecodealliance/componentize-js@0.23.0", "@bytecodealliance/preview2-shim@0.17.4"]
+
+#: What mistakes.js does at a record with this value, and what is told of it.
+TOLD_BY_JAVASCRIPT = {
+    "throws": ["Error: no such customer", "at throws (src/index.js:9)"],
+    "reads undefined": ["TypeError", "at deeper (src/index.js:5)"],
+    "throws text": ["just text"],
+    "returns text": ['emit({ … }) is expected, not the text "HELLO"'],
+    "returns a promise": ["cannot be `async`"],
+    "emits text": ['an object such as { value: "text" } is expected, not the text "HELLO"', "(src/index.js:17)"],
+    "emits its value": ["`price` is none of key, value, headers, timestamp, topic"],
+    "emits a function": ["a function cannot be written as JSON", "(src/index.js:19)"],
+    "emits a date as timestamp": ["timestamp has to be whole milliseconds"],
+    "emits to 5": ["topic has to be text, not 5"],
+    "emits to nowhere": ["an output names the route `nowhere`"],
+    "logs": ['"seen {\\"a\\":1} [2]"', '"odd"'],
+    "loops": ["cpu_limit", "`limits.cpu` of the deployment raises it"],
+    "recurses": ["recursion"],
+    "emits much": ["`limits.memory` of the deployment raises it"],
+    "takes memory": ["out of memory", "(src/index.js:35)"],
+    "fetches": ["fetch is not defined", "(src/index.js:37)"],
+    "waits": ["setTimeout is not defined"],
+    "tells the time": ['"value": 20'],
+    "draws": ['"value": 0.'],
+    "rejects": ["because"],
+    "drops": ['"verdict": "drop"'],
+}
+#: What mistakes.py does at a record with this value, and what is told of it.
+TOLD_BY_PYTHON = {
+    "throws": ["ValueError: no such customer", 'File \\"app.py\\", line 16, in throws', "raise ValueError(text)"],
+    "reads undefined": ["KeyError: 'member'", 'return found[\\"member\\"][\\"of\\"]'],
+    "returns text": ["emit(output(…)) is expected, not str 'HELLO'"],
+    "emits text": ["emit takes what output(…) makes, such as emit(output(value)), not str 'HELLO'"],
+    "emits a function": ["Object of type function is not JSON serializable", 'File \\"app.py\\", line 45'],
+    "emits a date as timestamp": ["timestamp has to be whole milliseconds, not datetime"],
+    "emits to 5": ["topic has to be text, not int 5"],
+    "emits to nowhere": ["an output names the route `nowhere`"],
+    "logs": ["\"seen {'a': 1} [2]\"", '"odd"'],
+    "loops": ["cpu_limit", "`limits.cpu` of the deployment raises it"],
+    "recurses": ["RecursionError: maximum recursion depth exceeded"],
+    "emits much": ["`limits.memory` of the deployment raises it"],
+    "takes memory": ["MemoryError", "in takes_memory"],
+    "fetches": ["in urlopen"],
+    "tells the time": ['"value": 20'],
+    "draws": ['"value": 0.'],
+    "rejects": ["because"],
+    "drops": ['"verdict": "drop"'],
+}
+#: Sources that do not build, and what is told of them.
+UNBUILT = {
+    "js": [
+        ("export const transform = ;\n", ['Unexpected ";"', "src/index.js:1:25"]),
+        ("export const transforms = {};\n", ["exports transforms, but the world `inline-transform` asks for `transform`"]),
+        ('import "nothing-there";\n', ['Could not resolve "nothing-there"', "npm install NAME"]),
+        ('import { readFileSync } from "fs";\nreadFileSync("a");\n', ["no Node.js around the code"]),
+        ('\nthrow new Error("too early");\nexport const transform = 1;\n', ["Error: too early", "src/index.js:2"]),
+    ],
+    "ts": [
+        ("export const transform: number = 'text';\n", ["src/index.ts", "TS2322", "types do not fit"]),
+        ("export const transform: = 1;\n", ["src/index.ts:1:2"]),
+    ],
+    "python": [
+        ("def judge(record:\n    return 1\n", ["SyntaxError", "app.py"]),
+        ("import nothing_there\n", ["No module named 'nothing_there'"]),
+        ("raise RuntimeError('too early')\n", ["RuntimeError: too early"]),
+        ("Transforms = 1\n", ["Transform"]),
+        ("from millstream import *\nasync def judge(record): pass\nTransform = each_record(judge)\n", ["cannot be `async`"]),
+    ],
+}
 
 
 class Tool:
@@ -37,11 +115,16 @@ class Tool:
         self.program, self.url = program, url
 
     def run(self, *args: str, cwd: pathlib.Path, stdin: bytes = b"", fails: bool = False) -> str:
-        command = [self.program, "--url", self.url, "--timeout", "900s", *args]
+        """What it prints; if it has to fail, what it says to that too."""
+        code, out, told = self.ended(*args, cwd=cwd, stdin=stdin)
+        if (code != 0) != fails:
+            raise SystemExit(f"{' '.join(args)}: exit code {code}\n{out}{told}")
+        return out + told if fails else out
+
+    def ended(self, *args: str, cwd: pathlib.Path, stdin: bytes = b"") -> tuple[int, str, str]:
+        command = [self.program, "--url", self.url, *args]
         done = subprocess.run(command, cwd=cwd, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if (done.returncode != 0) != fails:
-            raise SystemExit(f"{' '.join(args)}: exit code {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
-        return done.stdout.decode()
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
 
     def get(self, path: str):
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
@@ -91,42 +174,69 @@ def rate(tool: Tool, spec: dict, records: int, folder: pathlib.Path) -> float:
     return records / (time.monotonic() - began)
 
 
-def case(tool: Tool, language: str, kind: str, example: str | None, records: int, folder: pathlib.Path) -> list[str]:
+def begin(tool: Tool, language: str, kind: str, folder: pathlib.Path) -> pathlib.Path:
+    """The folder of a new module."""
     name = f"my-{language}-{kind}"
-    began = time.monotonic()
-    tool.run("module", "new", name, "--lang", language, "--kind", kind, cwd=folder)
-    project = folder / name
-    tool.run("dev", "--once", cwd=project)
-    topic = "events"
+    written_in = {"starlingmonkey": "js"}.get(language, language)
+    tool.run("module", "new", name, "--lang", written_in, "--kind", kind, cwd=folder)
+    if language == "starlingmonkey":
+        file = folder / name / "package.json"
+        package = json.loads(file.read_text())
+        package["millstream"]["engine"] = "starlingmonkey"
+        del package["devDependencies"]["componentize-qjs"]
+        package["devDependencies"] |= dict(name.rsplit("@", 1) for name in STARLINGMONKEY)
+        file.write_text(json.dumps(package))
+    return folder / name
+
+
+def first_record(tool: Tool, kind: str, project: pathlib.Path):
+    """Produces a record and waits for what the code has made of it."""
+    topic, name = "events", project.name
     tool.run("produce", topic, "--format", "text", "-k", "a", cwd=project, stdin=b"hello\n")
-    first = time.monotonic() - began
     out = {"transform": topic, "processor": f"{name}-counts"}[kind]
     wanted = {"transform": "HELLO", "processor": "1"}[kind]
     until = time.monotonic() + 60
     while wanted not in (seen := tool.run("consume", out, "--format", "text", "-o", "%v\n", cwd=project)).split():
         if time.monotonic() > until:
             raise SystemExit(f"{name}: {wanted} is expected in {out}, found {seen!r}")
-        time.sleep(0.1)
+        time.sleep(0.02)
 
-    began = time.monotonic()
-    built = json.loads(tool.run("module", "build", "-o", "json", cwd=project))
-    build = time.monotonic() - began
+
+def golden(tool: Tool, project: pathlib.Path):
     tool.run("module", "test", cwd=project)
     # A test that cannot fail proves nothing.
-    golden = next((project / "tests").glob("*.out.ndjson"))
-    golden.write_text(golden.read_text() + '{"value":"one more"}\n')
+    expected = next((project / "tests").glob("*.out.ndjson"))
+    expected.write_text(expected.read_text() + '{"value":"one more"}\n')
     tool.run("module", "test", cwd=project, fails=True)
     tool.run("module", "test", "--update", cwd=project)
     tool.run("module", "test", cwd=project)
 
+
+def tools_of(project: pathlib.Path, other: pathlib.Path):
+    """Lets another project use what was installed into the first."""
+    for tools in ("node_modules", ".venv"):
+        if (project / tools).exists():
+            (other / tools).symlink_to(project / tools)
+
+
+def case(tool: Tool, language: str, kind: str, example: str | None, records: int, folder: pathlib.Path) -> list[str]:
+    began = time.monotonic()
+    project = begin(tool, language, kind, folder)
+    new = time.monotonic()
+    tool.run("dev", "--once", cwd=project)
+    dev = time.monotonic()
+    first_record(tool, kind, project)
+    record = time.monotonic()
+
+    built = json.loads(tool.run("module", "build", "-o", "json", cwd=project))
+    golden(tool, project)
+
+    name = deployed = project.name
     module = tool.get(f"/v1/modules/{name}/versions/latest")
-    deployed = name
     if example:
         copy = folder / example
         shutil.copytree(GUESTS / example, copy, ignore=shutil.ignore_patterns("build", "node_modules", ".venv"))
-        for tools in ("node_modules", ".venv"):
-            if (project / tools).exists():
-                (copy / tools).symlink_to(project / tools)
+        tools_of(project, copy)
         tool.run("module", "test", cwd=copy)
         tool.run("dev", "--once", cwd=copy)
         deployed = "totals"
@@ -137,12 +247,41 @@ def case(tool: Tool, language: str, kind: str, example: str | None, records: int
         tool.run("deployment", "delete", name, "--yes", cwd=folder)
     return [
         f"{language} {kind}",
+        f"{new - began:.1f} s",
+        f"{dev - new:.1f} s",
+        f"{record - dev:.1f} s",
         f"{built['bytes'] / 1e6:.2f} MB",
-        f"{first:.1f} s",
-        f"{build:.1f} s",
+        f"{built['build_ms'] / 1000:.1f} s",
         f"{module['compile_ms'] / 1000:.2f} s",
         f"{speed:,.0f}",
     ]
+
+
+def mistakes(tool: Tool, language: str, installed: pathlib.Path, folder: pathlib.Path):
+    """What strangers do wrong. Every message has to say what a developer of that language understands."""
+    name = f"wrong-{language}"
+    tool.run("module", "new", name, "--lang", language, cwd=folder)
+    project = folder / name
+    tools_of(installed, project)
+    code = project / {"js": "src/index.js", "ts": "src/index.ts", "python": "app.py"}[language]
+    missing = []
+
+    def expect(what: str, told: str, wanted: list[str]):
+        missing.extend(f"{language}, {what}: {want!r} is not in\n{told}" for want in wanted if want not in told)
+
+    for source, wanted in UNBUILT[language]:
+        code.write_text(source)
+        expect(source, tool.run("module", "build", cwd=project, fails=True), wanted)
+    suffix, cases = {"js": (".js", TOLD_BY_JAVASCRIPT), "python": (".py", TOLD_BY_PYTHON)}.get(language, ("", {}))
+    if cases:
+        shutil.copy(MISTAKES / f"mistakes{suffix}", code)
+        tool.run("module", "push", cwd=project)
+    for value, wanted in cases.items():
+        record = json.dumps({"value_text": value}).encode()
+        _, out, told = tool.ended("module", "run", name, "-o", "json", cwd=project, stdin=record)
+        expect(value, out + told, wanted)
+    if missing:
+        raise SystemExit("\n\n".join(missing))
 
 
 def main():
@@ -157,12 +296,17 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="millstream-languages-"))
     server = Server(program, folder)
     try:
-        rows = [["", "component", "first record", "build", "compile CPU", "records/s"]]
+        tool = Tool(program, server.url)
+        rows = [["", "new", "dev", "record", "component", "build", "compile CPU", "records/s"]]
         for language, kind, example in CASES:
             if only and language not in only:
                 continue
-            rows.append(case(Tool(program, server.url), language, kind, example, arguments.records, folder))
+            rows.append(case(tool, language, kind, example, arguments.records, folder))
             print("  ".join(rows[-1]), file=sys.stderr, flush=True)
+        for language in UNBUILT:
+            if not only or language in only:
+                mistakes(tool, language, folder / f"my-{language}-transform", folder)
+                print(f"{language}: mistakes are told as they should be", file=sys.stderr, flush=True)
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())

@@ -112,7 +112,8 @@ impl Voice {
             let told = lines[at..].iter().filter(|line| !line.starts_with("note: "));
             return Some(told.map(String::as_str).collect::<Vec<_>>().join(" "));
         }
-        lines.iter().rev().find(|line| !line.trim().is_empty()).cloned()
+        let told = |line: &&String| !line.trim().is_empty() && !line.starts_with("note: ");
+        lines.iter().rev().find(told).cloned()
     }
 }
 
@@ -166,6 +167,10 @@ mod tests {
         assert_eq!(voice.last_words().unwrap(), "the real cause");
         voice.begin();
         assert_eq!(voice.last_words(), None);
+        for line in ["memory allocation of 40000000 bytes failed", "note: run with RUST_BACKTRACE=1", ""] {
+            voice.stderr_line(line);
+        }
+        assert_eq!(voice.last_words().unwrap(), "memory allocation of 40000000 bytes failed");
     }
 
     #[test]

@@ -1,0 +1,75 @@
+// wit/millstream.wit as TypeScript sees it, and the little that the engines offer beside the language.
+
+declare module "millstream:functions/types@0.1.0" {
+  export interface Header {
+    name: string;
+    value?: Uint8Array | null;
+  }
+  /** A record that comes in. */
+  export interface Input {
+    topic: number;
+    partition: number;
+    offset: number | bigint;
+    message: {
+      key?: Uint8Array | null;
+      value?: Uint8Array | null;
+      timestamp: number | bigint;
+      headers: Header[];
+    };
+  }
+  export interface Content {
+    tag: "source" | "null" | "bytes";
+    val?: Uint8Array;
+  }
+  /** A record that goes out. */
+  export interface Output {
+    source: number | null;
+    topic: string | null;
+    key: Content;
+    value: Content;
+    timestamp: number | bigint | null;
+    headers: Header[] | null;
+  }
+}
+
+declare module "millstream:functions/log@0.1.0" {
+  export type Level = "trace" | "debug" | "info" | "warn" | "error";
+  export function write(level: Level, text: string): void;
+}
+
+declare module "millstream:functions/config@0.1.0" {
+  export function get(name: string): string | null | undefined;
+  export function inputs(): string[];
+  export function outputs(): string[];
+}
+
+declare module "millstream:functions/state@0.1.0" {
+  export class Store {
+    constructor(name: string);
+    get(key: Uint8Array): Uint8Array | null | undefined;
+    put(key: Uint8Array, value: Uint8Array): void;
+    delete(key: Uint8Array): void;
+    getMany(keys: Uint8Array[]): Array<Uint8Array | null | undefined>;
+    putMany(entries: Array<[Uint8Array, Uint8Array | null]>): void;
+    scan(start: Uint8Array, end: Uint8Array | null, limit: number): Array<[Uint8Array, Uint8Array]>;
+  }
+}
+
+/** Goes to the deployment's log. */
+declare var console: { [level in "trace" | "debug" | "log" | "info" | "warn" | "error"]: (...parts: unknown[]) => void };
+declare var performance: { now(): number };
+declare function atob(text: string): string;
+declare function btoa(text: string): string;
+
+/** Of StarlingMonkey alone. */
+declare class TextDecoder {
+  constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
+  decode(bytes?: Uint8Array): string;
+}
+/** Of StarlingMonkey alone. */
+declare class TextEncoder {
+  encode(text?: string): Uint8Array;
+}
+
+/** Left by `millstream module build`: runs of lines as [first line of the bundle, index of the file, its line]. */
+declare var millstreamPositions: { files: string[]; lines: Array<[number, number, number]> } | undefined;

@@ -1,0 +1,365 @@
+"""Write code for Millstream as plain functions. A transform judges one record at a time, before it is stored:
+
+    from millstream import Record, Verdict, drop, each_record, keep
+
+    def judge(record: Record) -> Verdict:
+        return drop if record.text() == "heartbeat" else keep
+
+    Transform = each_record(judge)
+
+A processor turns records into state and outputs, topic to topic:
+
+    from millstream import Record, Store, Verdict, drop, emit, output, process_each
+
+    counts = Store("counts")
+
+    def count(record: Record) -> Verdict:
+        if record.key_bytes is None:
+            return drop
+        seen = counts.json(record.key_bytes, 0) + 1
+        counts.put(record.key_bytes, seen)
+        return emit(output(seen))
+
+    Processor = process_each(count)
+
+The contract behind both is wit/millstream.wit. There is no network and no file; `print` writes to the deployment's log.
+"""
+
+import json
+import linecache
+import os
+import re
+import sys
+import traceback
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
+
+from componentize_py_types import Err
+from wit_world.imports import config, log as lines, types
+
+Verdict = types.Outcome
+Value = Union[None, str, bytes, dict, list, int, float, bool]
+Key = Union[str, bytes]
+
+#: Verdict: pass the record on as it is.
+keep = types.Outcome_Keep()
+
+#: Verdict: leave the record out.
+drop = types.Outcome_Drop()
+
+#: "as the record has it", where None means null
+source = types.Content_Source()
+
+
+def reject(reason: str) -> Verdict:
+    """Verdict: refuse the record, with a reason for its producer."""
+    return types.Outcome_Reject(str(reason))
+
+
+def emit(*outputs: types.Output) -> Verdict:
+    """Verdict: these records instead; see `output`."""
+    for made in outputs:
+        if type(made) is not types.Output:
+            raise TypeError(f"emit takes what output(…) makes, such as emit(output(value)), not {_kind(made)}")
+    return types.Outcome_Emit(list(outputs))
+
+
+def output(
+    value: Any = source,
+    *,
+    key: Any = source,
+    headers: Union[None, Mapping[str, Value], Iterable[tuple[str, Value]]] = None,
+    timestamp: Optional[int] = None,
+    topic: Optional[str] = None,
+    record: Optional["Record"] = None,
+) -> types.Output:
+    """A record to emit; what is left out is as the source has it. A value is text, bytes, None (a tombstone), or
+    anything else as JSON; `timestamp` is in milliseconds since 1970, `topic` a route of the deployment. `record` names the
+    source to `process_batch`; elsewhere it is the record at hand."""
+    if timestamp is not None and type(timestamp) is not int:
+        raise TypeError(f"timestamp has to be whole milliseconds, not {_kind(timestamp)}")
+    if topic is not None and not isinstance(topic, str):
+        raise TypeError(f"topic has to be text, not {_kind(topic)}")
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    listed = None if pairs is None else [types.Header(name, _bytes(value)) for name, value in pairs]
+    source = None if record is None else record.index
+    return types.Output(source, topic, _content(key), _content(value), timestamp, listed)
+
+
+def param(name: str, otherwise: Optional[str] = None) -> Optional[str]:
+    """A parameter of the deployment, or what stands in for it. Only while code runs, not while it is built."""
+    found = config.get(name)
+    return otherwise if found is None else found
+
+
+def log(text: str, level: str = "info") -> None:
+    """A line for the deployment's log: trace, debug, info, warn or error."""
+    lines.write(lines.Level[level.upper()], text)
+
+
+class Record:
+    """A record as the code sees it."""
+
+    __slots__ = ("index", "topic", "partition", "offset", "timestamp", "key_bytes", "bytes", "_headers")
+
+    def __init__(self, given: types.Input, index: int):
+        message = given.message
+        self.index = index  #: its place in the batch
+        self.topic: int = given.topic  #: index of its topic among the deployment's inputs
+        self.partition: int = given.partition
+        self.offset: int = given.offset  #: before it is stored, its index in its batch
+        self.timestamp: int = message.timestamp  #: milliseconds since 1970
+        self.key_bytes: Optional[bytes] = message.key
+        self.bytes: Optional[bytes] = message.value  #: None is a tombstone
+        self._headers = message.headers
+
+    @property
+    def key(self) -> Optional[str]:
+        """The key as text; None when there is none, or when it is no text."""
+        return _text(self.key_bytes)
+
+    def text(self) -> Optional[str]:
+        """The value as text; None for a tombstone, and for what is no UTF-8."""
+        return _text(self.bytes)
+
+    def json(self, otherwise: Any = None) -> Any:
+        """The value as JSON, or `otherwise` for a tombstone and for what is no JSON."""
+        try:
+            return otherwise if self.bytes is None else json.loads(self.bytes)
+        except ValueError:
+            return otherwise
+
+    def header(self, name: str) -> Optional[str]:
+        """The first header of this name as text; None when there is none."""
+        return next((_text(header.value) for header in self._headers if header.name == name), None)
+
+    @property
+    def headers(self) -> list[tuple[str, Optional[bytes]]]:
+        """All headers in their order."""
+        return [(header.name, header.value) for header in self._headers]
+
+
+class Store:
+    """Keyed memory of a processor, by name; opened at its first use, so that it may stand at the top of a file. Keys are
+    text or bytes, ordered bytewise; values are text, bytes, or anything else as JSON. What is put commits together with the
+    outputs of the batch and its position, or not at all."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._handle: Any = None
+
+    def _open(self) -> Any:
+        if self._handle is None:
+            from wit_world.imports import state  # a transform's world has none
+
+            self._handle = state.Store(self._name)
+        return self._handle
+
+    def get(self, key: Key) -> Optional[bytes]:
+        return self._open().get(_key(key))
+
+    def text(self, key: Key) -> Optional[str]:
+        return _text(self.get(key))
+
+    def json(self, key: Key, otherwise: Any = None) -> Any:
+        """What was put as JSON, or `otherwise` when there is nothing."""
+        found = self.get(key)
+        return otherwise if found is None else json.loads(found)
+
+    def put(self, key: Key, value: Value) -> None:
+        if value is None:
+            raise TypeError("None is no value; delete(key) takes one away")
+        self._open().put(_key(key), _bytes(value))
+
+    def delete(self, key: Key) -> None:
+        self._open().delete(_key(key))
+
+    def get_many(self, keys: Iterable[Key]) -> list[Optional[bytes]]:
+        """One answer per key, in order."""
+        return self._open().get_many([_key(key) for key in keys])
+
+    def json_many(self, keys: Iterable[Key], otherwise: Any = None) -> list[Any]:
+        """One answer per key, in order."""
+        return [otherwise if found is None else json.loads(found) for found in self.get_many(keys)]
+
+    def put_many(self, entries: Union[Mapping[Key, Value], Iterable[tuple[Key, Value]]]) -> None:
+        """None deletes."""
+        pairs = entries.items() if isinstance(entries, Mapping) else entries
+        self._open().put_many([(_key(key), _bytes(value)) for key, value in pairs])
+
+    def scan(self, start: Key = b"", end: Optional[Key] = None, limit: int = 1000) -> list[tuple[bytes, bytes]]:
+        """Entries in the order of their keys, from `start` on, before `end`."""
+        return self._open().scan(_key(start), None if end is None else _key(end), limit)
+
+
+Open = Optional[Callable[[], None]]
+
+
+def each_record(judge: Callable[[Record], Optional[Verdict]], open: Open = None) -> type:
+    """The transform that asks `judge` for a verdict on every record; none is `keep`. `open` runs once per instance, before
+    the first record: read parameters there. What it raises stops the deployment; what `judge` raises is a fault of that
+    record."""
+    _prepare(judge)
+
+    class Transform(_Opening):
+        _open = open
+
+        def process(self, batch: list[types.Input]) -> list[Verdict]:
+            verdicts = []
+            for index, given in enumerate(batch):
+                try:
+                    verdicts.append(_checked(judge(Record(given, index))) or keep)
+                except Exception as error:
+                    raise Err(types.Error_At((index, _words(error))))
+            return verdicts
+
+    return Transform
+
+
+def process_each(each: Callable[[Record], Optional[Verdict]], open: Open = None) -> type:
+    """The processor that asks `each` what a record leads to: `emit(…)`, `keep` (the record itself), or nothing. What `each`
+    raises is a fault of that record, and so is `reject(…)`; `on_error` of the deployment decides about it."""
+    _prepare(each)
+
+    class Processor(_Opening):
+        _open = open
+
+        def process(self, batch: list[types.Input]) -> list[types.Output]:
+            outputs = []
+            for index, given in enumerate(batch):
+                try:
+                    verdict = _checked(each(Record(given, index)))
+                except Exception as error:
+                    raise Err(types.Error_At((index, _words(error))))
+                if isinstance(verdict, types.Outcome_Emit):
+                    for made in verdict.value:
+                        outputs.append(
+                            types.Output(index, made.topic, made.key, made.value, made.timestamp, made.headers)
+                        )
+                elif verdict is keep:
+                    outputs.append(types.Output(index, None, source, source, None, None))
+                elif isinstance(verdict, types.Outcome_Reject):
+                    raise Err(types.Error_At((index, verdict.value)))
+            return outputs
+
+    return Processor
+
+
+def process_batch(all: Callable[[list[Record]], Sequence[types.Output]], open: Open = None) -> type:
+    """The processor that takes its records together, for whoever reads and writes many keys at once; it gives what
+    `output(…)` makes. What `all` raises makes the server try again with fewer records, until the one that fails stands
+    alone."""
+    _prepare(all)
+
+    class Processor(_Opening):
+        _open = open
+
+        def process(self, batch: list[types.Input]) -> list[types.Output]:
+            try:
+                outputs = list(all([Record(given, index) for index, given in enumerate(batch)]))
+                for made in outputs:
+                    if type(made) is not types.Output:
+                        raise TypeError(f"output(…) is expected, not {_kind(made)}")
+                return outputs
+            except Exception as error:
+                raise Err(types.Error_Fatal(_words(error)))
+
+    return Processor
+
+
+class _Opening:
+    _open: Open = None
+
+    def open(self) -> None:
+        # Memory is kept as it is when the module is built, with the seed of `random`: without this, all instances would draw
+        # the same numbers.
+        if "random" in sys.modules:
+            sys.modules["random"].seed(os.urandom(16))
+        try:
+            code = type(self)._open
+            if code is not None:
+                code()
+        except Exception as error:
+            raise Err(_words(error))
+
+
+def _prepare(code: Any) -> None:
+    """While the module is built."""
+    _remember_sources()
+    CO_COROUTINE = 0x80  # of `inspect`, which is large
+    flags = getattr(getattr(code, "__code__", None), "co_flags", 0)
+    if flags & CO_COROUTINE:
+        raise TypeError(f"`{code.__name__}` cannot be `async`: nothing here has to be waited for")
+
+
+def _remember_sources() -> None:
+    """A component holds no sources, so what tracebacks are to show of them is read while it is built."""
+    for module in list(sys.modules.values()):
+        name = getattr(module, "__file__", None) or ""
+        if _MOUNTED.match(name) and name != __file__ and name not in linecache.cache:
+            try:
+                with open(name, encoding="utf-8") as file:
+                    text = file.read()
+            except (OSError, UnicodeDecodeError):
+                continue
+            # Without a time of change, so that nobody looks for the file.
+            linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+
+
+#: The build mounts the project's folders by number.
+_MOUNTED = re.compile(r"/\d+/")
+
+
+def _checked(verdict: Any) -> Optional[Verdict]:
+    if verdict is None or isinstance(verdict, _VERDICTS):
+        return verdict
+    raise TypeError(f"keep, drop, reject(reason) or emit(output(…)) is expected, not {_kind(verdict)}")
+
+
+_VERDICTS = (types.Outcome_Keep, types.Outcome_Drop, types.Outcome_Emit, types.Outcome_Reject)
+
+
+def _text(found: Optional[bytes]) -> Optional[str]:
+    try:
+        return None if found is None else found.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _content(value: Any) -> types.Content:
+    if value is source:
+        return source
+    found = _bytes(value)
+    return types.Content_Null() if found is None else types.Content_Bytes(found)
+
+
+def _bytes(value: Any) -> Optional[bytes]:
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _key(key: Key) -> bytes:
+    if isinstance(key, str):
+        return key.encode()
+    if isinstance(key, bytes):
+        return key
+    raise TypeError(f"a key has to be str or bytes, not {_kind(key)}")
+
+
+def _kind(value: Any) -> str:
+    """What a value is, for messages."""
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:40] + '…'}"
+
+
+def _words(error: Exception) -> str:
+    """As Python shows it: the innermost calls, without those of this file."""
+    shown = traceback.TracebackException.from_exception(error, limit=-20)
+    shown.stack[:] = [frame for frame in shown.stack if frame.filename != __file__]
+    for frame in shown.stack:
+        frame.filename = _MOUNTED.sub("", frame.filename, count=1)
+    return "".join(shown.format()).rstrip()
