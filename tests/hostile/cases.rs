@@ -96,7 +96,7 @@ fn outward(port: u16) -> [Case; 6] {
     [
         sink("sink-ungranted", ungranted, &here, "fatal", "grants.http of the deployment"),
         sink("sink-private", format!("{inside}/hook"), &inside, "fatal", "is of no public network"),
-        sink("sink-redirect", format!("{here}/moved"), &here, "at", "answered 307"),
+        sink("sink-redirect", format!("{here}/moved"), &here, "refused", "answered 307"),
         sink("sink-rebind", format!("{flips}/hook"), &flips, "fatal", "is of no public network"),
         source("source-endless", guests::endless_source, &json!({}), "cpu_limit", "`limits.cpu`"),
         source(
