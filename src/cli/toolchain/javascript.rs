@@ -20,10 +20,11 @@ const MISSING: &str =
 const NODE_MIN: u64 = 18;
 
 /// An export that a world asks for.
-const EXPORTS: [(&str, &str); 3] = [
+const EXPORTS: [(&str, &str); 4] = [
     ("inline-transform", "transform"),
     ("stateful-processor", "processor"),
     ("migrating-processor", "processor"),
+    ("timed-processor", "processor"),
 ];
 
 /// componentize-js is a library without a command. Without HTTP there is nothing that a server could refuse to link.
@@ -57,6 +58,8 @@ async fn install(session: &Session, project: &Project) -> Result<(), Failure> {
     session.out.hint("installing what package.json names (once)");
     let mut npm = tool(project, "npm");
     npm.args(["install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel", "error"]);
+    // Its own patience lasts for minutes, without a word.
+    npm.args(["--fetch-retry-mintimeout", "1000", "--fetch-retry-maxtimeout", "4000"]);
     finish(npm, MISSING).await.map_err(|failure| match failure {
         Failure::Local(text) if text != MISSING => Failure::Local(format!(
             "{text}\nhint: npm takes packages from its registry; `npm config get registry` names it"

@@ -79,7 +79,7 @@ async fn environment(session: &Session, project: &Project) -> Result<PathBuf, Fa
     }
     let pip = || -> Result<_, Failure> {
         let mut pip = tool(project, absolute(&project.path(ENVIRONMENT).join("bin/python"))?);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1"]);
         Ok(pip)
     };
     let mut build = pip()?;

@@ -59,7 +59,7 @@ impl Positions {
                 runs.push(Run { first: number, file, line });
             }
         }
-        Ok(Self { files: map.sources.into_iter().map(beside).collect(), runs })
+        Ok(Self { files: map.sources.iter().map(|source| beside(source)).collect(), runs })
     }
 
     /// A statement that leaves the table where the SDK looks for it.
@@ -112,8 +112,8 @@ impl Run {
 }
 
 /// A source as it is seen from the project's folder: the map names it as seen from `build/`.
-fn beside(source: String) -> String {
-    source.strip_prefix("../").map_or_else(|| source.clone(), str::to_owned)
+fn beside(source: &str) -> String {
+    source.strip_prefix("../").unwrap_or(source).to_owned()
 }
 
 fn digits(text: &str) -> Option<(i64, &str)> {
