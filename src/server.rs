@@ -232,7 +232,11 @@ fn http_memory(memory: u64) -> usize {
 
 /// What all guests may have together.
 fn node_limits(config: &Config) -> wasm::NodeLimits {
-    wasm::NodeLimits { instances: config.limits.node_instances, memory: config.limits.guest_memory }
+    wasm::NodeLimits {
+        instances: config.limits.node_instances,
+        memory: config.limits.guest_memory,
+        threads: config.guest_threads,
+    }
 }
 
 fn group_options(config: &Config) -> groups::Options {

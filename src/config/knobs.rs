@@ -84,7 +84,7 @@ pub const KNOBS: [Knob; 32] = [
         name: "guest_threads",
         default: "the machine's cores",
         doc: "Threads that run the users' code, apart from those of the network and the writer. 1 makes deployments \
-              take turns of 10 ms; many more than cores only adds switching.",
+              take turns of 2 ms; many more than cores only adds switching.",
         set: |c, text| {
             c.guest_threads = text.parse().map_err(|_| format!("`{text}`, expected a number of threads"))?;
             in_range((1..=512).contains(&c.guest_threads), || format!("{text}, expected 1 to 512"))

@@ -48,6 +48,8 @@ impl GuestThreads {
             .worker_threads(threads.max(1))
             .thread_name("guest")
             .max_blocking_threads(4)
+            // Polls take milliseconds here: who comes from outside is not to wait for several of them.
+            .global_queue_interval(1)
             // A task whose module is not in the cache of compiled ones starts the child process that compiles it.
             .enable_io()
             .enable_time()

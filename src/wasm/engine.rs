@@ -9,11 +9,14 @@ use wasmtime::{Config, EngineWeak, OptLevel, WasmBacktraceDetails};
 
 use super::host::{self, Host};
 use super::limiter::MemoryPool;
+use super::turns::Turns;
 use crate::model::limits::INSTANCES_MAX;
 use crate::runtime::tasks;
 
 /// A guest yields at every tick, and limits are looked at then.
 pub(super) const TICK: Duration = Duration::from_millis(10);
+/// The same while calls are long: what others wait for them at most, once or twice for each record.
+const TURN: Duration = Duration::from_millis(2);
 
 /// The engine could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -33,11 +36,13 @@ pub struct NodeLimits {
     pub instances: usize,
     /// bytes of linear memory
     pub memory: u64,
+    /// threads that run them
+    pub threads: usize,
 }
 
 impl Default for NodeLimits {
     fn default() -> Self {
-        Self { instances: INSTANCES_MAX, memory: u64::MAX }
+        Self { instances: INSTANCES_MAX, memory: u64::MAX, threads: 1 }
     }
 }
 
@@ -49,6 +54,7 @@ pub struct Engine {
     /// one permit per live instance
     pub(super) instances: Arc<Semaphore>,
     pub(super) memory: Arc<MemoryPool>,
+    pub(super) turns: Turns,
     pub(super) limits: NodeLimits,
 }
 
@@ -61,12 +67,15 @@ impl Engine {
         host::link(&mut linker).map_err(setup)?;
 
         let weak = inner.weak();
-        tasks::thread("wasm-ticker", move || tick(&weak)).map_err(EngineError::Ticker)?;
+        let turns = Turns::new(limits.threads);
+        let pressed = turns.clone();
+        tasks::thread("wasm-ticker", move || tick(&weak, &pressed)).map_err(EngineError::Ticker)?;
         Ok(Self {
             inner,
             linker: Arc::new(linker),
             instances: Arc::new(Semaphore::new(limits.instances)),
             memory: Arc::new(MemoryPool::new(limits.memory)),
+            turns,
             limits,
         })
     }
@@ -90,10 +99,10 @@ pub(super) fn config() -> Config {
     config
 }
 
-fn tick(engine: &EngineWeak) {
+fn tick(engine: &EngineWeak, turns: &Turns) {
     while let Some(engine) = engine.upgrade() {
         engine.increment_epoch();
         drop(engine);
-        std::thread::sleep(TICK);
+        std::thread::sleep(if turns.are_pressing() { TURN } else { TICK });
     }
 }

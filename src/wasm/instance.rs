@@ -89,7 +89,7 @@ impl Live {
             ))
         })?;
         let wall_max = config.limits.wall;
-        let host = Host::new(config, state, engine.memory.clone());
+        let host = Host::new(config, state, engine.memory.clone(), engine.turns.clone());
         let meter = host.meter.clone();
         let fuel = lift_bytes_max(&host.config.limits);
         let mut store = Store::new(component.pre.engine(), host);
@@ -233,8 +233,8 @@ fn at_tick(mut ctx: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadlin
         let detail = format!("more than {} of CPU time in one call", format_duration(cpu_max));
         return Err(ctx.data_mut().end_with(Fault::limit(LimitKind::Cpu, detail)));
     }
-    // Tokio's own yield also lets the runtime look at its timers, which a plain wake-up would not.
-    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    let next = ctx.data().turns.next(&ctx.data().meter);
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(next)))
 }
 
 /// How a call ended that did not return.

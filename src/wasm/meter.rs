@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::turns::Turn;
 use crate::runtime::clock::thread_cpu;
 
 /// Counts for one instance.
@@ -25,6 +28,8 @@ pub(super) struct Meter {
     long: AtomicBool,
     /// nanoseconds of all finished calls
     total: AtomicU64,
+    /// of a long call, within a poll of it
+    turn: Mutex<Option<Turn>>,
 }
 
 impl Meter {
@@ -41,6 +46,10 @@ impl Meter {
             self.poll_began.store(began, Relaxed);
             let polled = call.as_mut().poll(cx);
             self.used.fetch_add(now().saturating_sub(began), Relaxed);
+            if self.long.load(Relaxed) {
+                // It waits for a turn, or for something that takes none.
+                self.end_turn();
+            }
             polled
         })
         .await
@@ -52,6 +61,14 @@ impl Meter {
         let running = now().saturating_sub(self.poll_began.load(Relaxed));
         let spent = self.used.load(Relaxed) + running;
         Duration::from_nanos(spent.saturating_sub(self.hosted.load(Relaxed)))
+    }
+
+    pub(super) fn begin_turn(&self, turn: Turn) {
+        *self.turn.lock() = Some(turn);
+    }
+
+    pub(super) fn end_turn(&self) {
+        *self.turn.lock() = None;
     }
 
     /// Runs a host function, its time taken off the call's. Before the first tick of a call nothing is measured: a tick

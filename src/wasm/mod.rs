@@ -27,6 +27,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transform;
+mod turns;
 
 pub use component::{Component, LoadError};
 pub use engine::{Engine, EngineError, NodeLimits};

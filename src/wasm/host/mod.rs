@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::instance::InstanceConfig;
 use super::limiter::{Limiter, MemoryPool};
 use super::meter::Meter;
+use super::turns::Turns;
 use crate::state::TaskState;
 
 /// Entries of the WASI resource table and live handles: a guest holds a few dozen (a guess with room).
@@ -32,6 +33,8 @@ pub(super) struct Host {
     pub(super) config: InstanceConfig,
     pub(super) limiter: Limiter,
     pub(super) meter: Arc<Meter>,
+    /// of the node's long calls
+    pub(super) turns: Turns,
     /// CPU time that the running call may take
     pub(super) cpu_max: Duration,
     pub(super) voice: Arc<Voice>,
@@ -46,13 +49,19 @@ pub(super) struct Host {
 }
 
 impl Host {
-    pub(super) fn new(config: InstanceConfig, state: Option<TaskState>, pool: Arc<MemoryPool>) -> Self {
+    pub(super) fn new(
+        config: InstanceConfig,
+        state: Option<TaskState>,
+        pool: Arc<MemoryPool>,
+        turns: Turns,
+    ) -> Self {
         let voice = Arc::new(Voice::new(config.log.clone()));
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
         Self {
             limiter: Limiter::new(usize::try_from(config.limits.memory).unwrap_or(usize::MAX), pool),
             meter: Arc::default(),
+            turns,
             cpu_max: config.limits.cpu,
             wasi: wasi::empty_context(&voice),
             http: http::Client::new(config.http.clone(), &voice),

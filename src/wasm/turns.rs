@@ -1,0 +1,95 @@
+//! Turns of calls that take long. Whoever runs past a tick gives the thread up and waits, in order, for a turn. There are as
+//! many turns as threads: however many calls are long, one that is short finds no more of them before it than can run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::meter::Meter;
+
+/// Of a node; cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    free: Arc<Semaphore>,
+    /// somebody has run past a tick since it was asked last
+    pressing: AtomicBool,
+}
+
+/// The right to run until the next tick. It ends sooner when the call waits for something or returns.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    pub(super) fn new(threads: usize) -> Self {
+        let free = Arc::new(Semaphore::new(threads.max(1)));
+        Self(Arc::new(Shared { free, pressing: AtomicBool::new(false) }))
+    }
+
+    /// Ends the turn of a call, if it has one; the future waits for its next.
+    pub(super) fn next(&self, call: &Arc<Meter>) -> impl Future<Output = ()> + Send + use<> {
+        self.0.pressing.store(true, Relaxed);
+        call.end_turn();
+        let (free, call) = (self.0.free.clone(), call.clone());
+        async move {
+            let permit = free.acquire_owned().await.expect("the semaphore is never closed");
+            // Behind whoever waits for the thread. Tokio's own yield also lets the runtime look at its timers, which a plain
+            // wake-up would not.
+            tokio::task::yield_now().await;
+            call.begin_turn(Turn { _permit: permit });
+        }
+    }
+
+    /// Has a call run past a tick since this was asked last?
+    pub(super) fn are_pressing(&self) -> bool {
+        self.0.pressing.swap(false, Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_calls_take_turns_in_order_and_a_turn_ends_with_the_next_tick() {
+        let turns = Turns::new(1);
+        let calls: [Arc<Meter>; 3] = Default::default();
+        assert!(!turns.are_pressing());
+        turns.next(&calls[0]).await;
+        assert!(turns.are_pressing() && !turns.are_pressing());
+        let (mut second, mut third) = (Box::pin(turns.next(&calls[1])), Box::pin(turns.next(&calls[2])));
+        tokio::select! {
+            biased;
+            () = &mut second => panic!("the first has its turn"),
+            () = &mut third => panic!("the first has its turn"),
+            () = tokio::task::yield_now() => {}
+        }
+        let again = turns.next(&calls[0]);
+        second.await;
+        let waits = tokio::time::timeout(std::time::Duration::ZERO, &mut third).await;
+        assert!(waits.is_err(), "the second has its turn");
+        calls[1].end_turn();
+        third.await;
+        calls[2].end_turn();
+        again.await;
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_something_else_has_no_turn() {
+        let turns = Turns::new(1);
+        let (long, other) = (Arc::<Meter>::default(), Arc::<Meter>::default());
+        let call = async {
+            long.at_tick();
+            turns.next(&long).await;
+            std::future::pending::<()>().await;
+        };
+        let waits = tokio::time::timeout(std::time::Duration::from_millis(1), long.measure(call)).await;
+        assert!(waits.is_err());
+        turns.next(&other).await;
+    }
+}
