@@ -109,7 +109,7 @@ async fn a_stream_whose_topic_goes_answers_its_lines_and_says_why_it_ends() -> R
     read_until(&mut response, "stored").await?;
     server.send(server.request(Method::DELETE, "/v1/topics/t")).await?.expect(204)?;
     sender.send("{\"value\": 2}\n".into()).await?;
-    let last = json_lines(&read_until(&mut response, "\"error\"").await?)?;
+    let last = json_lines(&read_until(&mut response, "\n{\"error\"").await?)?;
     assert_eq!((&last[0]["line"], &last[0]["error"]["code"]), (&json!(2), &json!("topic_not_found")));
     assert_eq!(last[1]["error"]["code"], "topic_not_found");
     assert_eq!(last[1]["error"]["instance"], response.headers()["x-request-id"].to_str()?);
