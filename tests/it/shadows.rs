@@ -101,10 +101,7 @@ async fn a_change_of_its_deployment_ends_a_shadow_run_and_says_so() -> Result<()
     let ended = server.get(SHADOW).await?.expect(200)?.json()?;
     assert!(ended["ended_by"].as_str().context("ended_by")?.contains("revision 2"), "{ended:#}");
 
-    let refused = [
-        (json!({ "module": "nobody" }), 422),
-        (json!({ "duration": "soon" }), 422),
-    ];
+    let refused = [(json!({ "module": "nobody" }), 422), (json!({ "duration": "soon" }), 422)];
     for (body, status) in refused {
         server.post(SHADOW, &body).await?.expect(status)?;
     }
