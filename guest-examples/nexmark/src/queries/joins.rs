@@ -72,8 +72,11 @@ impl Query for LocalItems {
 
 /// q20. By auction: the auction in its binary form, or none when its category is another, and the bids that came before it.
 pub(super) struct BidsWithAuctions {
-    auctions: Table<u64, Latest<Option<Box<[u8]>>, Box<[u8]>>>,
+    auctions: Table<u64, Latest<Option<Stored>, Stored>>,
 }
+
+/// An event in its binary form.
+type Stored = Box<[u8]>;
 
 impl BidsWithAuctions {
     pub(super) fn open() -> Self {

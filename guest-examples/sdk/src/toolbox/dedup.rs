@@ -79,3 +79,43 @@ impl<K: Key> Dedup<K> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use crate::{Output, Timed};
+
+    struct Once(Dedup<u64>);
+
+    impl Timed for Once {
+        fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault> {
+            due.iter().try_for_each(|timer| self.0.fire(timer))?;
+            Ok(Vec::new())
+        }
+    }
+
+    impl Once {
+        fn first(&mut self, time: i64, key: u64) -> bool {
+            self.0.load([key]).unwrap();
+            let is_first = self.0.is_first(time, &key);
+            self.0.flush();
+            is_first
+        }
+    }
+
+    #[test]
+    fn a_key_is_new_again_when_its_time_is_over_and_then_takes_no_room() {
+        let mut once = Once(Dedup::open("seen", Duration::from_secs(16)));
+        assert!(once.first(0, 7));
+        assert!(!once.first(15_999, 7));
+        assert!(once.first(15_000, 8));
+        assert!(once.first(16_000, 7), "whether its timer has fired or not");
+        testing::move_watermark(&mut once, 31_000).unwrap();
+        assert_eq!(testing::store("seen").len(), 1, "7 was seen again");
+        assert!(!once.first(31_000, 7));
+        testing::move_watermark(&mut once, 33_000).unwrap();
+        let left = [testing::store("seen").len(), testing::store("seen.ends").len(), testing::timers().len()];
+        assert_eq!(left, [0; 3]);
+    }
+}

@@ -44,6 +44,9 @@ struct Slot<V> {
     bytes: usize,
 }
 
+/// A key and a row as they are stored.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
 /// Keys and rows on their way to the host, one after the other in one allocation.
 #[derive(Debug, Default)]
 struct Arena {
@@ -194,14 +197,12 @@ impl<K: Key, V: Stored> Table<K, V> {
     /// A row that is not readable.
     pub fn scan(&self, start: &[u8], end: Option<&[u8]>, limit: u32) -> Result<Vec<(K, V)>, Fault> {
         debug_assert!(self.changed.is_empty(), "a scan sees what is flushed");
-        let row = |(key, row): (Vec<u8>, Vec<u8>)| {
-            Ok((codec::read(&key, &self.name)?, codec::read(&row, &self.name)?))
-        };
+        let row = |(key, row): Entry| Ok((codec::read(&key, &self.name)?, codec::read(&row, &self.name)?));
         self.store.scan(start, end, limit).into_iter().map(row).collect()
     }
 
-    /// As [`scan`](Self::scan), a page of entries as they are stored.
-    pub(super) fn page(&self, start: &[u8], end: Option<&[u8]>) -> (Vec<(Vec<u8>, Vec<u8>)>, bool) {
+    /// As [`scan`](Self::scan), a page of entries as they are stored, and whether it is the last one.
+    pub(super) fn page(&self, start: &[u8], end: Option<&[u8]>) -> (Vec<Entry>, bool) {
         debug_assert!(self.changed.is_empty(), "a scan sees what is flushed");
         let page = self.store.scan(start, end, PAGE);
         let is_last = page.len() < PAGE as usize;

@@ -19,7 +19,7 @@ use crate::timers::{self, Clock, Timer};
 
 use super::codec::{self, Key, Stored, encode};
 use super::hash::Map;
-use super::table::Table;
+use super::table::{Entry, Table};
 
 /// Rows of a pane deleted in one commit; the rest go in the next one.
 const DELETED_MAX: usize = 20_000;
@@ -359,7 +359,7 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
 struct Cursor {
     start: Vec<u8>,
     end: Vec<u8>,
-    page: Vec<(Vec<u8>, Vec<u8>)>,
+    page: Vec<Entry>,
     /// the next one of the page
     at: usize,
     is_last: bool,
@@ -432,4 +432,129 @@ fn parse<'a>(store: &str, name: &'a [u8]) -> Option<(Purpose, i64, &'a [u8])> {
     };
     let end = i64::take(&mut rest)?;
     (owner == store.as_bytes()).then_some((purpose, end, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use crate::{Output, Timed};
+
+    /// Windows whose visitor breaks off after each result.
+    struct OneByOne {
+        windows: Windows<u64, u64>,
+        calls: usize,
+        breaks: bool,
+    }
+
+    impl OneByOne {
+        fn over(windows: Windows<u64, u64>) -> Self {
+            Self { windows, calls: 0, breaks: false }
+        }
+
+        fn count(&mut self, batch: &[(i64, u64)]) {
+            self.windows.load(batch.iter().copied()).unwrap();
+            for (time, key) in batch {
+                *self.windows.at(*time, key) += 1;
+            }
+            self.windows.flush();
+        }
+
+        /// End, key and count of what has become final.
+        fn results(&mut self, watermark: i64) -> Vec<(i64, String)> {
+            let outputs = testing::move_watermark(self, watermark).unwrap();
+            let shown = |output: Output| match output.value {
+                crate::Content::Bytes(bytes) => {
+                    (output.timestamp.unwrap(), String::from_utf8(bytes).unwrap())
+                }
+                other => panic!("{other:?}"),
+            };
+            outputs.into_iter().map(shown).collect()
+        }
+    }
+
+    impl Timed for OneByOne {
+        fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault> {
+            self.calls += 1;
+            let mut outputs = Vec::new();
+            for timer in due {
+                self.windows.fire(timer, |window, key, count| {
+                    outputs.push(Output::new().value(format!("{key}:{count}")).timestamp(window.end));
+                    if self.breaks { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })?;
+            }
+            Ok(outputs)
+        }
+    }
+
+    fn hopping() -> Windows<u64, u64> {
+        let (size, hop) = (Duration::from_millis(30), Duration::from_millis(10));
+        Windows::hopping("w", size, hop).unwrap()
+    }
+
+    fn rows(rows: &[(i64, &str)]) -> Vec<(i64, String)> {
+        rows.iter().map(|(end, row)| (*end, (*row).to_owned())).collect()
+    }
+
+    const BATCH: [(i64, u64); 4] = [(5, 1), (15, 1), (15, 2), (20, 1)];
+    const RESULTS: [(i64, &str); 8] = [
+        (10, "1:1"),
+        (20, "1:2"),
+        (20, "2:1"),
+        (30, "1:3"),
+        (30, "2:1"),
+        (40, "1:2"),
+        (40, "2:1"),
+        (50, "1:1"),
+    ];
+
+    #[test]
+    fn hopping_windows_merge_their_panes_and_leave_nothing() {
+        let mut code = OneByOne::over(hopping());
+        code.count(&BATCH);
+        assert_eq!(testing::store("w").len(), 4, "a row per pane and key, however many windows overlap");
+        assert_eq!(code.results(29), rows(&RESULTS[..3]));
+        assert_eq!(code.results(1_000), rows(&RESULTS[3..]));
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_visitor_that_breaks_off_goes_on_in_later_calls_and_misses_nothing() {
+        let mut code = OneByOne::over(hopping());
+        code.breaks = true;
+        code.count(&BATCH);
+        assert_eq!(code.results(1_000), rows(&RESULTS));
+        assert!(code.calls >= RESULTS.len(), "{} calls", code.calls);
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_late_record_fires_its_window_again_while_that_is_kept() {
+        let windows = Windows::tumbling("w", Duration::from_millis(10)).unwrap();
+        let mut code = OneByOne::over(windows.keep(Duration::from_millis(100)));
+        code.count(&[(5, 1), (6, 2)]);
+        assert_eq!(code.results(50), rows(&[(10, "1:1"), (10, "2:1")]));
+        code.count(&[(7, 1)]);
+        assert_eq!(code.results(50), rows(&[(10, "1:2"), (10, "2:1")]));
+        assert_eq!(code.results(111), []);
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn early_results_are_the_changed_panes() {
+        let mut windows: Windows<u64, u64> = Windows::tumbling("w", Duration::from_millis(10)).unwrap();
+        windows.load([(5, 1), (15, 1)]).unwrap();
+        *windows.at(15, &1) += 2;
+        let early: Vec<_> = windows.early().collect();
+        assert_eq!(early, [(Window { start: 10, end: 20 }, &1, &2)]);
+    }
+
+    #[test]
+    fn sizes_that_no_windows_have_are_refused() {
+        for (size, hop) in [(10, 3), (10, 0), (10, 20), (0, 0)] {
+            let told =
+                Windows::<u64, u64>::hopping("w", Duration::from_millis(size), Duration::from_millis(hop));
+            assert!(told.is_err_and(|why| why.starts_with("windows `w`")), "{size} by {hop}");
+        }
+    }
 }
