@@ -82,7 +82,8 @@ impl Broker {
     /// `next_offset`: then there was more to look at than one answer may cost.
     ///
     /// # Errors
-    /// `UnknownPartition`, `OutOfRange`, `Storage`; through a view `View` when the very next record stops it, and `ViewClosed`.
+    /// `UnknownPartition`, `OutOfRange`, `Storage` (also when the view is deleted meanwhile); through a view `View` when the
+    /// very next record stops it, and `ViewClosed`.
     pub async fn read(
         &self,
         topic: &TopicHandle,
@@ -106,20 +107,24 @@ impl Broker {
         let began = monotonic();
         let mut page = Page::at(log, from);
         loop {
+            let view = self.view_now(topic)?;
             let left = limits.wait.saturating_sub(began.elapsed());
             if limits.isolation.end(log.ends()) <= page.next_offset && !left.is_zero() {
                 // Running out of time is an empty page, not an error.
-                let point = WaitPoint::of(log, page.next_offset);
+                let point = WaitPoint::of(log, page.next_offset, view.as_ref());
                 self.wait_for_any(&[point], limits.isolation, left).await;
+                if view.as_ref().is_some_and(|view| view.is_replaced()) {
+                    continue;
+                }
             }
             (page.high_watermark, page.log_start_offset) = (log.tail(), log.start());
             let before = page.next_offset;
-            match topic.view() {
+            match &view {
                 None => self.fill(topic, log, &mut page, limits).await?,
                 Some(view) => self.fill_through(topic, view, log, &mut page, limits, scan).await?,
             }
             // What a view drops is nothing to wake a reader for.
-            let goes_on = topic.view().is_some() && page.records.is_empty() && page.next_offset > before;
+            let goes_on = view.is_some() && page.records.is_empty() && page.next_offset > before;
             if !goes_on || scan.is_over() || began.elapsed() >= limits.wait {
                 return Ok(page);
             }
@@ -209,8 +214,13 @@ impl Broker {
         loop {
             let left = limits.wait.saturating_sub(began.elapsed());
             if !left.is_zero() && topic.logs().iter().zip(&cursor.0).all(at_end) {
-                let points = topic.logs().iter().zip(&cursor.0).map(|(log, at)| WaitPoint::of(log, *at));
-                self.wait_for_any(&points.collect::<Vec<_>>(), limits.isolation, left).await;
+                let view = self.view_now(topic)?;
+                let point = |(log, at): (&Arc<Log>, &Offset)| WaitPoint::of(log, *at, view.as_ref());
+                let points: Vec<_> = topic.logs().iter().zip(&cursor.0).map(point).collect();
+                self.wait_for_any(&points, limits.isolation, left).await;
+                if view.is_some_and(|view| view.is_replaced()) {
+                    continue;
+                }
             }
             let before = cursor.clone();
             self.merge(topic, cursor, limits, &mut scans, &mut merged).await?;

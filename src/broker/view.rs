@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use self::pool::Pool;
 use super::Broker;
@@ -108,6 +108,8 @@ pub struct View {
     search_max: Duration,
     /// the record at which readers of a partition were last said to stop
     told: Mutex<BTreeMap<Partition, Offset>>,
+    /// another has its name, or nobody has it any more
+    replaced: watch::Sender<bool>,
 }
 
 /// Counts since the view was made.
@@ -163,7 +165,19 @@ impl View {
             suspects: Mutex::default(),
             search_max,
             told: Mutex::default(),
+            replaced: watch::Sender::default(),
         }
+    }
+
+    /// Makes an instance, which waits for the first reader. Runs guest code: call it on the guests' threads.
+    ///
+    /// # Errors
+    /// The fault of its start or of its `open`.
+    pub async fn warm(self: &Arc<Self>) -> Result<(), Fault> {
+        let mut lease = self.pool.lease().await?;
+        lease.instance(self, 0).await?;
+        self.pool.give_back(lease);
+        Ok(())
     }
 
     /// What it is made of.
@@ -184,6 +198,17 @@ impl View {
     /// Drops instances that were not used for a while. To be called now and then.
     pub fn rest(&self) {
         self.pool.rest(IDLE_MAX);
+    }
+
+    /// Does its name mean another view by now, or nothing any more? Whoever reads on looks the name up again.
+    pub(crate) fn is_replaced(&self) -> bool {
+        *self.replaced.borrow()
+    }
+
+    /// Ends when the view is replaced.
+    pub(super) async fn replaced(&self) {
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = self.replaced.subscribe().wait_for(|is_replaced| *is_replaced).await;
     }
 
     /// Was this not the last record that readers of the partition were said to stop at?

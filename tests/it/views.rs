@@ -286,3 +286,58 @@ async fn a_view_says_what_it_does_and_takes_new_code_for_the_next_read() -> Resu
         .await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn reads_that_wait_take_new_parameters_and_end_with_the_view() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    server.upload("redact-json").await?.expect(201)?;
+    let hiding = |field: &str| {
+        let mut spec = spec("v", "t", "redact-json");
+        spec["params"] = json!({ "fields": field });
+        spec
+    };
+    server.put("/v1/deployments/v", &hiding("a")).await?.expect(201)?;
+    produce(&server, "t", &[&[r#"{"a":1,"b":2}"#]]).await?;
+
+    // Its first record tells that the stream stands and looks for more.
+    let live = "/v1/topics/v/partitions/0/records?follow=true";
+    let mut stream = server.request(Method::GET, live).send().await?;
+    let mut text = String::new();
+    let line = next_line(&mut stream, &mut text).await?;
+    assert_eq!(line["value"], json!({ "a": "***", "b": 2 }));
+    let poll = server.get("/v1/topics/v/partitions/0/records?offset=1&wait=30s");
+    let change = async {
+        server.put("/v1/deployments/v", &hiding("b")).await?.expect(200)?;
+        produce(&server, "t", &[&[r#"{"a":1,"b":2}"#]]).await?;
+        anyhow::Ok(())
+    };
+    let (page, changed) = tokio::join!(poll, change);
+    changed?;
+    let now = json!({ "a": 1, "b": "***" });
+    assert_eq!(page?.expect(200)?.json()?["records"][0]["value"], now);
+    assert_eq!(next_line(&mut stream, &mut text).await?["value"], now);
+
+    let poll = server.get("/v1/topics/v/partitions/0/records?offset=2&wait=30s");
+    let delete = server.send(server.request(Method::DELETE, "/v1/deployments/v"));
+    let (page, deleted) = tokio::join!(poll, delete);
+    deleted?.expect(204)?;
+    assert_eq!(page?.expect(404)?.json()?["code"], "topic_not_found");
+    let last = next_line(&mut stream, &mut text).await?;
+    assert_eq!(last["error"]["code"], "topic_not_found");
+    assert!(stream.chunk().await?.is_none(), "the stream ends");
+    Ok(())
+}
+
+/// The next line of a live stream; `text` holds what came behind it.
+async fn next_line(stream: &mut reqwest::Response, text: &mut String) -> Result<Value> {
+    loop {
+        if let Some((line, rest)) = text.split_once('\n') {
+            let line = serde_json::from_str(line)?;
+            *text = rest.to_owned();
+            return Ok(line);
+        }
+        let chunk = stream.chunk().await?.context("the stream goes on")?;
+        text.push_str(std::str::from_utf8(&chunk)?);
+    }
+}

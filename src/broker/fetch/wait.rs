@@ -6,40 +6,53 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
+use super::super::view::View;
 use super::super::{Broker, TopicHandle};
 use super::Isolation;
 use crate::model::{Offset, Partition};
 use crate::storage::Log;
 
 /// A place in a log that something is waited for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WaitPoint {
     log: Arc<Log>,
     /// wait for a record at or behind this offset
     past: Offset,
+    /// or for the end of this view
+    view: Option<Arc<View>>,
 }
 
 impl WaitPoint {
     /// A place in a partition; `None` when the topic does not have it.
     pub fn new(topic: &TopicHandle, partition: Partition, past: Offset) -> Option<Self> {
-        topic.log(partition).map(|log| Self { log: log.clone(), past })
+        topic.log(partition).map(|log| Self::of(log, past, topic.view()))
     }
 
-    /// A place in a log.
-    pub fn of(log: &Arc<Log>, past: Offset) -> Self {
-        Self { log: log.clone(), past }
+    /// A place in a log that is read through a view, or as it is.
+    pub fn of(log: &Arc<Log>, past: Offset, view: Option<&Arc<View>>) -> Self {
+        Self { log: log.clone(), past, view: view.cloned() }
     }
 
     async fn reached(&self, isolation: Isolation) {
-        match isolation {
-            Isolation::Uncommitted => self.log.wait_past(self.past).await,
-            Isolation::Committed => self.log.wait_stable_past(self.past).await,
+        let record = async {
+            match isolation {
+                Isolation::Uncommitted => self.log.wait_past(self.past).await,
+                Isolation::Committed => self.log.wait_stable_past(self.past).await,
+            }
+        };
+        match &self.view {
+            None => record.await,
+            Some(view) => tokio::select! {
+                () = record => {}
+                () = view.replaced() => {}
+            },
         }
     }
 }
 
 impl Broker {
-    /// Waits until a record can be read at one of the points, or one of their topics is deleted; false: the time is over.
+    /// Waits until a record can be read at one of the points, one of their topics is deleted, or one of their views is
+    /// replaced or deleted; false: the time is over.
     ///
     /// All waits of a node together watch a bounded number of partitions. One beyond the bound watches nothing: it takes
     /// its whole time, after which its caller looks by itself.

@@ -10,11 +10,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::View;
 use crate::broker::catalog::TopicHandle;
-use crate::broker::{Broker, Inner, TopicError};
+use crate::broker::{Broker, Inner, ReadError, TopicError};
 use crate::groups::Subscribable;
 use crate::model::limits::TOPICS_MAX;
 use crate::model::topic::Topic;
 use crate::model::{Partition, TimestampMs, TopicId, TopicName, suggest};
+use crate::storage;
 
 /// A view and what its readers take it for.
 #[derive(Clone)]
@@ -68,8 +69,15 @@ impl Known {
             Some(entry) => self.by_name.insert(name.clone(), entry),
             None => self.by_name.remove(name),
         };
-        if let Some(before) = before.and_then(|entry| entry.identity) {
-            self.by_id.remove(&before.id);
+        let view = self.by_name.get(name).and_then(|entry| entry.named.view.as_ref()).map(Arc::as_ptr);
+        if let Some(Entry { named, identity }) = before {
+            if let Some(Identity { id, .. }) = identity {
+                self.by_id.remove(&id);
+            }
+            // Behind the change: who wakes finds what is in force.
+            if let Some(old) = named.view.filter(|old| Some(Arc::as_ptr(old)) != view) {
+                old.replaced.send_replace(true);
+            }
         }
         if let Some(Identity { id, .. }) = identity {
             self.by_id.insert(id, name.clone());
@@ -190,7 +198,7 @@ impl Broker {
         }
     }
 
-    /// Puts a view in force under its name; the next read goes through it.
+    /// Puts a view in force under its name; the next look goes through it, also of reads that wait.
     pub fn set_view(&self, view: Named) {
         let name = view.name.clone();
         let mut known = self.0.views.known.write();
@@ -225,7 +233,7 @@ impl Broker {
         Entry { named, identity }
     }
 
-    /// Takes a view out of force, with what groups have committed of it.
+    /// Takes a view out of force, which ends the reads that wait, with what groups have committed of it.
     pub async fn remove_view(&self, name: &TopicName) {
         if !self.is_view(name.as_str()) {
             return;
@@ -274,6 +282,21 @@ impl Broker {
     /// The topic or view of this identity.
     pub fn readable_by_id(&self, id: TopicId) -> Option<Arc<TopicHandle>> {
         self.topic_by_id(id).or_else(|| self.shown(&self.0.views.find_id(id)?))
+    }
+
+    /// What a topic is read through now: a view may have been replaced since its handle was made.
+    ///
+    /// # Errors
+    /// As for a deleted topic, when the view is gone.
+    pub(in crate::broker) fn view_now(&self, topic: &TopicHandle) -> Result<Option<Arc<View>>, ReadError> {
+        match topic.view() {
+            Some(view) if view.is_replaced() => {
+                let now = self.readable_by_id(topic.id()).and_then(|now| now.view().cloned());
+                let source = storage::ReadError::TopicGone { topic: topic.id() };
+                now.map(Some).ok_or(ReadError::Storage { topic: topic.name().clone(), partition: 0, source })
+            }
+            view => Ok(view.cloned()),
+        }
     }
 
     /// All topics and views in name order, internal ones included.

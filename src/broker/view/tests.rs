@@ -1,12 +1,15 @@
 //! Views over a broker's logs, without doors.
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use super::*;
+use crate::broker::read::Cursor;
 use crate::broker::tests::{START_MS, World, transactional};
 use crate::broker::{Isolation, OffsetSpec, Page, ReadError, ReadLimits, TopicHandle, TransactionOf};
 use crate::model::batch::{BatchBuilder, Codec, RecordBatch};
 use crate::model::transaction::Outcome;
+use crate::storage;
 use crate::wasm::tests::{Guest, example};
 
 struct Silent;
@@ -216,4 +219,58 @@ async fn aborted_records_and_markers_never_reach_the_code() {
     let all = look(&world, &through, 0, 1 << 20).await;
     assert_eq!((all.scanned, all.batches.len(), all.next), (2, 2, 3));
     assert!(all.batches.iter().all(|batch| !batch.header().transactional && !batch.header().control));
+}
+
+/// Puts a view of `t` in force under the name `v`.
+async fn put_in_force(world: &World, view: Arc<View>) -> Arc<TopicHandle> {
+    let (name, source) = (TopicName::parse("v").unwrap(), view.of().source.clone());
+    world.broker.reserve_view(&name, &source).await.unwrap();
+    world.broker.set_view(Named { name, number: 1, revision: 1, created_ms: 0, source, view: Some(view) });
+    world.broker.readable("v").unwrap()
+}
+
+#[tokio::test]
+async fn a_read_that_waits_goes_on_with_new_code_and_ends_with_its_view() {
+    let world = World::new();
+    let source = world.topic("t", &[]).await;
+    let through = put_in_force(&world, view(keeps_all_but_two(), OnTrouble::Stop)).await;
+    let (wait, isolation) = (Duration::from_secs(600), Isolation::Committed);
+    let limits = ReadLimits { records: 100, bytes: 1 << 20, wait, isolation };
+
+    let mut one = Box::pin(world.broker.read(&through, 0, 0, limits));
+    let mut cursor = Cursor::default();
+    let mut all = Box::pin(world.broker.read_all(&through, &mut cursor, limits));
+    assert!(one.as_mut().now_or_never().is_none() && all.as_mut().now_or_never().is_none());
+    put_in_force(&world, view(example("template"), OnTrouble::Stop)).await;
+    // New code is no record: they wait on.
+    assert!(one.as_mut().now_or_never().is_none() && all.as_mut().now_or_never().is_none());
+    world.append(&source, batch(&["a"], Codec::None)).await.unwrap();
+    assert_eq!(shown(&one.await.unwrap()), [(0, "A".to_owned())]);
+    assert_eq!(all.await.unwrap().records[0].2.value.as_deref(), Some(b"A".as_slice()));
+
+    let mut one = Box::pin(world.broker.read(&through, 0, 1, limits));
+    let mut cursor = Cursor(vec![1]);
+    let mut all = Box::pin(world.broker.read_all(&through, &mut cursor, limits));
+    assert!(one.as_mut().now_or_never().is_none() && all.as_mut().now_or_never().is_none());
+    world.broker.remove_view(through.name()).await;
+    let gone = storage::ReadError::TopicGone { topic: through.id() };
+    for error in [one.await.unwrap_err(), all.await.unwrap_err()] {
+        assert!(
+            matches!(&error, ReadError::Storage { topic, source, .. } if topic == through.name() && *source == gone),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_view_whose_source_comes_and_goes_is_not_replaced_by_that() {
+    let world = World::new();
+    world.topic("t", &[]).await;
+    let standing = view(example("template"), OnTrouble::Stop);
+    put_in_force(&world, standing.clone()).await;
+    world.broker.delete_topic("t", true, None).await.unwrap();
+    assert!(world.broker.readable_named("v").is_none() && !standing.is_replaced());
+    world.topic("t", &[]).await;
+    let shown = world.broker.readable("v").unwrap();
+    assert!(Arc::ptr_eq(shown.view().unwrap(), &standing) && !standing.is_replaced());
 }

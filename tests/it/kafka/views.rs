@@ -5,8 +5,11 @@ use bytes::Bytes;
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest};
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse, ListOffsetsRequest,
+};
 use kafka_protocol::records::{Compression, RecordBatchDecoder};
+use reqwest::Method;
 use serde_json::json;
 
 use super::client::{Client, batch, fetch, one_partition, started, topic_name, values};
@@ -139,5 +142,30 @@ async fn a_record_that_cannot_be_shown_stops_the_reader_at_its_offset() -> Resul
     assert_eq!((data.error_code, told(data.records)?.0), (0, vec![1]));
     assert_eq!(client.fetch("clean", 2).await?.error_code, 87);
     assert_eq!(told(client.fetch("clean", 3).await?.records)?.0, [3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fetch_that_waits_takes_new_parameters_and_ends_with_the_view() -> Result<()> {
+    let (server, mut client) = started(&[("t", 1)]).await?;
+    server.upload("redact-json").await?.expect(201)?;
+    let hiding = |field: &str| json!({ "kind": "view", "module": "redact-json", "input": { "topics": ["t"] }, "params": { "fields": field } });
+    server.put("/v1/deployments/v", &hiding("a")).await?.expect(201)?;
+    let mut reader = Client::connect(&server).await?;
+    let waiting = |offset| fetch("v", offset).with_min_bytes(1).with_max_wait_ms(30_000);
+
+    reader.send(12, &waiting(0)).await?;
+    // An answer on another connection, asked for later, tells that the fetch is under way.
+    client.fetch("v", 0).await?;
+    server.put("/v1/deployments/v", &hiding("b")).await?.expect(200)?;
+    client.produce("t", batch(&[r#"{"a":1,"b":2}"#], Compression::None)).await?;
+    let data = one_partition(reader.receive::<FetchResponse>(12).await?.1)?;
+    assert_eq!(values(&data)?, [(0, r#"{"a":1,"b":"***"}"#.to_owned())]);
+
+    reader.send(12, &waiting(1)).await?;
+    client.fetch("v", 1).await?;
+    server.send(server.request(Method::DELETE, "/v1/deployments/v")).await?.expect(204)?;
+    let data = one_partition(reader.receive::<FetchResponse>(12).await?.1)?;
+    assert_eq!(data.error_code, 3, "as for a topic that was deleted");
     Ok(())
 }

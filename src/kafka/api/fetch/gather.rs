@@ -209,7 +209,7 @@ impl Gathering {
     /// Where the partitions end that have room for more.
     fn open_ends(&self) -> Vec<WaitPoint> {
         let readings = self.parts.iter().filter_map(|part| part.state.as_ref().ok()).filter(|r| !r.full);
-        readings.map(|reading| WaitPoint::of(&reading.log, reading.next)).collect()
+        readings.map(|reading| WaitPoint::of(&reading.log, reading.next, reading.topic.view())).collect()
     }
 
     /// The answers in order, and the room that they take.
@@ -243,8 +243,8 @@ impl Part {
 
     fn has_news(&self, isolation: Isolation) -> bool {
         let is_read = self.diverging.epoch < 0;
-        // That a topic was deleted is news too.
-        let has_more = |r: &Reading| r.next < r.end(isolation) || r.log.is_gone();
+        // That a topic was deleted is news too, and that a view has changed.
+        let has_more = |r: &Reading| r.next < r.end(isolation) || r.log.is_gone() || r.is_outdated();
         self.state.as_ref().is_ok_and(|reading| is_read && !reading.full && has_more(reading))
     }
 
@@ -294,6 +294,11 @@ impl Reading {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         Ok(Self { topic, log, from, next: from, records: Records::new(), full: false })
+    }
+
+    /// Does its view not hold any more?
+    fn is_outdated(&self) -> bool {
+        self.topic.view().is_some_and(|view| view.is_replaced())
     }
 
     fn end(&self, isolation: Isolation) -> Offset {
@@ -351,6 +356,11 @@ impl Reading {
         scan: &mut Scan,
         share: &mut Share,
     ) -> Result<usize, ErrorCode> {
+        if self.is_outdated() {
+            // By its id, which new code leaves as it is.
+            let now = door.broker().readable_by_id(self.topic.id());
+            self.topic = now.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        }
         let Some(view) = self.topic.view().cloned() else { return Ok(0) };
         if self.log.is_gone() {
             return Err(ErrorCode::UnknownTopicOrPartition);
