@@ -209,8 +209,8 @@ codes! {
         "errors[] names each place and what is expected there";
     ModuleKind "module_kind_mismatch" UNPROCESSABLE_ENTITY final None, "The module's exports do not fit the kind of deployment",
         "inline and view take transform, transform-packed; processor these, processor, processor-packed; sink sink; source source";
-    ModuleNotReady "module_not_ready" UNPROCESSABLE_ENTITY final None, "The new version could not be started; what ran goes on",
-        "the detail says why; try it with dry_run=true after a change";
+    ModuleNotReady "module_not_ready" UNPROCESSABLE_ENTITY final None, "The code could not be started; nothing has changed",
+        "the detail says why, in the code's own words; try it with dry_run=true after a change";
     MigrateMissing "migrate_missing" UNPROCESSABLE_ENTITY final None, "The module cannot migrate state",
         "export `migrate` (processor!(T, migrate) in Rust), or upgrade with state: keep or clear";
     InvalidModule "invalid_module" UNPROCESSABLE_ENTITY final None, "The upload is not a module that can run here",

@@ -19,6 +19,7 @@ use crate::model::{DeploymentName, TopicName};
 use crate::runtime::tasks;
 use crate::storage::tables::counters::{self, Counter};
 use crate::storage::{Commit, Storage};
+use crate::wasm::Fault;
 
 /// What the headers of a dead letter may take: the words of a panic are the largest of them.
 const DEAD_LETTER_ROOM: usize = 256 * KIB;
@@ -40,7 +41,7 @@ pub(super) struct How {
     pub(super) cause: Cause,
     /// the code, whatever the spec's module means now
     pub(super) pinned: Option<Digest>,
-    /// the code is opened before anything changes
+    /// the code has to be open before anything changes; else a node too busy to open it takes it untried
     pub(super) ready: bool,
     /// a migration that is not done is given up
     pub(super) abandon: bool,
@@ -69,7 +70,7 @@ impl Pipelines {
     /// Creates a deployment or changes it to what the spec says; the same spec again changes nothing.
     ///
     /// # Errors
-    /// See [`DeployError`]; then nothing has changed, except that output topics asked for by `create_topics` may exist.
+    /// See [`DeployError`]; then nothing has changed.
     pub async fn apply(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
         let apply = async move |pipelines: Self| {
             let applied = pipelines.apply_whole(spec.clone(), options).await;
@@ -124,13 +125,8 @@ impl Pipelines {
         if !above.is_empty() {
             return Err(DeployError::Spec(above));
         }
-        if !changed || options.dry_run {
-            self.check_topics(&spec, module.kind, true).await?;
-            if let Some(past) = past.as_deref().filter(|_| changed && how.ready) {
-                let new =
-                    self.make(spec.clone(), &module, Some(past), past.tasks, &mut Commit::new()).await?;
-                self.make_ready(&new, how.cause.state).await?;
-            }
+        let tasks = self.check_topics(&spec, module.kind, true).await?;
+        if !changed {
             let view = self.entry(spec.name.as_str()).ok().map(|e| e.view());
             return Ok(Applied { view, created, changed, diff });
         }
@@ -139,7 +135,6 @@ impl Pipelines {
         if created && entries.len() >= limit {
             return Err(DeployError::TooMany { limit });
         }
-        let tasks = self.check_topics(&spec, module.kind, false).await?;
         if let Some(past) = past.as_ref().filter(|p| p.tasks != tasks) {
             return Err(Clash::Past.because(format!(
                 "the inputs of deployment `{}` have {tasks} partitions, its state was made with {}; delete the state, \
@@ -151,8 +146,15 @@ impl Pipelines {
         let mut commit = Commit::new();
         let mut deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
         deployment.migration = migration;
-        let ready =
-            if how.ready { self.make_ready(&deployment, how.cause.state).await? } else { Ready::default() };
+        let ready = match self.make_ready(&deployment, how.cause.state, created).await {
+            Err(DeployError::NotReady { fault: Fault::Busy(_), .. }) if !how.ready => Ready::default(),
+            ready => ready?,
+        };
+        if options.dry_run {
+            let view = self.entry(deployment.spec.name.as_str()).ok().map(|e| e.view());
+            return Ok(Applied { view, created, changed, diff });
+        }
+        self.check_topics(&deployment.spec, module.kind, false).await?;
         let replacement = Replacement { ready, ..Replacement::new(deployment, how.cause, commit) };
         let view = self.replace(replacement).await?;
         Ok(Applied { view: Some(view), created, changed, diff })

@@ -86,11 +86,13 @@ pub enum DeployError {
     /// A rollback to code that is not there any more.
     #[error("revision {} ran version {} of module `{}` ({}), which was deleted; upload it again, or roll back to another revision", .0.revision, .0.version, .0.spec.module.split('@').next().unwrap_or_default(), .0.digest)]
     VersionGone(Box<Revision>),
-    /// The new code cannot be loaded or opened.
-    #[error("module `{module}` cannot take over: {fault}; what ran goes on")]
+    /// The code cannot be loaded or opened.
+    #[error("module `{module}` cannot {}: {fault}; {}", if *is_new { "start" } else { "take over" }, if *is_new { "nothing was deployed" } else { "what ran goes on" })]
     NotReady {
         /// `name@version`
         module: String,
+        /// nothing ran before
+        is_new: bool,
         /// of its start or its `open`
         fault: Fault,
     },

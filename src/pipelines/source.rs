@@ -55,9 +55,10 @@ impl SourceTask {
         deployment: Arc<Deployment>,
         status: Arc<Status>,
         log: DeploymentLog,
+        instance: Option<Source>,
         (orders, fence): (watch::Receiver<Order>, Fence),
     ) -> Self {
-        let (cursor, instance) = (None, None);
+        let cursor = None;
         Self { shared, deployment, status, log, orders, fence, cursor, instance, failed: 0, sticky: 0 }
     }
 
@@ -263,7 +264,7 @@ impl SourceTask {
 }
 
 /// Loads the code and makes an instance.
-async fn new_instance(
+pub(super) async fn new_instance(
     shared: &Shared,
     deployment: &Deployment,
     log: Arc<dyn LogSink>,

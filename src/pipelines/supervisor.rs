@@ -29,7 +29,7 @@ use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
 use crate::storage::{Commit, tables};
-use crate::wasm::{Fault, Outbound, Places};
+use crate::wasm::{Fault, Outbound, Places, Source};
 
 /// How long the answer to a change waits for tasks to begin; opening one takes milliseconds.
 const SETTLE_WAIT: Duration = Duration::from_secs(2);
@@ -143,14 +143,16 @@ impl Pipelines {
         self.broker().attach(&name, self.uses(&deployment));
         if deployment.desired != Desired::Retired {
             match deployment.spec.kind {
-                DeploymentKind::View => entry.view = self.show_view(&deployment).await,
+                DeploymentKind::View => entry.view = self.show_view(&deployment, ready.view.take()).await,
                 DeploymentKind::Inline => {
                     entry.stage = match ready.stage.take() {
                         Some(stage) => Some(stage),
                         None => Some(Arc::new(self.stage(&deployment).await)),
                     }
                 }
-                DeploymentKind::Source => entry.tasks.push(self.start_source(&deployment)),
+                DeploymentKind::Source => {
+                    entry.tasks.push(self.start_source(&deployment, ready.source.take()));
+                }
                 DeploymentKind::Processor | DeploymentKind::Sink => {
                     let log = self.log(&deployment.spec);
                     let new = || Places::new(deployment.spec.limits.instances);
@@ -185,12 +187,12 @@ impl Pipelines {
         self.0.logs.deployment(&spec.name, spec.limits.log_lines)
     }
 
-    fn start_source(&self, deployment: &Arc<Deployment>) -> Arc<Running> {
+    fn start_source(&self, deployment: &Arc<Deployment>, instance: Option<Source>) -> Arc<Running> {
         let name = deployment.spec.name.clone();
         let status = Arc::new(Status::new(name, source::TASK, self.0.shared.failing.clone()));
         let (log, shared) = (self.log(&deployment.spec), self.0.shared.clone());
         Running::start(status.clone(), wanted(deployment), |reins| {
-            let task = SourceTask::new(shared, deployment.clone(), status, log, reins);
+            let task = SourceTask::new(shared, deployment.clone(), status, log, instance, reins);
             self.broker().guests().spawn("source task", task.work())
         })
     }

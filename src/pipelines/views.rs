@@ -12,33 +12,29 @@ use crate::broker::view::{Named, OnTrouble, Trouble, View, ViewOf};
 use crate::broker::{TopicError, dead_letter};
 use crate::model::TopicName;
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec, OnErrorPolicy};
-use crate::wasm::Fault;
+use crate::wasm::{Component, Fault};
 
 impl Pipelines {
-    /// Puts the view in force, in the place of one of that name.
-    pub(super) async fn show_view(&self, deployment: &Deployment) -> Option<Arc<View>> {
+    /// Puts the view in force, in the place of one of that name; `ready` is what was made of it before.
+    pub(super) async fn show_view(
+        &self,
+        deployment: &Deployment,
+        ready: Option<Arc<View>>,
+    ) -> Option<Arc<View>> {
         let spec = &deployment.spec;
         let (name, source) = (topic_of(spec)?, spec.input.topics.first()?.clone());
-        let component = self.0.shared.registry.component(deployment.digest).await;
-        let component = component.map_err(|e| {
-            tracing::error!(deployment = %spec.name, error = %e, "a view's transform cannot be loaded");
-            // Not of the kind that is tried again: nothing will be different.
-            Fault::Open(e.to_string())
-        });
-        let of = ViewOf {
-            called: format!("view `{name}`"),
-            module: deployment.module(),
-            source: source.clone(),
-            params: spec.params.clone(),
-            limits: spec.limits.clone(),
-            on_trouble: match spec.on_error.policy {
-                OnErrorPolicy::Skip => OnTrouble::Skip,
-                OnErrorPolicy::Stop | OnErrorPolicy::DeadLetter => OnTrouble::Stop,
-            },
+        let view = match ready {
+            Some(view) => view,
+            None => {
+                let component = self.0.shared.registry.component(deployment.digest).await;
+                let component = component.map_err(|e| {
+                    tracing::error!(deployment = %spec.name, error = %e, "a view's transform cannot be loaded");
+                    // Not of the kind that is tried again: nothing will be different.
+                    Fault::Open(e.to_string())
+                });
+                Arc::new(self.view_of(deployment, component)?)
+            }
         };
-        let log = self.log(spec);
-        let view = View::standing(of, component, Box::new(move |partition| log.instance(partition)));
-        let view = Arc::new(view);
         self.broker().set_view(Named {
             name,
             number: deployment.id,
@@ -48,6 +44,28 @@ impl Pipelines {
             view: Some(view.clone()),
         });
         Some(view)
+    }
+
+    /// The view that a deployment is, of its one input topic; not yet in force.
+    pub(super) fn view_of(
+        &self,
+        deployment: &Deployment,
+        component: Result<Component, Fault>,
+    ) -> Option<View> {
+        let spec = &deployment.spec;
+        let log = self.log(spec);
+        let of = ViewOf {
+            called: format!("view `{}`", spec.name),
+            module: deployment.module(),
+            source: spec.input.topics.first()?.clone(),
+            params: spec.params.clone(),
+            limits: spec.limits.clone(),
+            on_trouble: match spec.on_error.policy {
+                OnErrorPolicy::Skip => OnTrouble::Skip,
+                OnErrorPolicy::Stop | OnErrorPolicy::DeadLetter => OnTrouble::Stop,
+            },
+        };
+        Some(View::standing(of, component, Box::new(move |partition| log.instance(partition))))
     }
 
     /// Keeps the name of a new view free, or says in a dry run whether it is.

@@ -18,6 +18,8 @@ pub(crate) enum Bytes {
 pub(crate) enum End {
     /// its upload is refused with this code
     Refused(&'static str),
+    /// its deployment is refused with this fault
+    NotDeployed(&'static str),
     /// the deployment comes to this state, its last error with this code
     Task(&'static str, &'static str),
     /// an inline transform whose produce request is refused with this fault
@@ -132,7 +134,7 @@ fn inward() -> Vec<Case> {
         ),
         unruly("stack-bomb", json!({}), End::Task("failed", "trap"), "call stack is exhausted"),
         made("compile-bomb", guests::compile_bomb, End::Refused("compile_failed"), "`limits.compile_cpu`"),
-        unruly("slow-start", json!({}), End::Task("failed", "open_failed"), "more than 1s of CPU time"),
+        unruly("slow-start", json!({}), End::NotDeployed("open_failed"), "more than 1s of CPU time"),
         made(
             "unknown-import",
             guests::unknown_import,

@@ -120,7 +120,7 @@ async fn run(server: &Server, case: &Case, bytes: Vec<u8>, outside: &Outside) ->
         times += 1;
     }
     outside.untouched()?;
-    if !matches!(case.end, End::Refused(_)) {
+    if !matches!(case.end, End::Refused(_) | End::NotDeployed(_)) {
         let (status, answer) = server.delete(&path(case)).await?;
         ensure!(status == 204, "it cannot be deleted: {status}: {answer}");
     }
@@ -134,6 +134,9 @@ async fn first(server: &Server, case: &Case, bytes: &[u8]) -> Result<String> {
     let (status, uploaded) = server.upload(case.name, bytes.to_vec()).await?;
     ensure!(status == 201, "its upload was refused: {status}: {uploaded}");
     server.put(&format!("/v1/topics/{}", topic(case)), &json!({ "partitions": 1 })).await?;
+    if let End::NotDeployed(fault) = case.end {
+        return not_deployed(server, case, fault).await;
+    }
     server.put(&path(case), &spec(case)).await?;
     match case.end {
         End::Inline(fault) => inline(server, case, fault).await,
@@ -149,6 +152,7 @@ async fn first(server: &Server, case: &Case, bytes: &[u8]) -> Result<String> {
 async fn again(server: &Server, case: &Case, bytes: &[u8]) -> Result<()> {
     match case.end {
         End::Refused(_) => refused(server, case, bytes).await.map(drop),
+        End::NotDeployed(fault) => not_deployed(server, case, fault).await.map(drop),
         End::Inline(fault) => inline(server, case, fault).await.map(drop),
         End::Logged => ended(server, case).await.map(drop),
         End::Task(..) => {
@@ -174,6 +178,15 @@ async fn refused(server: &Server, case: &Case, bytes: &[u8]) -> Result<String> {
     let (status, uploaded) = server.upload(case.name, bytes.to_vec()).await?;
     ensure!(status == 422 && uploaded["code"] == code, "{status}: {uploaded}");
     says(case, uploaded["detail"].to_string())
+}
+
+async fn not_deployed(server: &Server, case: &Case, fault: &str) -> Result<String> {
+    let (status, refused) = server.try_put(&path(case), &spec(case)).await?;
+    ensure!(
+        status == 422 && refused["code"] == "module_not_ready" && refused["fault"] == fault,
+        "{status}: {refused}"
+    );
+    says(case, refused["detail"].to_string())
 }
 
 async fn inline(server: &Server, case: &Case, fault: &str) -> Result<String> {

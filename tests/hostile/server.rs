@@ -67,9 +67,14 @@ impl Server {
         answer(self.http.delete(format!("{}{path}", self.url))).await
     }
 
+    /// Puts what may be refused.
+    pub(crate) async fn try_put(&self, path: &str, body: &Value) -> Result<Answer> {
+        answer(self.http.put(format!("{}{path}", self.url)).json(body)).await
+    }
+
     /// Puts what has to be taken.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<()> {
-        let (status, answer) = answer(self.http.put(format!("{}{path}", self.url)).json(body)).await?;
+        let (status, answer) = self.try_put(path, body).await?;
         if status >= 300 {
             bail!("{path}: {status}: {answer:#}");
         }

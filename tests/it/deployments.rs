@@ -237,3 +237,61 @@ async fn a_transform_works_as_a_processor_and_what_it_rejects_is_a_dead_letter()
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn code_whose_open_refuses_is_deployed_in_no_kind_and_leaves_nothing_behind() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 2).await?;
+    for guest in ["redact-json", "number-counter", "webhook-sink", "ticker"] {
+        server.upload(guest).await?.expect(201)?;
+    }
+    let input = json!({ "topics": ["in"] });
+    let cases = [
+        (json!({ "kind": "inline", "module": "redact-json", "input": input }), "no field is named"),
+        (json!({ "kind": "view", "module": "redact-json", "input": input }), "no field is named"),
+        (
+            json!({
+                "kind": "processor", "module": "number-counter", "input": input, "params": { "refuse": true },
+                "output": { "default": "made", "create_topics": { "partitions": 1 } },
+            }),
+            "told to refuse",
+        ),
+        (
+            json!({ "kind": "sink", "module": "webhook-sink", "input": input, "params": { "batch": "0" } }),
+            "1 or more",
+        ),
+        (
+            json!({
+                "kind": "source", "module": "ticker", "params": { "until": "never" },
+                "output": { "default": "made", "create_topics": { "partitions": 1 } },
+            }),
+            "until",
+        ),
+    ];
+    for (spec, words) in cases {
+        let refused = server.put("/v1/deployments/d", &spec).await?.expect(422)?.json()?;
+        assert_eq!(
+            (&refused["code"], &refused["fault"]),
+            (&json!("module_not_ready"), &json!("open_failed")),
+            "{refused:#}"
+        );
+        assert!(refused["detail"].to_string().contains(words), "{spec}: {refused:#}");
+    }
+    server.get("/v1/deployments/d").await?.expect(404)?;
+    server.get("/v1/topics/made").await?.expect(404)?;
+    // The name of the view is free again.
+    server.topic("d", 1).await?;
+
+    // What runs goes on by its old spec.
+    let mut spec =
+        json!({ "kind": "view", "module": "redact-json", "input": input, "params": { "fields": "a" } });
+    server.put("/v1/deployments/v", &spec).await?.expect(201)?;
+    spec["params"] = json!({ "fields": "" });
+    let refused = server.put("/v1/deployments/v", &spec).await?.expect(422)?.json()?;
+    assert!(refused["detail"].to_string().contains("what ran goes on"), "{refused:#}");
+    let upgrade = json!({ "module": "redact-json", "params": { "fields": "" } });
+    server.post("/v1/deployments/v/upgrade", &upgrade).await?.expect(422)?;
+    let view = server.get("/v1/deployments/v").await?.json()?;
+    assert_eq!((&view["revision"], &view["spec"]["params"]["fields"]), (&json!(1), &json!("a")));
+    Ok(())
+}

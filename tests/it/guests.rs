@@ -131,7 +131,7 @@ async fn text_that_is_none_breaks_the_interface() -> Result<()> {
 }
 
 #[tokio::test]
-async fn code_that_does_not_get_through_open_stops_and_blames_no_record() -> Result<()> {
+async fn code_that_does_not_get_through_open_is_not_deployed() -> Result<()> {
     let server = Server::start().await?;
     server.topic("in", 1).await?;
     server.upload("unruly").await?.expect(201)?;
@@ -139,16 +139,18 @@ async fn code_that_does_not_get_through_open_stops_and_blames_no_record() -> Res
         "kind": "processor", "module": "unruly", "input": { "topics": ["in"] }, "params": { "how": "slow-start" },
         "on_error": { "policy": "dead_letter", "max_retries": 0 }
     });
-    server.put("/v1/deployments/bad", &spec).await?.expect(201)?;
-    server.post("/v1/topics/in/records", &json!({ "records": [{ "value": 1 }] })).await?.expect(200)?;
-    let failed = server.until("/v1/deployments/bad", |d| d["state"] == "failed").await?;
-    assert_eq!(failed["last_error"]["code"], "open_failed", "{failed:#}");
-    let message = failed["last_error"]["message"].to_string();
-    assert!(message.contains("more than 1s of CPU time"), "{message}");
-    for place in ["topic", "partition", "offset", "reproduce"] {
-        assert_eq!(failed["last_error"].get(place), None, "{failed:#}");
+    for query in ["?dry_run=true", ""] {
+        let path = format!("/v1/deployments/bad{query}");
+        let refused = server.put(&path, &spec).await?.expect(422)?.json()?;
+        let told = (&refused["code"], &refused["fault"], &refused["retryable"]);
+        assert_eq!(told, (&json!("module_not_ready"), &json!("open_failed"), &json!(false)), "{refused:#}");
+        let detail = refused["detail"].to_string();
+        assert!(
+            detail.contains("more than 1s of CPU time") && detail.contains("nothing was deployed"),
+            "{detail}"
+        );
     }
-    assert_eq!(failed["totals"]["dead_letters"], 0);
+    server.get("/v1/deployments/bad").await?.expect(404)?;
     Ok(())
 }
 
