@@ -1,6 +1,7 @@
 //! Looks at uploaded bytes: is it a component for this server, which kind, and if not, what its author should do. Nothing
 //! is compiled or run here. Function bodies are validated by the compiler, in its own process.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -83,6 +84,22 @@ impl Released {
 /// Checks uploaded bytes, a component or a core module that carries its WIT. Takes time in proportion to their size (a
 /// second for 20 MB): call it where blocking is allowed.
 pub fn inspect(bytes: &Bytes) -> Result<Inspected, Invalid> {
+    unharmed(|| look_at(bytes))
+}
+
+/// The decoders are made for what a toolchain has written. On a stranger's bytes one of them may panic, which then says no
+/// more than that they are malformed.
+fn unharmed<T>(decode: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(Invalid::Malformed("its sections contradict each other".to_owned())))
+}
+
+fn look_at(bytes: &Bytes) -> Result<Inspected, Invalid> {
+    if let (Some(b"\0asm"), Some((announced, there))) = (bytes.get(..4), sections::cut_short(bytes)) {
+        let detail =
+            format!("it ends within a section, of which {announced} bytes are announced and {there} there");
+        return Err(Invalid::Malformed(detail));
+    }
     let component = match bytes.get(..8) {
         Some(b"\0asm\x0d\0\x01\0") => bytes.clone(),
         Some(b"\0asm\x01\0\0\0") => componentize(bytes)?.into(),

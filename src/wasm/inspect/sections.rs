@@ -32,6 +32,20 @@ fn walk(binary: &[u8], depth: usize, found: &mut Vec<String>) {
     }
 }
 
+/// The last section, if it ends behind the binary: the bytes that it announces, and those that are there.
+pub(super) fn cut_short(binary: &[u8]) -> Option<(usize, usize)> {
+    let mut rest = Reader(binary.get(8..)?);
+    loop {
+        let mut header = Reader(rest.0);
+        header.take(1)?;
+        let announced = header.number()?;
+        if announced > header.0.len() {
+            return Some((announced, header.0.len()));
+        }
+        rest.section()?;
+    }
+}
+
 /// The contents of the custom sections with a name: those of the binary itself, and those of what is nested in it.
 pub(super) fn named<'a>(binary: &'a [u8], name: &str) -> (Vec<&'a [u8]>, Vec<&'a [u8]>) {
     let mut found = Vec::new();

@@ -86,6 +86,9 @@ fn every_released_world_is_accepted() {
         ("inline-transform", ModuleKind::Transform),
         ("packed-transform", ModuleKind::TransformPacked),
         ("stateful-processor", ModuleKind::Processor),
+        ("packed-processor", ModuleKind::ProcessorPacked),
+        ("migrating-processor", ModuleKind::Processor),
+        ("migrating-packed-processor", ModuleKind::ProcessorPacked),
         ("delivering-sink", ModuleKind::Sink),
         ("polling-source", ModuleKind::Source),
     ] {
@@ -202,6 +205,25 @@ fn a_wit_package_is_no_code() {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", WIT).unwrap();
     assert_eq!(refused(wit_component::encode(&resolve, package).unwrap()), Invalid::WitPackage);
+}
+
+#[test]
+fn bytes_that_announce_more_than_there_is_are_malformed() {
+    // Code of 100 bytes, of which one is there: wit-component takes the section's range without a look.
+    let told = |header: &[u8]| refused([header, &[10, 100, 1]].concat()).to_string();
+    let expected = "the WebAssembly binary is malformed: it ends within a section, of which 100 bytes are announced and 1 there";
+    assert_eq!(told(b"\0asm\x01\0\0\0"), expected);
+    assert_eq!(told(b"\0asm\x0d\0\x01\0"), expected);
+    let whole = core(WIT, "inline-transform");
+    for end in 9..whole.len() {
+        assert!(matches!(refused(whole.slice(..end)), Invalid::Malformed(_) | Invalid::NoWit), "{end}");
+    }
+}
+
+#[test]
+fn a_decoder_that_panics_harms_nobody() {
+    let told = unharmed::<()>(|| panic!("range end index 100 out of range")).unwrap_err();
+    assert_eq!(told.to_string(), "the WebAssembly binary is malformed: its sections contradict each other");
 }
 
 fn declaring(section: &[u8]) -> Vec<u8> {
