@@ -3,13 +3,16 @@
 
 use super::ConfigError;
 use super::env::Vars;
+use crate::model::deployment::GrantedHost;
 use crate::model::secret::{Secret, Secrets};
 
 /// The table of the file.
 pub(super) const TABLE: &str = "secrets";
+/// The member of a secret that says where it may go.
+const HOSTS: &str = "hosts";
 
 /// Reads the values. `{ env = "NAME" }` is a variable of the environment, `{ file = "/path" }` a file, whose last line
-/// break does not count.
+/// break does not count; `hosts` beside it are those that the secret may go to.
 ///
 /// # Errors
 /// `Value` with the secret's name.
@@ -22,7 +25,10 @@ pub(super) fn read(table: &toml::Value, vars: &Vars, origin: &str) -> Result<Sec
     let mut secrets = Secrets::default();
     for (name, source) in table {
         let text = value(source, vars).map_err(|detail| wrong(name, detail))?;
-        let secret = Secret::parse(&text).map_err(|detail| wrong(name, detail))?;
+        let mut secret = Secret::parse(&text).map_err(|detail| wrong(name, detail))?;
+        if let Some(own) = source.get(HOSTS) {
+            secret = secret.only_for(hosts(own).map_err(|detail| wrong(name, detail))?);
+        }
         secrets.insert(name, secret).map_err(|detail| wrong(name, detail))?;
     }
     Ok(secrets)
@@ -32,7 +38,8 @@ fn value(source: &toml::Value, vars: &Vars) -> Result<String, String> {
     // What stands there instead may be the secret itself: it is not repeated.
     let expected =
         || "expected { env = \"NAME\" } or { file = \"/path\" }; a value does not stand here".to_owned();
-    let table = source.as_table().filter(|table| table.len() == 1).ok_or_else(expected)?;
+    let is_known = |table: &&toml::Table| table.keys().all(|key| ["env", "file", HOSTS].contains(&&**key));
+    let table = source.as_table().filter(is_known).ok_or_else(expected)?;
     let member = |name: &str| table.get(name).and_then(toml::Value::as_str);
     match (member("env"), member("file")) {
         (Some(name), None) => vars
@@ -46,6 +53,16 @@ fn value(source: &toml::Value, vars: &Vars) -> Result<String, String> {
         }
         _ => Err(expected()),
     }
+}
+
+fn hosts(given: &toml::Value) -> Result<Vec<GrantedHost>, String> {
+    let expected = || "hosts: expected names such as [\"hooks.example.com\", \"*.example.org\"]".to_owned();
+    let given = given.as_array().filter(|hosts| !hosts.is_empty()).ok_or_else(expected)?;
+    let host = |host: &toml::Value| {
+        let text = host.as_str().ok_or_else(expected)?;
+        GrantedHost::parse(text).map_err(|why| format!("hosts: `{text}`: {why}"))
+    };
+    given.iter().map(host).collect()
 }
 
 #[cfg(test)]
@@ -89,6 +106,19 @@ mod tests {
         };
         let expected = "expected { env = \"NAME\" } or { file = \"/path\" }; a value does not stand here";
         assert_eq!(said("[secrets]\nhook = \"hunter2\"\n"), format!("secrets.hook: {expected}"));
+        assert_eq!(
+            said("[secrets]\nhook = { env = \"A\", value = \"b\" }\n"),
+            format!("secrets.hook: {expected}")
+        );
+        let with_hosts =
+            |hosts: &str| said(&format!("[secrets]\nhook = {{ env = \"HOOK_TOKEN\", hosts = {hosts} }}\n"));
+        let hosts = "secrets.hook: hosts: expected names such as [\"hooks.example.com\", \"*.example.org\"]";
+        assert_eq!(with_hosts("[]"), hosts);
+        assert_eq!(with_hosts("\"a.b\""), hosts);
+        assert_eq!(
+            with_hosts("[\"https://a.b\"]"),
+            "secrets.hook: hosts: `https://a.b`: the host is no name and no address"
+        );
         assert_eq!(
             said("[secrets]\nhook = { env = \"NOT_THERE\" }\n"),
             "secrets.hook: the environment has no `NOT_THERE`, or it is empty"

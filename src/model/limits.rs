@@ -311,6 +311,8 @@ pub const HTTP_BODY_BYTES_MAX: u64 = 16 * MIB as u64;
 pub const HTTP_HEADER_BYTES_MAX: usize = 64 * KIB;
 /// Requests under way of one instance (a guess: enough to hide a slow answer).
 pub const HTTP_INSTANCE_REQUESTS_MAX: usize = 16;
+/// Requests under way of one deployment's instances: four busy ones are needed to use up the node's (a guess).
+pub const HTTP_DEPLOYMENT_REQUESTS_MAX: usize = 250;
 /// Requests under way of all instances: each costs a file descriptor and some buffers (a guess).
 pub const HTTP_REQUESTS_MAX: usize = 1_000;
 /// Idle connections that an instance keeps.

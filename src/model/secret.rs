@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::deployment::GrantedHost;
 use super::names;
 
 /// Characters of a secret's name.
@@ -10,9 +11,13 @@ pub const SECRET_NAME_MAX: usize = 64;
 /// Bytes of a secret (a guess: the longest tokens in use have some kilobytes).
 pub const SECRET_BYTES_MAX: usize = 16 << 10;
 
-/// A secret's value. Its `Debug` says nothing.
+/// A secret's value, and where it may go. Its `Debug` says nothing.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret {
+    value: String,
+    /// none: wherever a deployment is granted to send it
+    hosts: Option<Vec<GrantedHost>>,
+}
 
 impl Secret {
     /// Checks what becomes part of a header: visible characters and spaces, not empty.
@@ -29,12 +34,32 @@ impl Secret {
         if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
             return Err("it has characters that a header cannot carry".to_owned());
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self { value: text.to_owned(), hosts: None })
+    }
+
+    /// The same for these hosts alone.
+    #[must_use]
+    pub fn only_for(self, hosts: Vec<GrantedHost>) -> Self {
+        Self { hosts: Some(hosts), ..self }
+    }
+
+    /// May it go wherever a grant for this host reaches?
+    ///
+    /// # Errors
+    /// Where it may go instead.
+    pub fn check_host(&self, granted: &GrantedHost) -> Result<(), String> {
+        match &self.hosts {
+            Some(hosts) if !hosts.iter().any(|host| granted.is_within(host)) => {
+                let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+                Err(hosts.join(", "))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The value, for the request that it goes out with and for nothing else.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.value
     }
 }
 
@@ -80,6 +105,22 @@ mod tests {
         secrets.insert("hook", Secret::parse("hunter2 and more").unwrap()).unwrap();
         assert_eq!(format!("{secrets:?}"), "Secrets({\"hook\": (secret)})");
         assert_eq!(secrets.find("hook").unwrap().expose(), "hunter2 and more");
+    }
+
+    #[test]
+    fn a_secret_for_some_hosts_goes_nowhere_else() {
+        let host = |text: &str| GrantedHost::parse(text).unwrap();
+        let anywhere = Secret::parse("x").unwrap();
+        assert_eq!(anywhere.check_host(&host("a.example.com")), Ok(()));
+        let only =
+            anywhere.only_for(vec![host("hooks.example.com"), host("*.example.org"), host("10.0.0.1")]);
+        for inside in ["hooks.example.com", "a.example.org", "*.a.example.org", "*.example.org", "10.0.0.1"] {
+            assert_eq!(only.check_host(&host(inside)), Ok(()), "{inside}");
+        }
+        let said = "hooks.example.com, *.example.org, 10.0.0.1".to_owned();
+        for outside in ["example.org", "*.example.com", "a.hooks.example.com", "badexample.org", "10.0.0.2"] {
+            assert_eq!(only.check_host(&host(outside)), Err(said.clone()), "{outside}");
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use super::replace::{Cause, Replacement};
 use super::supervisor::{Pipelines, live_max};
 use super::view::DeploymentView;
 use crate::broker::{NewTopic, OffsetSpec, TopicError, TopicHandle};
-use crate::model::deployment::{Deployment, DeploymentSpec, Desired, SpecProblem, Start, StartPosition};
+use crate::model::deployment::{
+    Deployment, DeploymentSpec, Desired, Grants, SpecProblem, Start, StartPosition,
+};
 use crate::model::limits::{KIB, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_MAX};
 use crate::model::module::{Digest, ModuleKind, ModuleRef, ModuleVersion};
 use crate::model::revision::{Action, StateChange};
@@ -187,17 +189,14 @@ impl Pipelines {
     }
 
     fn check_secrets(&self, spec: &DeploymentSpec) -> Result<(), DeployError> {
-        let known = self.0.shared.outbound.secrets();
-        let unknown = spec.grants.secrets.iter().enumerate().filter(|(_, s)| known.find(&s.name).is_none());
-        let problems: Vec<_> = unknown
-            .map(|(i, secret)| SpecProblem {
-                pointer: format!("/grants/secrets/{i}/name"),
-                detail: format!(
-                    "the server has no secret `{}`; its operator adds it to [secrets] of its config",
-                    secret.name
-                ),
-            })
-            .collect();
+        let mut problems = Vec::new();
+        for (i, secret) in spec.grants.secrets.iter().enumerate() {
+            // One after the other, so that each has its own words.
+            let alone = Grants { http: spec.grants.http.clone(), secrets: vec![secret.clone()] };
+            if let Err(detail) = self.0.shared.outbound.access(spec.name.as_str(), &alone) {
+                problems.push(SpecProblem { pointer: format!("/grants/secrets/{i}/name"), detail });
+            }
+        }
         if problems.is_empty() { Ok(()) } else { Err(DeployError::Spec(problems)) }
     }
 

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::supervisor::Shared;
-use crate::model::deployment::{Deployment, DeploymentKind};
+use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec};
 use crate::model::{Partition, TimestampMs};
 use crate::runtime::clock::monotonic;
 use crate::state::{self, Allowed, TaskId, TaskState, Ttls};
 use crate::telemetry::calls::Calls;
 use crate::wasm::{Answer, Component, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
+
+/// The code of what stands still for want of a secret.
+pub(super) const GRANTS_UNUSABLE: &str = "grants_unusable";
 
 pub(super) enum Worker {
     Processor(Processor),
@@ -106,6 +109,17 @@ impl Worker {
     }
 }
 
+/// Can the server still give what the deployment is granted?
+///
+/// # Errors
+/// Names the secret.
+pub(super) fn check_grants(shared: &Shared, spec: &DeploymentSpec) -> Result<(), String> {
+    if !spec.kind.goes_out() {
+        return Ok(());
+    }
+    shared.outbound.access(spec.name.as_str(), &spec.grants).map(drop)
+}
+
 /// The code of a deployment, loaded, and what an instance of it for one task is given.
 pub(super) async fn prepare(
     shared: &Shared,
@@ -117,7 +131,8 @@ pub(super) async fn prepare(
     let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
     let component = shared.registry.component(deployment.digest).await.map_err(|e| instance(&e))?;
     let spec = &deployment.spec;
-    let http = spec.kind.goes_out().then(|| shared.outbound.access(&spec.grants)).transpose();
+    let http =
+        spec.kind.goes_out().then(|| shared.outbound.access(spec.name.as_str(), &spec.grants)).transpose();
     let config = InstanceConfig {
         label: format!("{}/{task}", spec.name),
         params: spec.params.clone(),

@@ -122,7 +122,8 @@ impl SourceTask {
             Err(_) => return Err(Stop::Closed),
         };
         self.status.set_cursor(self.cursor.clone());
-        Ok(())
+        instance::check_grants(&self.shared, &self.deployment.spec)
+            .map_err(|why| self.fails(instance::GRANTS_UNUSABLE, why))
     }
 
     /// One poll and its commit; how long to wait before the next.

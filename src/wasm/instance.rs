@@ -174,6 +174,7 @@ impl Live {
         self.spent = true;
         prepare(&mut self.store, cpu_min);
         let ended = bounded(&self.meter, self.wall_max, function.call_async(&mut self.store, params)).await;
+        self.store.data().call_ended();
         match ended {
             Ok(result) => {
                 self.spent = false;

@@ -250,3 +250,50 @@ async fn what_is_not_granted_stays_unreached_and_the_deployment_says_why() -> Re
     assert_eq!(seen.distinct(), [0]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_sink_whose_secret_is_gone_after_a_restart_says_so_and_goes_on_when_it_is_back() -> Result<()> {
+    let (address, seen) = outside().await?;
+    let dir = tempfile::tempdir()?;
+    let (secret, settings) = (dir.path().join("secret"), dir.path().join("settings.toml"));
+    std::fs::write(&secret, SECRET)?;
+    let with = |hosts: &str| format!("[secrets]\nhook = {{ file = \"{}\"{hosts} }}\n", secret.display());
+    std::fs::write(&settings, with(""))?;
+    let server = Server::start_with(&["--config", &settings.to_string_lossy()]).await?;
+    prepared(&server).await?;
+    let mut spec = spec(&format!("http://{address}/hook"), &json!(format!("http://{address}")));
+    spec["grants"]["secrets"] = json!([{ "name": "hook", "header": "authorization" }]);
+    server.put("/v1/deployments/hook", &spec).await?.expect(201)?;
+    produce(&server, &["a"]).await?;
+    server.until("/v1/deployments/hook", |d| d["totals"]["lag"] == 0).await?;
+
+    let cases = [
+        ("[log]\n".to_owned(), "the server has no secret `hook`"),
+        (with(", hosts = [\"hooks.example.com\"]"), "may go to hooks.example.com, not to 127.0.0.1"),
+    ];
+    let mut server = server;
+    for (n, (config, words)) in cases.into_iter().enumerate() {
+        std::fs::write(&settings, config)?;
+        server = server.restart().await?;
+        let failed = server.until("/v1/deployments/hook", |d| d["state"] == "failed").await?;
+        let error = &failed["last_error"];
+        assert_eq!(error["code"], "grants_unusable", "{failed:#}");
+        assert!(error["message"].to_string().contains(words), "{failed:#}");
+        let metrics = server.get("/metrics").await?.text();
+        let line = "millstream_deployment_state{deployment=\"hook\",kind=\"sink\",state=\"failed\"} 1";
+        assert!(metrics.contains(line), "{metrics}");
+        produce(&server, &["b"]).await?;
+        let again = server.post("/v1/deployments/hook/restart", &json!({})).await?;
+        assert!(again.status < 300, "{}", again.text());
+        server
+            .until("/v1/deployments/hook", |d| d["state"] == "failed" && d["totals"]["lag"] == n + 1)
+            .await?;
+    }
+    assert_eq!(seen.distinct(), [0]);
+
+    std::fs::write(&settings, with(", hosts = [\"127.0.0.1\"]"))?;
+    let server = server.restart().await?;
+    server.until("/v1/deployments/hook", |d| d["state"] == "running" && d["totals"]["lag"] == 0).await?;
+    assert_eq!(seen.distinct(), [0, 1, 2]);
+    Ok(())
+}

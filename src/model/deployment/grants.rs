@@ -180,7 +180,11 @@ impl Destination {
 // === impl GrantedHost ===
 
 impl GrantedHost {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `hooks.example.com`, `*.example.com` or an address without brackets.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn parse(text: &str) -> Result<Self, String> {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self::Ip(ip));
         }
@@ -189,6 +193,18 @@ impl GrantedHost {
             Some(rest) if rest.contains('.') => name(rest).map(Self::Under),
             Some(_) => Err("a wildcard covers no whole top-level domain".to_owned()),
             None => name(&lower).map(Self::Name),
+        }
+    }
+
+    /// Does the other one cover every host that this one covers?
+    pub fn is_within(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(name), other) => other.covers(name),
+            (Self::Under(own), Self::Under(other)) => {
+                own == other || own.strip_suffix(other.as_str()).is_some_and(|rest| rest.ends_with('.'))
+            }
+            (Self::Ip(own), Self::Ip(other)) => own == other,
+            (Self::Under(_) | Self::Ip(_), _) => false,
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::super::flight::Place;
+use super::super::instance::{GRANTS_UNUSABLE, check_grants};
 use super::super::status::TaskInput;
 use super::{Order, Stop, TURN, Task};
 use crate::broker::Isolation;
@@ -55,7 +56,8 @@ impl Task {
         for (input, next) in self.inputs.iter().zip(&self.next) {
             self.status.set_position(&input.topic, input.log.partition(), *next);
         }
-        Ok(())
+        // Before the first record asks for it: the operator may have taken a secret away while the server stood still.
+        check_grants(&self.shared, &self.deployment.spec).map_err(|why| self.failed(GRANTS_UNUSABLE, why))
     }
 
     fn beginning(

@@ -74,6 +74,11 @@ impl Host {
         }
     }
 
+    /// A call has returned.
+    pub(super) fn call_ended(&self) {
+        self.http.end_call();
+    }
+
     /// Ends the running call with `fault`.
     pub(super) fn end_with(&mut self, fault: Fault) -> wasmtime::Error {
         self.fault.get_or_insert(fault);

@@ -58,14 +58,23 @@ impl Access {
         }
         for grant in &grants.secrets {
             let secret = secrets.find(&grant.name);
-            let secret =
-                secret.ok_or_else(|| format!("the server's config has no secret `{}`", grant.name))?;
+            let secret = secret.ok_or_else(|| {
+                let name = &grant.name;
+                format!("the server has no secret `{name}`; its operator adds it to [secrets] of its config")
+            })?;
             let name = HeaderName::from_bytes(grant.header.as_bytes());
             let name = name.map_err(|_| format!("`{}` is no header's name", grant.header))?;
             let value = HeaderValue::from_str(&grant.value(secret.expose()));
             let mut value = value.map_err(|_| format!("secret `{}` fits no header", grant.name))?;
             value.set_sensitive(true);
             for rule in rules.iter_mut().filter(|rule| grant.goes_to(&rule.destination.host)) {
+                let host = &rule.destination.host;
+                secret.check_host(host).map_err(|hosts| {
+                    let name = &grant.name;
+                    format!(
+                        "secret `{name}` may go to {hosts}, not to {host} (`hosts` in the server's config)"
+                    )
+                })?;
                 rule.headers.push((name.clone(), value.clone()));
             }
         }

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::access::Target;
-use super::dial::Connection;
 use super::pool::Pool;
+use super::under_way::Exchange;
 use crate::model::limits::HTTP_BODY_BYTES_MAX;
 
 /// What a guest sends.
@@ -59,28 +58,26 @@ impl Body for Upload {
 pub(super) struct Download {
     pub(super) body: Incoming,
     pub(super) left: u64,
-    /// none: ended, failed, or given back
-    pub(super) connection: Option<Connection>,
+    /// has the connection until the end
+    pub(super) exchange: Arc<Exchange>,
     pub(super) target: Target,
     pub(super) pool: Arc<Pool>,
     /// how long the next bytes may take
     pub(super) between: Duration,
     /// runs while they are waited for
     pub(super) waiting: Option<Pin<Box<Sleep>>>,
-    /// its places among the requests of the instance and of the node
-    pub(super) _places: [OwnedSemaphorePermit; 2],
 }
 
 impl Download {
     /// The connection is free for the next request.
     fn give_back(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.exchange.take_connection() {
             self.pool.put(self.target.clone(), connection);
         }
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.connection = None;
+        drop(self.exchange.take_connection());
         Poll::Ready(Some(Err(error)))
     }
 }

@@ -8,13 +8,16 @@ mod dial;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod under_way;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -28,12 +31,13 @@ use self::access::{Access, Refused, Target};
 use self::body::{Download, Upload};
 use self::dial::{Connection, NoConnection, SystemResolver};
 use self::pool::Pool;
+use self::under_way::{Exchange, UnderWay};
 use super::Host;
 use super::log::{LogLevel, Voice};
 use crate::model::deployment::Grants;
 use crate::model::limits::{
-    HTTP_BETWEEN_BYTES_MAX, HTTP_BODY_BYTES_MAX, HTTP_CONNECT_MAX, HTTP_FIRST_BYTE_MAX,
-    HTTP_INSTANCE_REQUESTS_MAX, HTTP_REQUESTS_MAX,
+    HTTP_BETWEEN_BYTES_MAX, HTTP_BODY_BYTES_MAX, HTTP_CONNECT_MAX, HTTP_DEPLOYMENT_REQUESTS_MAX,
+    HTTP_FIRST_BYTE_MAX, HTTP_INSTANCE_REQUESTS_MAX, HTTP_REQUESTS_MAX,
 };
 use crate::model::secret::Secrets;
 use crate::runtime::build;
@@ -50,6 +54,8 @@ struct Shared {
     tls: TlsConnector,
     /// requests of the whole node
     places: Arc<Semaphore>,
+    /// requests of each deployment that has instances
+    deployments: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 /// No https is possible as it is set up.
@@ -67,6 +73,8 @@ pub enum OutboundError {
 #[derive(Clone)]
 pub struct HttpAccess {
     access: Arc<Access>,
+    /// shared by all instances of the deployment
+    places: Arc<Semaphore>,
     outbound: Outbound,
 }
 
@@ -81,6 +89,7 @@ struct Instance {
     voice: Arc<Voice>,
     places: Arc<Semaphore>,
     pool: Arc<Pool>,
+    under_way: UnderWay,
 }
 
 // === impl Outbound ===
@@ -109,7 +118,7 @@ impl Outbound {
         };
         let tls = dial::connector(roots).map_err(|e| OutboundError::Tls(e.to_string()))?;
         let places = Arc::new(Semaphore::new(HTTP_REQUESTS_MAX));
-        Ok(Self(Arc::new(Shared { secrets, resolver, tls, places })))
+        Ok(Self(Arc::new(Shared { secrets, resolver, tls, places, deployments: Mutex::default() })))
     }
 
     /// The secrets that deployments may use, by name.
@@ -117,13 +126,24 @@ impl Outbound {
         &self.0.secrets
     }
 
-    /// What the grants of a deployment allow.
+    /// What the grants of a deployment allow. Its instances share the places for its requests.
     ///
     /// # Errors
-    /// A secret that the server does not have, by name.
-    pub fn access(&self, grants: &Grants) -> Result<HttpAccess, String> {
+    /// A secret that the server does not have or that may not go there, by name.
+    pub fn access(&self, deployment: &str, grants: &Grants) -> Result<HttpAccess, String> {
         let access = Arc::new(Access::of(grants, &self.0.secrets)?);
-        Ok(HttpAccess { access, outbound: self.clone() })
+        Ok(HttpAccess { access, places: self.places_of(deployment), outbound: self.clone() })
+    }
+
+    fn places_of(&self, deployment: &str) -> Arc<Semaphore> {
+        let mut deployments = self.0.deployments.lock();
+        if let Some(places) = deployments.get(deployment).and_then(Weak::upgrade) {
+            return places;
+        }
+        deployments.retain(|_, places| places.strong_count() > 0);
+        let places = Arc::new(Semaphore::new(HTTP_DEPLOYMENT_REQUESTS_MAX));
+        deployments.insert(deployment.to_owned(), Arc::downgrade(&places));
+        places
     }
 }
 
@@ -150,8 +170,16 @@ impl Client {
             voice: voice.clone(),
             places: Arc::new(Semaphore::new(HTTP_INSTANCE_REQUESTS_MAX)),
             pool: Arc::default(),
+            under_way: UnderWay::default(),
         };
         Self { granted, instance: Some(Arc::new(instance)) }
+    }
+
+    /// A call into the guest is over: what it has begun and not read to its end is given up.
+    pub(super) fn end_call(&self) {
+        if let (Some(_), Some(instance)) = (&self.granted, &self.instance) {
+            instance.under_way.end_all();
+        }
     }
 }
 
@@ -226,28 +254,44 @@ async fn exchange(
             Error::HttpRequestDenied
         }
     })?;
-    let mut request = prepared(request, secrets)?;
+    let request = prepared(request, secrets)?;
     let places = [
         // A guest that begins more at once than it may is told so; it would wait for itself.
         instance.places.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?,
-        node_place(shared, waits.connect).await?,
+        place(&granted.places, waits.connect).await?,
+        place(&shared.places, waits.connect).await?,
     ];
+    let exchange = instance.under_way.begin(places);
+    tokio::select! {
+        biased;
+        () = exchange.ended() => Err(Error::ConnectionTerminated),
+        answered = send(shared, instance, &exchange, request, target, &waits) => answered,
+    }
+}
 
+async fn send(
+    shared: &Shared,
+    instance: &Instance,
+    exchange: &Arc<Exchange>,
+    mut request: Request<Upload>,
+    target: Target,
+    waits: &Waits,
+) -> Result<Response<Download>, Error> {
     loop {
         let (mut connection, fresh) = connection(shared, instance, &target, waits.connect).await?;
         let sent = connection.sender.try_send_request(request);
         let mut failed = match tokio::time::timeout(waits.first_byte, sent).await {
             Err(_) => return Err(Error::HttpResponseTimeout),
+            Ok(Ok(_)) if !exchange.keep(connection) => return Err(Error::ConnectionTerminated),
             Ok(Ok(response)) => {
                 return Ok(response.map(|body| Download {
                     body,
                     left: HTTP_BODY_BYTES_MAX,
-                    connection: Some(connection),
+                    exchange: exchange.clone(),
                     target,
                     pool: instance.pool.clone(),
                     between: waits.between_bytes,
                     waiting: None,
-                    _places: places,
                 }));
             }
             Ok(Err(failed)) => failed,
@@ -279,8 +323,9 @@ async fn connection(
     })
 }
 
-async fn node_place(shared: &Shared, wait: Duration) -> Result<OwnedSemaphorePermit, Error> {
-    let place = tokio::time::timeout(wait, shared.places.clone().acquire_owned()).await;
+/// A place among the requests of many instances: whoever has one gives it back before long.
+async fn place(places: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, Error> {
+    let place = tokio::time::timeout(wait, places.clone().acquire_owned()).await;
     place.ok().and_then(Result::ok).ok_or(Error::ConnectionLimitReached)
 }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -86,6 +87,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
             *response.status_mut() = hyper::StatusCode::FOUND;
             response.headers_mut().insert("location", HeaderValue::from_static("http://169.254.169.254/"));
         }
+        // More than what the sockets between hold.
+        "/big" => *response.body_mut() = Full::new(vec![0; HTTP_BODY_BYTES_MAX as usize].into()),
         "/huge" => *response.body_mut() = Full::new(vec![0; HTTP_BODY_BYTES_MAX as usize + 1].into()),
         _ => {}
     }
@@ -104,7 +107,7 @@ impl Guest {
         let names = Names(Arc::new(Mutex::new(names.iter().copied().collect())));
         let trusted = trusted.map(str::as_bytes);
         let outbound = Outbound::with_resolver(secrets, trusted, Box::new(names)).unwrap();
-        let access = outbound.access(&serde_json::from_value(grants).unwrap()).unwrap();
+        let access = outbound.access("d", &serde_json::from_value(grants).unwrap()).unwrap();
         let lines = Arc::new(Lines::default());
         let client = Client::new(Some(access), &Arc::new(Voice::new(lines.clone())));
         Self { client, lines }
@@ -258,6 +261,58 @@ async fn an_instance_has_only_so_many_requests_under_way() {
 }
 
 #[tokio::test]
+async fn what_a_call_leaves_unread_or_unanswered_ends_with_it() {
+    let (address, _) = server(None).await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nothing = format!("http://{}", silent.local_addr().unwrap());
+    let mut guest = Guest::of(json!({ "http": [format!("http://{address}"), nothing] }), &[], None);
+    let mut unread = Vec::new();
+    for _ in 1..HTTP_INSTANCE_REQUESTS_MAX {
+        unread.push(guest.request(get(&format!("http://{address}/big"))).await.unwrap());
+    }
+    let sent = guest.client.send_request(get(&nothing), None, Box::new(async { Ok(()) }));
+    let mut unanswered = Box::into_pin(sent);
+    assert!(unanswered.as_mut().now_or_never().is_none());
+    assert_eq!(guest.refused(&format!("http://{address}/")).await.0, "ConnectionLimitReached");
+
+    guest.client.end_call();
+    let error = unanswered.await.err().unwrap();
+    assert!(matches!(error, Error::ConnectionTerminated), "{error:?}");
+    // The guest still holds the answers, and nothing of them holds a place.
+    for _ in 0..HTTP_INSTANCE_REQUESTS_MAX {
+        assert_eq!(guest.get(&format!("http://{address}/")).await.unwrap().0, 200);
+    }
+    assert!(unread.pop().unwrap().into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn the_instances_of_a_deployment_share_its_places_and_leave_those_of_others() {
+    let (address, _) = server(None).await;
+    let outbound = Outbound::new(Secrets::default(), None).unwrap();
+    let grants: Grants = serde_json::from_value(json!({ "http": [format!("http://{address}")] })).unwrap();
+    let guest = |deployment: &str| {
+        let lines = Arc::new(Lines::default());
+        let access = outbound.access(deployment, &grants).unwrap();
+        Guest { client: Client::new(Some(access), &Arc::new(Voice::new(lines.clone()))), lines }
+    };
+    let (one, mut same, mut other) = (guest("d"), guest("d"), guest("e"));
+    let all = one.client.granted.as_ref().unwrap().places.clone();
+    let held = all.try_acquire_many_owned(HTTP_DEPLOYMENT_REQUESTS_MAX as u32).unwrap();
+    let url = format!("http://{address}/");
+    let hasty =
+        RequestOptions { connect_timeout: Some(Duration::from_millis(1)), ..RequestOptions::default() };
+    let sent = same.client.send_request(get(&url), Some(hasty), Box::new(async { Ok(()) }));
+    let error = Box::into_pin(sent).await.err().unwrap();
+    assert!(matches!(error, Error::ConnectionLimitReached), "{error:?}");
+    assert_eq!(other.get(&url).await.unwrap().0, 200);
+    drop(held);
+    assert_eq!(same.get(&url).await.unwrap().0, 200);
+    drop((one, same));
+    assert!(guest("d").get(&url).await.is_ok());
+    assert!(outbound.0.deployments.lock().len() <= 2);
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_was_closed_is_made_anew() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -325,7 +380,20 @@ async fn a_server_that_says_nothing_is_given_up_when_the_guest_says_so() {
 fn a_secret_that_is_not_there_is_named() {
     let outbound = Outbound::new(Secrets::default(), None).unwrap();
     let grants = json!({ "http": ["https://a.b"], "secrets": [{ "name": "gone", "header": "x" }] });
-    let error = outbound.access(&serde_json::from_value(grants).unwrap()).err().unwrap();
-    assert_eq!(error, "the server's config has no secret `gone`");
+    let error = outbound.access("d", &serde_json::from_value(grants).unwrap()).err().unwrap();
+    assert_eq!(error, "the server has no secret `gone`; its operator adds it to [secrets] of its config");
     assert!(Outbound::new(Secrets::default(), Some(b"nothing")).is_err());
+
+    let mut secrets = Secrets::default();
+    let host = crate::model::deployment::GrantedHost::parse("hooks.example.com").unwrap();
+    secrets.insert("hook", Secret::parse("hunter2").unwrap().only_for(vec![host])).unwrap();
+    let outbound = Outbound::new(secrets, None).unwrap();
+    let access = |url: &str| {
+        let grants = json!({ "http": [url], "secrets": [{ "name": "hook", "header": "x" }] });
+        outbound.access("d", &serde_json::from_value(grants).unwrap()).map(drop)
+    };
+    assert_eq!(access("https://hooks.example.com"), Ok(()));
+    let said =
+        "secret `hook` may go to hooks.example.com, not to *.example.com (`hosts` in the server's config)";
+    assert_eq!(access("https://*.example.com"), Err(said.to_owned()));
 }
