@@ -281,6 +281,9 @@ async fn open_storage(config: &Config, clock: &Clock) -> anyhow::Result<Storage>
     };
     let opened = tasks::spawn_blocking("open storage", move || Storage::open(options)).await?;
     let storage = opened.with_context(|| format!("cannot open the data in {}", config.data_dir.display()))?;
+    if let Some(bytes) = config.disk_reserve {
+        storage.set_disk_reserve(bytes);
+    }
     for warning in storage.warnings() {
         tracing::warn!("{warning}");
     }

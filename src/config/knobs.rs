@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, LogFormat, MEMORY_MIN};
+use super::{Config, DISK_RESERVE_MIN, LogFormat, MEMORY_MIN};
 use crate::kafka::Advertised;
 use crate::model::duration::{format_bytes, parse_bytes, parse_duration};
 use crate::model::limits::{GROUP_MEMBERS_MOST, KAFKA_CONNECTIONS_MAX, PARTITIONS_MAX};
@@ -22,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 32] = [
+pub const KNOBS: [Knob; 33] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -31,6 +31,20 @@ pub const KNOBS: [Knob; 32] = [
         set: |c, text| {
             c.data_dir = PathBuf::from(text);
             if text.is_empty() { Err("the path is empty".into()) } else { Ok(()) }
+        },
+    },
+    Knob {
+        name: "disk.reserve",
+        default: "the larger of 1GiB and a twentieth of the disk",
+        doc: "Free bytes (MiB, GiB) of the data directory's disk below which writes are refused (503 `disk_full`), while \
+              reads, deletes, retention and groups go on. Too little and RocksDB's own housekeeping finds no room, which \
+              ends the server; too much lies idle.",
+        set: |c, text| {
+            let bytes = parse_bytes(text)?;
+            c.disk_reserve = Some(bytes);
+            in_range(bytes >= DISK_RESERVE_MIN, || {
+                format!("{text}, expected at least {}", format_bytes(DISK_RESERVE_MIN))
+            })
         },
     },
     Knob {

@@ -25,6 +25,8 @@ use crate::model::secret::Secrets;
 
 /// The least `memory`: below it RocksDB's buffers leave no room for requests.
 pub const MEMORY_MIN: u64 = 64 * MIB as u64;
+/// The least that is kept free of the disk: a round of RocksDB's housekeeping (a guess).
+pub const DISK_RESERVE_MIN: u64 = 256 * MIB as u64;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// bytes for memtables, block cache, tail cache and requests in flight together
     pub memory: u64,
+    /// free bytes of the disk that are kept back, if it is set
+    pub disk_reserve: Option<u64>,
     /// threads that run the users' code
     pub guest_threads: usize,
     /// how long a stop waits for requests and batches under way
@@ -196,6 +200,7 @@ impl Config {
             data_dir: PathBuf::from("millstream-data"),
             memory: quarter_of_memory.unwrap_or(most).clamp(MEMORY_MIN, most),
             guest_threads: threads,
+            disk_reserve: None,
             drain: Duration::from_secs(25),
             insecure: false,
             http: Http { addr: SocketAddr::from(([127, 0, 0, 1], 8080)), allowed_hosts: Vec::new() },

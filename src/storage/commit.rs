@@ -212,8 +212,9 @@ impl Commit {
         self.fence = Some(fence.clone());
     }
 
-    /// Taken also when the disk is nearly full: something small without which nothing can be given back. Retention stops
-    /// at an open transaction, so its end must not wait for room.
+    /// Taken also when the disk is nearly full: something small without which nothing can be given back, or that only
+    /// replaces what is there. Retention stops at an open transaction, so its end must not wait for room; groups and their
+    /// offsets are rows that are bounded in sum, and consumers that cannot join or commit free nothing.
     pub fn past_reserve(&mut self) {
         self.past_reserve = true;
     }

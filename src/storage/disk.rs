@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::model::limits::GIB;
 
-/// The reserve is the larger of this and a twentieth of the disk.
+/// Unless set, the reserve is the larger of this and a twentieth of the disk.
 const RESERVE_MIN: u64 = GIB as u64;
 const RESERVE_PART: u64 = 20;
 /// Writes are taken again when so much more than the reserve is free (a sixteenth of it), so that the state does not
@@ -42,6 +42,8 @@ pub(super) type Probe = Box<dyn Fn() -> io::Result<Space> + Send + Sync>;
 pub(super) struct Disk {
     probe: Probe,
     status: Mutex<DiskStatus>,
+    /// the reserve in bytes, if it is set
+    set: Mutex<Option<u64>>,
     /// as in `status`, for the look on every commit
     full: AtomicBool,
 }
@@ -56,9 +58,9 @@ pub(super) fn probe(path: &Path) -> Probe {
 }
 
 impl DiskStatus {
-    fn after(self, space: Space) -> Self {
-        let reserve = RESERVE_MIN.max(space.total / RESERVE_PART);
-        let enough = if self.full { reserve + reserve / HYSTERESIS_PART } else { reserve };
+    fn after(self, space: Space, set: Option<u64>) -> Self {
+        let reserve = set.unwrap_or(RESERVE_MIN.max(space.total / RESERVE_PART));
+        let enough = if self.full { reserve.saturating_add(reserve / HYSTERESIS_PART) } else { reserve };
         Self { total: space.total, free: space.free, reserve, full: space.free < enough }
     }
 }
@@ -66,7 +68,8 @@ impl DiskStatus {
 impl Disk {
     pub(super) fn new(probe: Probe) -> Self {
         let status = DiskStatus { total: 0, free: 0, reserve: RESERVE_MIN, full: false };
-        let disk = Self { probe, status: Mutex::new(status), full: AtomicBool::new(false) };
+        let (status, set, full) = (Mutex::new(status), Mutex::default(), AtomicBool::new(false));
+        let disk = Self { probe, status, set, full };
         disk.observe();
         disk
     }
@@ -82,7 +85,7 @@ impl Disk {
         };
         let mut status = self.status.lock();
         let before = *status;
-        *status = before.after(space);
+        *status = before.after(space, *self.set.lock());
         let DiskStatus { free, reserve, full, .. } = *status;
         match (before.full, full) {
             (false, true) => {
@@ -93,6 +96,12 @@ impl Disk {
         }
         self.full.store(full, Ordering::Relaxed);
         *status
+    }
+
+    /// Keeps so many bytes back from now on.
+    pub(super) fn set_reserve(&self, bytes: u64) {
+        *self.set.lock() = Some(bytes);
+        self.observe();
     }
 
     pub(super) fn status(&self) -> DiskStatus {
@@ -111,10 +120,12 @@ mod tests {
     const GIB64: u64 = GIB as u64;
 
     #[test]
-    fn the_reserve_is_a_gibibyte_or_a_twentieth() {
+    fn the_reserve_is_a_gibibyte_or_a_twentieth_unless_set() {
         let empty = DiskStatus { total: 0, free: 0, reserve: 0, full: false };
-        assert_eq!(empty.after(Space { free: 9, total: 10 * GIB64 }).reserve, GIB64);
-        assert_eq!(empty.after(Space { free: 9, total: 100 * GIB64 }).reserve, 5 * GIB64);
+        assert_eq!(empty.after(Space { free: 9, total: 10 * GIB64 }, None).reserve, GIB64);
+        assert_eq!(empty.after(Space { free: 9, total: 100 * GIB64 }, None).reserve, 5 * GIB64);
+        let set = empty.after(Space { free: 9, total: 100 * GIB64 }, Some(8));
+        assert_eq!((set.reserve, set.full), (8, false));
     }
 
     #[test]
@@ -122,7 +133,7 @@ mod tests {
         let total = 10 * GIB64;
         let mut status = DiskStatus { total: 0, free: 0, reserve: 0, full: false };
         let mut full = |free| {
-            status = status.after(Space { free, total });
+            status = status.after(Space { free, total }, None);
             status.full
         };
         assert_eq!([GIB64, GIB64 - 1, GIB64, GIB64 + GIB64 / 16].map(&mut full), [false, true, true, false]);

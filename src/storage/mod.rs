@@ -167,6 +167,11 @@ impl Storage {
         self.shared().directory.path()
     }
 
+    /// Keeps so many bytes of the disk back, instead of what its size gives.
+    pub fn set_disk_reserve(&self, bytes: u64) {
+        self.shared().disk.set_reserve(bytes);
+    }
+
     /// Room on the data directory's disk, as of the last second.
     pub fn disk(&self) -> DiskStatus {
         self.shared().disk.status()

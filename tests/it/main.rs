@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod deployments;
+mod disk;
 mod guests;
 mod http_records;
 mod http_resources;

@@ -132,6 +132,7 @@ impl Groups {
         let now_ms = inner.clock.now_ms();
         let entry = inner.find(&group);
         let mut commit = Commit::new();
+        commit.past_reserve();
         let mut made = Vec::with_capacity(offsets.len());
         let mut results = Vec::with_capacity(offsets.len());
         for offset in offsets {

@@ -54,6 +54,7 @@ impl Inner {
             return false;
         }
         let mut commit = Commit::new();
+        commit.past_reserve();
         commit.hold(guard);
         let puts: Vec<_> = entries.iter().map(|entry| put_latest(entry, &mut commit)).collect();
         let stored = self.storage.commit(commit).await.map(|_| ()).map_err(GroupError::from);

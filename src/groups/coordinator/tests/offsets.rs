@@ -35,6 +35,18 @@ async fn offsets_come_back_as_committed_also_after_a_crash() {
 }
 
 #[tokio::test]
+async fn members_join_and_commit_while_the_disk_has_its_reserve_left() {
+    let node = Node::new().await;
+    node.storage.set_disk_reserve(u64::MAX);
+    assert!(node.storage.create_topic(topic("other")).await.is_err(), "what adds is refused");
+    let joined = node.alone("g", consumer()).await;
+    let offset = [new_offset("orders", 0, 5)];
+    assert_eq!(node.commit("g", member(&joined.member_id, 1), &offset).await, Ok(vec![Ok(())]));
+    let node = node.restart().await;
+    assert_eq!(node.orders("g"), [(0, 5)]);
+}
+
+#[tokio::test]
 async fn metadata_are_kept_up_to_the_length_that_kafka_allows() {
     let node = Node::new().await;
     let with = |metadata: String| NewOffset { metadata: metadata.into(), ..new_offset("orders", 0, 1) };
