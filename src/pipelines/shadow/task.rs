@@ -13,6 +13,7 @@ use crate::pipelines::dry_run::{AtFault, DryRun, Instance, Report, Sample};
 use crate::pipelines::status::TaskInput;
 use crate::pipelines::supervisor::Shared;
 use crate::runtime::clock::Clock;
+use crate::runtime::tasks;
 use crate::state::{ChangesMax, Scratch};
 use crate::storage::ReadError;
 use crate::wasm::{Component, LogSink};
@@ -68,14 +69,20 @@ impl ShadowTask {
             shadow.end(reason, now.now_ms());
         }
         let max = ChangesMax { entries: 20, bytes: MIB };
-        match self.current.scratch.differences(&self.candidate.scratch, max) {
-            Ok(changes) => {
+        // Both may have changed 256 MiB and read the disk: nothing for a thread of the guests, whose instances go first.
+        let (expected, found) = (self.current.scratch, self.candidate.scratch);
+        drop((self.current.live, self.candidate.live));
+        let compare = move || expected.differences(&found, max);
+        let compared = tasks::spawn_blocking("states of a shadow run", compare).await;
+        match compared {
+            Ok(Ok(changes)) => {
                 let mut results = shadow.board.0.lock();
                 let room = max.entries.saturating_sub(results.state.len());
                 results.more_state |= changes.more || changes.entries.len() > room;
                 results.state.extend(changes.entries.into_iter().take(room));
             }
-            Err(error) => tracing::warn!(%error, "the states of a shadow run cannot be compared"),
+            Ok(Err(error)) => tracing::warn!(%error, "the states of a shadow run cannot be compared"),
+            Err(error) => tracing::warn!(%error, "the states of a shadow run were not compared"),
         }
     }
 
