@@ -121,6 +121,8 @@ pub struct Counters {
     pub records_out: AtomicU64,
     /// records left out for trouble
     pub skipped: AtomicU64,
+    /// those of them that the code rejected
+    pub rejected: AtomicU64,
     /// calls that failed, and verdicts that no view can have
     pub errors: AtomicU64,
 }
@@ -220,6 +222,9 @@ impl View {
         self.counters.errors.fetch_add(1, Ordering::Relaxed);
         if self.of.on_trouble == OnTrouble::Skip {
             self.counters.skipped.fetch_add(1, Ordering::Relaxed);
+            if matches!(at.trouble, Trouble::Rejected(_)) {
+                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            }
             let text =
                 format!("offset {} of topic `{}` is left out: {}", at.offset, self.of.source, at.trouble);
             (self.log)(at.partition).write(LogLevel::Error, text);

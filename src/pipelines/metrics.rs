@@ -4,7 +4,7 @@
 use super::supervisor::{Entry, Pipelines};
 use super::view::{DeploymentState, DeploymentView, Totals};
 use crate::model::DeploymentName;
-use crate::model::deployment::Desired;
+use crate::model::deployment::{DeploymentKind, Desired};
 use crate::telemetry::calls::CallSums;
 use crate::telemetry::exposition::Family;
 use crate::telemetry::metric_names as names;
@@ -99,9 +99,13 @@ fn render(views: &[DeploymentView]) -> String {
     );
     for view in views {
         let totals = &view.totals;
-        // Every rejected record of a processor is a dead letter as well; those of faults are the others, and the skipped.
+        // Every rejected record of a processor is a dead letter as well, one of a view is skipped; those of faults are the
+        // others. What a source skips is a poll.
         let verdicts = totals.rejected;
-        let faults = (totals.dead_letters + totals.skipped).saturating_sub(verdicts);
+        let faults = match view.kind {
+            DeploymentKind::Source => 0,
+            _ => (totals.dead_letters + totals.skipped).saturating_sub(verdicts),
+        };
         for (reason, count) in [("verdict", verdicts), ("fault", faults)] {
             rejected.line(&[("deployment", &view.name), ("reason", &reason)], count);
         }

@@ -74,7 +74,7 @@ pub struct Totals {
     pub records_in: u64,
     /// records written
     pub records_out: u64,
-    /// refused by `reject`; a processor's are dead letters as well
+    /// refused by `reject`; a processor's are dead letters as well, a view's are those of the skipped that it rejected
     pub rejected: u64,
     /// records given up to the dead-letter topic
     pub dead_letters: u64,

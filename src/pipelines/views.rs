@@ -116,6 +116,7 @@ pub(super) fn totals(view: &View) -> Totals {
         records_in: get(&counts.records_in),
         records_out: get(&counts.records_out),
         skipped: get(&counts.skipped),
+        rejected: get(&counts.rejected),
         errors: get(&counts.errors),
         ..Totals::default()
     }

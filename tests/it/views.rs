@@ -279,6 +279,11 @@ async fn a_view_says_what_it_does_and_takes_new_code_for_the_next_read() -> Resu
     assert_eq!((shown(&page), &page["skipped"]), (vec![(0, "A"), (2, "B")], &json!(1)));
     let view = server.get("/v1/deployments/v").await?.json()?;
     assert_eq!((&view["totals"]["skipped"], &view["totals"]["records_out"]), (&json!(1), &json!(2)));
+    let metrics = server.get("/metrics").await?.text();
+    for line in ["reason=\"verdict\"} 1", "reason=\"fault\"} 0"] {
+        let line = format!("millstream_deployment_records_rejected_total{{deployment=\"v\",{line}");
+        assert!(metrics.contains(&line), "{line} in\n{metrics}");
+    }
     server
         .until("/v1/deployments/v/logs", |logs| {
             logs.to_string().contains("offset 1 of topic `t` is left out")
