@@ -93,7 +93,8 @@ impl Task {
             status,
             log,
             places,
-            since: None,
+            // One that was made before has its turn from now on.
+            since: instance.as_ref().map(|_| clock::monotonic()),
             orders,
             inputs: Vec::new(),
             next: Vec::new(),
