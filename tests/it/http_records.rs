@@ -299,3 +299,43 @@ async fn the_topic_says_whose_time_counts_and_which_times_it_takes() -> Result<(
     server.post("/v1/topics/recent/records", &json!({ "value": 1 })).await?.expect(200)?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_repetition_that_comes_while_the_first_is_under_way_is_told_so() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("t", 1).await?;
+    server.upload("redact-json").await?.expect(201)?;
+    let spec = json!({ "kind": "inline", "module": "redact-json", "input": { "topics": ["t"] }, "limits": { "cpu": "10s" } });
+    server.put("/v1/deployments/d", &spec).await?.expect(201)?;
+    // Enough for the first to be under way when the others come.
+    let records: Vec<_> = (0..2_000).map(|n| json!({ "value": { "n": n, "email": "a@b.c" } })).collect();
+    let body = json!({ "records": records });
+    let mut stored = 0;
+    for attempt in 0..100 {
+        let send = || {
+            let request = server.request(Method::POST, "/v1/topics/t/records");
+            server.send(request.header("idempotency-key", format!("k{attempt}")).json(&body))
+        };
+        let answers = futures_util::future::try_join_all((0..8).map(|_| send())).await?;
+        stored += records.len();
+        let mut told = 0;
+        for answer in answers {
+            match answer.status {
+                200 => {}
+                409 => {
+                    let problem = answer.json()?;
+                    let code = (&problem["code"], &problem["retryable"]);
+                    assert_eq!(code, (&json!("idempotency_in_flight"), &json!(true)), "{problem:#}");
+                    told += 1;
+                }
+                other => anyhow::bail!("{other}: {}", answer.text()),
+            }
+        }
+        if told > 0 {
+            let end = server.get("/v1/topics/t").await?.json()?["partitions"][0]["high_watermark"].clone();
+            assert_eq!(end, stored, "each key has stored once");
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no request met another one with its key")
+}

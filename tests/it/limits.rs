@@ -1,6 +1,7 @@
 //! Limits of deployments and the operator's ceiling over them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::Server;
@@ -132,7 +133,71 @@ async fn a_node_that_is_busy_with_others_fails_no_deployment() -> Result<()> {
     let waits = server.until("/v1/deployments/d", |d| d["last_error"]["code"] == "node_busy").await?;
     assert_eq!(waits["state"], "retrying", "{waits:#}");
 
-    server.send(server.request(reqwest::Method::DELETE, "/v1/deployments/first")).await?.expect(204)?;
+    server.send(server.request(Method::DELETE, "/v1/deployments/first")).await?.expect(204)?;
     server.until("/v1/deployments/d", |d| d["totals"]["lag"] == 0 && d["state"] == "running").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_ceiling_is_named_with_its_setting_and_holds_at_every_door() -> Result<()> {
+    let cases = [
+        ("memory = \"32MiB\"", "/limits/memory", json!({ "limits": { "memory": "33MiB" } }), "memory"),
+        ("cpu = \"1s\"", "/limits/cpu", json!({ "limits": { "cpu": "2s" } }), "cpu"),
+        ("wall = \"2s\"", "/limits/wall", json!({ "limits": { "wall": "3s" } }), "wall"),
+        ("instances = 2", "/limits/instances", json!({ "limits": { "instances": 3 } }), "instances"),
+        ("log_lines = 7", "/limits/log_lines", json!({ "limits": { "log_lines": 8 } }), "log_lines"),
+        (
+            "output_bytes = \"1MiB\"",
+            "/limits/output/bytes",
+            json!({ "limits": { "output": { "bytes": "2MiB" } } }),
+            "output_bytes",
+        ),
+        (
+            "output_records = 10",
+            "/limits/output/records",
+            json!({ "limits": { "output": { "records": 11 } } }),
+            "output_records",
+        ),
+        (
+            "state_bytes = \"1MiB\"",
+            "/state/max_bytes",
+            json!({ "state": { "max_bytes": "2MiB" } }),
+            "state_bytes",
+        ),
+        ("state_keys = 5", "/state/max_keys", json!({ "state": { "max_keys": 6 } }), "state_keys"),
+    ];
+    let dir = tempfile::tempdir()?;
+    let settings = dir.path().join("settings.toml");
+    let lines: Vec<_> = cases.iter().map(|(setting, ..)| *setting).collect();
+    std::fs::write(&settings, format!("[limits]\n{}\n", lines.join("\n")))?;
+    let server = Server::start_with(&["--config", &settings.to_string_lossy()]).await?;
+    server.topic("in", 1).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    // Whoever asks for nothing gets what is allowed.
+    let made = server.put("/v1/deployments/d", &counter()).await?.expect(201)?.json()?;
+    for (_, pointer, ..) in &cases {
+        assert!(!made["spec"].pointer(pointer).context(*pointer)?.is_null(), "{pointer}: {made:#}");
+    }
+    for (_, pointer, more, setting) in &cases {
+        let mut spec = counter();
+        spec.as_object_mut().context("a spec")?.extend(more.as_object().context("members")?.clone());
+        let answers = [
+            server.put("/v1/deployments/e", &spec).await?,
+            server.put("/v1/deployments/e?dry_run=true", &spec).await?,
+            server.send(server.request(Method::PATCH, "/v1/deployments/d").json(more)).await?,
+        ];
+        for answer in answers {
+            let refused = answer.expect(422)?.json()?;
+            assert_eq!(refused["code"], "invalid_deployment", "{refused:#}");
+            let problems = refused["errors"].as_array().context("places")?;
+            assert_eq!(problems.len(), 1, "{refused:#}");
+            let detail = problems[0]["detail"].to_string();
+            assert_eq!(problems[0]["pointer"], *pointer);
+            assert!(detail.contains("this server allows at most"), "{detail}");
+            assert!(detail.contains(&format!("`limits.{setting}` in its settings")), "{detail}");
+        }
+    }
+    let kept = server.get("/v1/deployments/d").await?.json()?;
+    assert_eq!(kept["revision"], 1, "{kept:#}");
     Ok(())
 }
