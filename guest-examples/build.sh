@@ -14,7 +14,7 @@ guests=(
     nexmark redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-sink template-source
-    testing/number-counter testing/stamp testing/stamp-counter testing/text-counter
+    testing/number-counter testing/stamp testing/stamp-counter testing/text-counter testing/timer-probe testing/tumbling-count
 )
 # They become users' projects.
 templates=(template template-processor template-sink template-source)

@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::model::limits::KIB;
+use crate::model::limits::{KIB, TIMESTAMP_MAX};
 use crate::model::{DeploymentName, Header, Offset, Partition, Record, TopicName};
+use crate::state::Timer;
 use crate::wasm::Fault;
 
 /// Where a record came from and what was wrong with it.
@@ -13,8 +14,8 @@ pub struct Reason<'a> {
     pub deployment: &'a DeploymentName,
     /// `name@version sha256:…`
     pub module: &'a str,
-    /// of the record
-    pub topic: &'a TopicName,
+    /// of the record; `None`: it is none, but a timer
+    pub topic: Option<&'a TopicName>,
     /// of the record
     pub partition: Partition,
     /// of the record; `None` inline, where it has none yet
@@ -73,6 +74,22 @@ pub const HEADERS: [&str; 10] = [
     "millstream.reproduce",
 ];
 
+/// Names of the headers that say which timer it was, before [`HEADERS`].
+pub const TIMER_HEADERS: [&str; 3] =
+    ["millstream.timer.clock", "millstream.timer.name", "millstream.timer.at"];
+
+/// What stands for a timer among dead letters: its headers, and an empty value.
+pub fn record_of(timer: &Timer) -> Record {
+    let values = [timer.clock.as_str().into(), timer.name.clone(), Bytes::from(timer.at.to_string())];
+    let header = |(name, value): (&&str, Bytes)| Header { name: (*name).to_owned(), value: Some(value) };
+    Record {
+        value: Some(Bytes::new()),
+        timestamp: timer.at.clamp(0, TIMESTAMP_MAX),
+        headers: TIMER_HEADERS.iter().zip(values).map(header).collect(),
+        ..Record::default()
+    }
+}
+
 /// The record with the headers of its own first, then ours.
 pub fn letter(record: Record, reason: &Reason<'_>) -> Record {
     let frames = reason.backtrace.iter().map(|frame| start_of(frame, FRAME_BYTES_MAX)).collect::<Vec<_>>();
@@ -93,8 +110,8 @@ fn with_headers(mut record: Record, reason: &Reason<'_>, error: &str, backtrace:
     let values = [
         Some(reason.deployment.to_string()),
         Some(reason.module.to_owned()),
-        Some(reason.topic.to_string()),
-        Some(reason.partition.to_string()),
+        reason.topic.map(ToString::to_string),
+        reason.topic.map(|_| reason.partition.to_string()),
         reason.offset.map(|o| o.to_string()),
         Some(reason.code.to_owned()),
         Some(error.to_owned()),
@@ -121,7 +138,7 @@ mod tests {
         let reason = Reason {
             deployment: &deployment,
             module: "m@1.0.0",
-            topic: &topic,
+            topic: Some(&topic),
             partition: 0,
             offset: Some(7),
             code: "trap",

@@ -136,6 +136,25 @@ fn positions(task: &Value) -> String {
     positions.map(one).collect::<Vec<_>>().join(" ")
 }
 
+/// The event times of the tasks that have one: watermark, how far behind the clock it is, timers.
+fn event_time(view: &Value) -> String {
+    let tasks = view.get("tasks").and_then(Value::as_array).into_iter().flatten();
+    let one = |task: &Value| {
+        let time = task.get("time")?;
+        let mark = match time.get("watermark_ms").and_then(Value::as_i64) {
+            Some(ms) => format!("{} ({} ms behind the clock)", date(ms), count(time, "/watermark_lag_ms")),
+            None => "no watermark yet".to_owned(),
+        };
+        let inputs = time.get("inputs").and_then(Value::as_array).into_iter().flatten();
+        let idle = inputs.filter(|input| input["idle"] == true);
+        let idle: String = idle
+            .map(|input| format!(", {}:{} is idle", at(input, "/topic"), at(input, "/partition")))
+            .collect();
+        Some(format!("{}: {mark}, {} timers{idle}", at(task, "/partition"), count(time, "/timers")))
+    };
+    tasks.filter_map(one).collect::<Vec<_>>().join("; ")
+}
+
 /// How far a source has come.
 fn polls(task: &Value) -> String {
     let cursor = match (at(task, "/source/cursor"), at(task, "/source/cursor_base64")) {
@@ -152,7 +171,13 @@ pub(super) fn worst_error(view: &Value) -> Option<String> {
     let error = view.get("last_error").filter(|e| !e.is_null())?;
     let place = ["/topic", "/partition", "/offset"].map(|part| at(error, part));
     let place = place.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(":");
-    let place = if place.is_empty() { place } else { format!(" at {place}") };
+    let place = match error.get("timer") {
+        Some(timer) => {
+            format!(" at timer `{}` of {} {}", at(timer, "/name"), at(timer, "/clock"), at(timer, "/at_ms"))
+        }
+        None if place.is_empty() => place,
+        None => format!(" at {place}"),
+    };
     Some(format!("{}{place}: {}", at(error, "/code"), at(error, "/message")))
 }
 
@@ -348,6 +373,7 @@ fn describe(view: &Value) -> String {
         ("output", at(view, "/spec/output/default")),
         ("params", at(view, "/spec/params")),
         ("totals", totals.collect::<Vec<_>>().join(", ")),
+        ("event time", event_time(view)),
         ("last error", worst_error(view).unwrap_or_default()),
         ("again", at(view, "/last_error/reproduce")),
         ("notes", at(view, "/notes")),

@@ -208,7 +208,8 @@ async fn rehearse(
     let state = &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 });
     let (log, at_fault): (Arc<dyn LogSink>, _) = (lines.clone(), AtFault::EndUnlessNamed);
     let (clock, strict, bytes_max) = (&Clock::system(), false, usize::MAX);
-    let run = DryRun { component, spec, log, state, clock, at_fault, strict, bytes_max };
+    // Nothing comes after the file: windows that are open at its end are told.
+    let run = DryRun { component, spec, log, state, clock, at_fault, strict, bytes_max, flush: true };
     run.run(samples).await
 }
 

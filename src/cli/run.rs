@@ -27,6 +27,9 @@ pub(super) struct Records {
     /// A parameter of the code: NAME=VALUE
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     params: Vec<(String, String)>,
+    /// Event time ends with the records: every timer that goes by it fires
+    #[arg(long)]
+    flush: bool,
 }
 
 /// Run a version over records: what comes out, what it changes, what it logs; nothing is stored
@@ -162,7 +165,8 @@ pub(super) async fn module(session: &Session, args: ModuleRun) -> Result<(), Fai
     if let Some(place) = args.records.record.as_ref().filter(|place| !inputs.contains(&place.topic)) {
         inputs.push(place.topic.clone());
     }
-    let mut body = json!({ "records": records, "params": args.records.params(), "inputs": inputs, "outputs": args.routes });
+    let mut body = json!({ "records": records, "params": args.records.params(), "inputs": inputs, "outputs": args.routes,
+        "flush": args.records.flush });
     if let Some(path) = args.state {
         let wrong = |e: &dyn std::fmt::Display| Failure::Refused(format!("{}: {e}", path.display()));
         let text = std::fs::read_to_string(&path).map_err(|e| wrong(&e))?;
@@ -173,7 +177,7 @@ pub(super) async fn module(session: &Session, args: ModuleRun) -> Result<(), Fai
 
 pub(super) async fn deployment(session: &Session, args: DeploymentRun) -> Result<(), Failure> {
     let state = if args.state == State::Committed { "committed" } else { "none" };
-    let mut body = json!({ "params": args.records.params(), "state": state });
+    let mut body = json!({ "params": args.records.params(), "state": state, "flush": args.records.flush });
     match &args.records.record {
         Some(Place { topic, partition, offset }) => {
             body["from"] =

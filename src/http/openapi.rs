@@ -165,6 +165,15 @@ pub(super) fn start_schema() -> RefOr<Schema> {
     ] }))
 }
 
+/// What becomes of late records.
+pub(super) fn late_schema() -> RefOr<Schema> {
+    schema(json!({ "oneOf": [
+        { "type": "string", "enum": ["update", "drop"] },
+        { "type": "object", "required": ["output"], "additionalProperties": false,
+          "properties": { "output": { "type": "string" } } },
+    ] }))
+}
+
 /// Where the code of a sink or a source may go.
 pub(super) fn http_grants_schema() -> RefOr<Schema> {
     schema(json!({ "type": "array", "maxItems": 64, "items": { "oneOf": [

@@ -49,6 +49,12 @@ pub(super) struct ModuleRun {
     /// as in a deployment
     #[schema(schema_with = super::openapi::any_json, required = false)]
     limits: Option<Value>,
+    /// event time of a processor
+    #[schema(schema_with = super::openapi::any_json, required = false)]
+    time: Option<Value>,
+    /// event time ends with the records: every timer that goes by it fires
+    #[serde(default)]
+    flush: bool,
 }
 
 /// Records for a deployment's code.
@@ -69,6 +75,9 @@ pub(super) struct DeploymentRun {
     #[serde(default)]
     #[schema(inline)]
     state: StateChoice,
+    /// event time ends with the records: every timer that goes by it fires
+    #[serde(default)]
+    flush: bool,
 }
 
 /// Committed records as they lie in an input.
@@ -138,7 +147,7 @@ pub(super) struct RecordView {
     topic: String,
     partition: Partition,
     offset: Offset,
-    /// `keep`, `drop`, `emit`, `reject`, `processed`, `fault`, or `not_run`
+    /// `keep`, `drop`, `emit`, `reject`, `processed`, `late`, `fault`, or `not_run`
     verdict: &'static str,
     /// a transform's reason
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +197,9 @@ pub(super) async fn run_module(
     if let Some(limits) = body.limits {
         spec["limits"] = limits;
     }
+    if let Some(time) = body.time {
+        spec["time"] = time;
+    }
     let Value::Object(spec) = spec else {
         return Err(Problem::new(Code::Internal, "a spec that is no object"));
     };
@@ -206,7 +218,7 @@ pub(super) async fn run_module(
     };
     let state: Given = body.state.into_iter().map(|(store, stored)| (store, entries(stored))).collect();
     let records = given(body.records)?;
-    let report = app.pipelines.run_module(spec, records, RunState::Given(state)).await?;
+    let report = app.pipelines.run_module(spec, records, RunState::Given(state), body.flush).await?;
     Ok(axum::Json(view(&report, None)))
 }
 
@@ -238,7 +250,8 @@ pub(super) async fn run_deployment(
     };
     let params = params(body.params)?;
     let (module, given_params) = (body.module.clone(), params.clone());
-    let report = app.pipelines.run_deployment(&path.deployment, records, module, params, state).await?;
+    let report =
+        app.pipelines.run_deployment(&path.deployment, records, module, params, (state, body.flush)).await?;
     let again = Again { module: body.module, params: given_params, state: body.state };
     Ok(axum::Json(view(&report, from_log.then_some(&again))))
 }

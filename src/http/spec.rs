@@ -85,6 +85,7 @@ pub(super) struct Spec {
     #[schema(schema_with = super::openapi::params_schema)]
     params: Option<BTreeMap<String, String>>,
     state: Option<StateSpec>,
+    time: Option<TimeSpec>,
     on_error: Option<OnError>,
     on_reject: Option<OnReject>,
     on_fault: Option<OnFault>,
@@ -156,6 +157,26 @@ struct StateSpec {
     max_bytes: Option<String>,
     /// keys of one task
     max_keys: Option<u64>,
+    /// timers of one task
+    max_timers: Option<u64>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentTime)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct TimeSpec {
+    /// how far behind the newest record of its input a record may lie without being late, such as `5s`; default 0
+    #[schema(schema_with = super::openapi::size_schema)]
+    out_of_order: Option<String>,
+    /// an input without records for so long does not hold the watermark back; default 30s, 0: it does for ever
+    #[schema(schema_with = super::openapi::size_schema)]
+    idle: Option<String>,
+    /// how far behind the watermark a record may lie before `late` applies; default 0
+    #[schema(schema_with = super::openapi::size_schema)]
+    lateness: Option<String>,
+    /// what becomes of those beyond: `update` (the code is handed them as any other), `drop`, or `{"output": ROUTE}`
+    #[schema(schema_with = super::openapi::late_schema)]
+    late: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -305,7 +326,7 @@ mod tests {
     fn the_schema_has_the_members_of_a_whole_spec() {
         let spec = json!({
             "name": "x", "kind": "processor", "module": "x", "input": { "topics": ["x"] },
-            "params": { "a": "b" }, "source": {}
+            "params": { "a": "b" }, "source": {}, "time": {}
         });
         let spec: DeploymentSpec = serde_json::from_value(spec).unwrap();
         let Value::Object(whole) = serde_json::to_value(spec).unwrap() else { panic!("an object") };

@@ -56,6 +56,7 @@ pub(super) fn verdict_name(verdict: Option<&Verdict>) -> &'static str {
         Some(Verdict::Emit) => "emit",
         Some(Verdict::Processed) => "processed",
         Some(Verdict::Reject(_)) => "reject",
+        Some(Verdict::Late) => "late",
         Some(Verdict::Fault(_)) => "fault",
     }
 }

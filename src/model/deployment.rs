@@ -5,13 +5,14 @@ mod ceiling;
 mod check;
 mod grants;
 mod guest_limits;
+mod time;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::limits::{POLL_INTERVAL_DEFAULT, STATE_BYTES_DEFAULT, STATE_KEYS_DEFAULT};
+use super::limits::{POLL_INTERVAL_DEFAULT, STATE_BYTES_DEFAULT, STATE_KEYS_DEFAULT, TIMERS_DEFAULT};
 use super::module::{Digest, Version};
 use super::revision::Migration;
 use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, duration};
@@ -19,6 +20,7 @@ use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, 
 pub use ceiling::Ceiling;
 pub use grants::{Destination, GrantedHost, Grants, HttpGrant, SecretGrant};
 pub use guest_limits::{BatchLimits, GuestLimits, OutputLimits};
+pub use time::{LatePolicy, TimeSpec};
 
 /// Where its code runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,11 +158,18 @@ pub struct StateSpec {
     pub max_bytes: u64,
     /// keys that one task may hold
     pub max_keys: u64,
+    /// timers that one task may hold
+    pub max_timers: u64,
 }
 
 impl Default for StateSpec {
     fn default() -> Self {
-        Self { stores: Vec::new(), max_bytes: STATE_BYTES_DEFAULT, max_keys: STATE_KEYS_DEFAULT }
+        Self {
+            stores: Vec::new(),
+            max_bytes: STATE_BYTES_DEFAULT,
+            max_keys: STATE_KEYS_DEFAULT,
+            max_timers: TIMERS_DEFAULT,
+        }
     }
 }
 
@@ -246,6 +255,9 @@ pub struct DeploymentSpec {
     /// processors only
     #[serde(default)]
     pub state: StateSpec,
+    /// processors only: their event time
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeSpec>,
     /// faults of a processor; for inline only `topic` (dead letters) counts; for a view `stop` or `skip` without retries
     #[serde(default)]
     pub on_error: OnError,

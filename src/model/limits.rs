@@ -224,6 +224,16 @@ pub const STATE_KEYS_DEFAULT: u64 = 100_000_000;
 pub const STORES_MAX: usize = 32;
 /// Characters of a store's name.
 pub const STORE_NAME_MAX: usize = 64;
+/// Timers of one task unless set: each is two rows.
+pub const TIMERS_DEFAULT: u64 = 10_000_000;
+/// Bytes of a timer's name: a window's start, a key and some more.
+pub const TIMER_NAME_MAX: usize = KIB;
+/// Timers that one call of `on-timer` is handed.
+pub const TIMERS_DUE_MAX: usize = 256;
+/// Time after which an input without records no longer holds the watermark back, unless set (a guess).
+pub const TIME_IDLE_DEFAULT: Duration = Duration::from_secs(30);
+/// The most that records may be out of order or late, and an input idle.
+pub const TIME_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 /// Changed state of one batch, before its commit.
 pub const STATE_BATCH_BYTES_MAX: usize = 64 * MIB;
 /// Entries of one `scan` from a guest or one page over HTTP.

@@ -292,6 +292,12 @@ pub struct ModuleVersion {
 }
 
 impl ModuleVersion {
+    /// Is it called when timers are due?
+    pub fn is_timed(&self) -> bool {
+        let names = ["millstream:functions/on-timer", "millstream:functions/on-timer-packed"];
+        self.exports.iter().any(|e| e.split('@').next().is_some_and(|name| names.contains(&name)))
+    }
+
     /// Can it migrate the state that another version has made?
     pub fn migrates(&self) -> bool {
         self.exports.iter().any(|e| e.split('@').next() == Some("millstream:functions/migrate"))

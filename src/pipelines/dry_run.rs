@@ -1,10 +1,13 @@
 //! One run of a component over given records, as a deployment would run it: the same calls, limits, and isolation of a
 //! record that fails. Nothing is published, and what the code writes into its state goes with the report.
 
+mod timed;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::time::TaskTime;
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::{Offset, Partition, Record, TimestampMs};
@@ -60,6 +63,8 @@ pub enum Verdict {
     Reject(String),
     /// a processor has taken it
     Processed,
+    /// later than `time.lateness` allows: it is passed over, or goes to the output of late ones
+    Late,
     /// the code fails on it
     Fault(Fault),
 }
@@ -119,6 +124,8 @@ pub struct DryRun<'a> {
     pub strict: bool,
     /// of entries; a run that has passed it ends
     pub bytes_max: usize,
+    /// event time ends with the records: every timer that goes by it fires
+    pub flush: bool,
 }
 
 /// A live instance of either kind.
@@ -130,27 +137,47 @@ pub(super) enum Instance {
 impl DryRun<'_> {
     /// Takes the samples through fresh instances. Runs guest code on the caller's thread.
     pub async fn run(&self, samples: &[Sample]) -> Report {
-        self.go_on(&mut None, samples).await
+        let (mut instance, mut time) = (None, self.time(samples));
+        let mut report = self.go_on(&mut instance, &mut time, samples).await;
+        if let Some(time) = time.as_mut().filter(|_| self.flush && report.failed.is_none() && !report.cut) {
+            time.end();
+            self.fire(&mut instance, time, &mut report).await;
+        }
+        report
     }
 
-    /// As [`DryRun::run`], with the instance of an earlier call if it went well, which is left for the next one.
-    pub(super) async fn go_on(&self, instance: &mut Option<Instance>, samples: &[Sample]) -> Report {
+    /// As [`DryRun::run`], with the instance and the event time of an earlier call if it went well, which are left for the
+    /// next one.
+    pub(super) async fn go_on(
+        &self,
+        instance: &mut Option<Instance>,
+        time: &mut Option<TaskTime>,
+        samples: &[Sample],
+    ) -> Report {
         let inputs: Vec<_> = samples.iter().map(Sample::input).collect();
         let mut report = Report { verdicts: vec![None; samples.len()], ..Report::default() };
         // The next part lies on top.
-        let mut parts = runs(inputs.len(), self.spec.limits.batch.records.max(1));
+        let mut parts = timed::runs(&inputs, self.spec.limits.batch.records.max(1), time.as_ref());
         while let Some(part) = parts.pop() {
             let started = match instance.take() {
                 Some(live) => Ok(live),
                 None => self.start().await,
             };
             let done = match started {
-                Ok(live) => self.attempt(live, &inputs[part.clone()], samples, &part, &mut report).await,
+                Ok(live) => {
+                    self.attempt(live, &inputs[part.clone()], samples, &part, time, &mut report).await
+                }
                 Err(fault) => Err(fault),
             };
             let fault = match done {
                 Ok(live) => {
                     *instance = Some(live);
+                    if let Some(time) = time {
+                        self.fire(instance, time, &mut report).await;
+                    }
+                    if report.failed.is_some() {
+                        break;
+                    }
                     report.cut = report.bytes() > self.bytes_max;
                     if report.cut {
                         break;
@@ -179,6 +206,9 @@ impl DryRun<'_> {
                 continue;
             }
             report.verdicts[bad] = Some(Verdict::Fault(fault.clone()));
+            if let Some(time) = time {
+                *time = time.judge(inputs[bad].topic as usize, &inputs[bad..=bad]).after;
+            }
             if self.ends(&fault, &mut report.entries) {
                 report.failed = Some(Failed { sample: Some(bad), fault });
                 break;
@@ -214,7 +244,7 @@ impl DryRun<'_> {
             return Ok(Instance::Transform(self.component.transformer(config).await?));
         }
         let state = self.state.open(Allowed::by(&spec.state), Ttls::of(&spec.state));
-        let mut state = state.map_err(|e| Fault::Instance(e.to_string()))?;
+        let mut state = state.map_err(|e| Fault::Instance(e.to_string()))?.with_timers(spec.state.max_timers);
         state.begin(self.clock.now_ms());
         Ok(Instance::Processor(self.component.processor(config, state).await?))
     }
@@ -226,6 +256,7 @@ impl DryRun<'_> {
         inputs: &[Input<'_>],
         samples: &[Sample],
         part: &Range<usize>,
+        time: &mut Option<TaskTime>,
         report: &mut Report,
     ) -> Result<Instance, Fault> {
         let (cpu, memory_bytes) = match &mut live {
@@ -239,23 +270,8 @@ impl DryRun<'_> {
                 (transform.cpu_time().saturating_sub(before), transform.memory_bytes())
             }
             Instance::Processor(processor) => {
-                if let Some(state) = processor.state() {
-                    state.begin(self.clock.now_ms());
-                }
                 let before = processor.cpu_time();
-                let outputs = processor.process(inputs).await?.outputs;
-                if self.strict
-                    && self.spec.output.default.is_none()
-                    && outputs.iter().any(|output| output.route.is_none())
-                {
-                    return Err(Fault::no_output());
-                }
-                if let Some(state) = processor.state() {
-                    state.settle();
-                }
-                report.verdicts[part.clone()].fill(Some(Verdict::Processed));
-                let stored = outputs.into_iter().map(|output| stored(self.spec, output, samples, part));
-                report.entries.extend(stored);
+                self.process(processor, inputs, samples, part, time, report).await?;
                 (processor.cpu_time().saturating_sub(before), processor.memory_bytes())
             }
         };
@@ -319,11 +335,6 @@ impl Sample {
     }
 }
 
-/// `0..len` in runs of `records`, the first one last.
-fn runs(len: usize, records: usize) -> Vec<Range<usize>> {
-    (0..len).step_by(records).rev().map(|start| start..(start + records).min(len)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -365,6 +376,7 @@ mod tests {
             at_fault,
             strict: false,
             bytes_max: 1 << 20,
+            flush: true,
         };
         let sample = |(offset, value): (u64, &&str)| {
             let value = Some(value.as_bytes().to_vec().into());
@@ -375,7 +387,7 @@ mod tests {
         (report, state)
     }
 
-    fn texts(entries: &[Entry]) -> Vec<String> {
+    pub(super) fn texts(entries: &[Entry]) -> Vec<String> {
         let text = |bytes: &Option<bytes::Bytes>| {
             String::from_utf8(bytes.clone().unwrap_or_default().to_vec()).unwrap()
         };
@@ -429,13 +441,14 @@ mod tests {
             at_fault: AtFault::End,
             strict: false,
             bytes_max: 1 << 20,
+            flush: false,
         };
         let record = Record { value: Some("a".into()), ..Record::default() };
         let samples = [Sample { topic: 0, partition: 0, offset: 0, record }];
         let mut live = None;
         let mut counted = async |ms| {
             time.advance_ms(ms);
-            texts(&run.go_on(&mut live, &samples).await.entries)
+            texts(&run.go_on(&mut live, &mut None, &samples).await.entries)
         };
         assert_eq!(counted(0).await, ["a=1"]);
         assert_eq!(counted(500).await, ["a=2"]);

@@ -160,7 +160,8 @@ impl Task {
     /// The task's state as it is committed.
     pub(super) fn open_state(&self) -> Result<TaskState, state::Error> {
         let spec = &self.deployment.spec.state;
-        TaskState::open(self.shared.broker.storage(), self.id(), Allowed::by(spec))?.timed(Ttls::of(spec))
+        let state = TaskState::open(self.shared.broker.storage(), self.id(), Allowed::by(spec))?;
+        Ok(state.timed(Ttls::of(spec))?.with_timers(spec.max_timers))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::status::Status;
+use super::time::TaskTime;
 use super::view::DeploymentState;
 use crate::model::{Offset, Partition, TopicName};
 use crate::storage::{Chain, Commit, CommitError, Fence, Pending, Storage};
@@ -37,13 +38,18 @@ pub(super) struct Place {
 }
 
 /// What is counted once a commit is made.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Done {
     pub(super) records_in: u64,
     pub(super) records_out: u64,
     pub(super) rejected: u64,
     pub(super) dead_letters: u64,
     pub(super) skipped: u64,
+    pub(super) late: u64,
+    pub(super) fired: u64,
+    /// how a task's event time stands then, and how many timers there are
+    pub(super) time: Option<TaskTime>,
+    pub(super) timers: Option<u64>,
     /// it holds changes of state, of which the instance is told
     pub(super) state: bool,
 }
@@ -51,7 +57,8 @@ pub(super) struct Done {
 struct UnderWay {
     /// `None`: nothing was submitted, the place is only told in its turn
     pending: Option<Pending>,
-    place: Place,
+    /// `None`: it leads nowhere else, as when only timers have fired
+    place: Option<Place>,
     done: Done,
     bytes: usize,
 }
@@ -60,8 +67,7 @@ struct UnderWay {
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) error: CommitError,
-    pub(super) topic: TopicName,
-    pub(super) partition: Partition,
+    pub(super) place: Option<(TopicName, Partition)>,
 }
 
 impl Flight {
@@ -98,7 +104,7 @@ impl Flight {
         &mut self,
         storage: &Storage,
         mut commit: Commit,
-        place: Place,
+        place: Option<Place>,
         done: Done,
     ) -> Result<(), CommitError> {
         commit.link(&self.chain);
@@ -116,7 +122,12 @@ impl Flight {
             self.status.set_position(&place.topic, place.partition, place.next);
             return;
         }
-        self.under_way.push_back(UnderWay { pending: None, place, done: Done::default(), bytes: 0 });
+        self.under_way.push_back(UnderWay {
+            pending: None,
+            place: Some(place),
+            done: Done::default(),
+            bytes: 0,
+        });
     }
 
     /// Waits until the oldest commit has ended; returns at once when there is none. May be given up and called again.
@@ -132,10 +143,14 @@ impl Flight {
         // Nothing is awaited from here on, so an outcome that was taken is also told.
         let Some(UnderWay { place, done, bytes, .. }) = self.under_way.pop_front() else { return Ok(()) };
         self.bytes -= bytes;
-        let Place { topic, partition, next } = place;
-        outcome.map_err(|error| Refused { error, topic: topic.clone(), partition })?;
+        if let Err(error) = outcome {
+            return Err(Refused { error, place: place.map(|place| (place.topic, place.partition)) });
+        }
         self.count(done);
-        self.status.set_position(&topic, partition, next);
+        match place {
+            Some(Place { topic, partition, next }) => self.status.set_position(&topic, partition, next),
+            None => self.status.tell(),
+        }
         Ok(())
     }
 
@@ -165,11 +180,16 @@ impl Flight {
             (&counts.rejected, done.rejected),
             (&counts.dead_letters, done.dead_letters),
             (&counts.skipped, done.skipped),
+            (&counts.late, done.late),
+            (&counts.fired, done.fired),
         ] {
             count.fetch_add(more, Ordering::Relaxed);
         }
         self.state_made += usize::from(done.state);
-        if done.records_in > 0 && self.status.state() == DeploymentState::Retrying {
+        if done.time.is_some() || done.timers.is_some() {
+            self.status.set_time(done.time, done.timers);
+        }
+        if (done.records_in > 0 || done.fired > 0) && self.status.state() == DeploymentState::Retrying {
             self.status.set_state(DeploymentState::Running);
         }
     }
@@ -189,8 +209,13 @@ mod tests {
         TopicName::parse("in").unwrap()
     }
 
-    fn place(next: Offset) -> Place {
+    fn at(next: Offset) -> Place {
         Place { topic: input(), partition: 0, next }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "as `submit` takes it")]
+    fn place(next: Offset) -> Option<Place> {
+        Some(at(next))
     }
 
     fn done() -> Done {
@@ -211,12 +236,12 @@ mod tests {
         let log = &world.topic("out", 1, &[]).await[0];
         let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
         let mut flight = Flight::new(status.clone(), Fence::default());
-        flight.tell(place(1));
+        flight.tell(at(1));
         assert_eq!(status.position(&input(), 0), Some(1), "nothing stands before it");
         for next in 2..5 {
             flight.submit(&world.storage, commit(log), place(next), done()).await.unwrap();
         }
-        flight.tell(place(9));
+        flight.tell(at(9));
         assert_eq!(status.position(&input(), 0), Some(1));
         for next in 2..5 {
             flight.next().await.unwrap();

@@ -7,7 +7,7 @@ use super::supervisor::Shared;
 use crate::model::deployment::{Deployment, DeploymentKind, DeploymentSpec};
 use crate::model::{Partition, TimestampMs};
 use crate::runtime::clock::monotonic;
-use crate::state::{self, Allowed, TaskId, TaskState, Ttls};
+use crate::state::{self, Allowed, TaskId, TaskState, Timer, Ttls};
 use crate::telemetry::calls::Calls;
 use crate::wasm::{Answer, Component, Fault, Input, InstanceConfig, LogSink, Place, Processor, Sink};
 
@@ -19,6 +19,23 @@ pub(super) enum Worker {
     Sink(Sink),
 }
 
+/// What an instance is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Ask<'a> {
+    /// to be there
+    Start,
+    Records(&'a [Input<'a>]),
+    /// that were taken out of its state as it is
+    Timers(&'a [Timer]),
+}
+
+/// What time it is for the code, by the clock and by the records.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Present {
+    pub(super) now_ms: TimestampMs,
+    pub(super) watermark: Option<TimestampMs>,
+}
+
 /// The state of a task as it is committed now.
 pub(super) fn state_of(
     shared: &Shared,
@@ -26,7 +43,8 @@ pub(super) fn state_of(
     id: TaskId,
 ) -> Result<TaskState, state::Error> {
     let spec = &deployment.spec.state;
-    let mut state = TaskState::open(shared.broker.storage(), id, Allowed::by(spec))?.timed(Ttls::of(spec))?;
+    let state = TaskState::open(shared.broker.storage(), id, Allowed::by(spec))?.timed(Ttls::of(spec))?;
+    let mut state = state.with_timers(spec.max_timers);
     state.begin(shared.broker.clock().now_ms());
     Ok(state)
 }
@@ -50,21 +68,27 @@ impl Worker {
         Ok(Self::Processor(component.processor(config, state).await?))
     }
 
-    /// Hands a batch over, at a time that the code's stores see; the call is counted. What a sink has delivered has no
-    /// outputs.
-    pub(super) async fn process(
+    /// Hands over what there is, at a time that the code's stores and timers see; the call is counted. What a sink has
+    /// delivered has no outputs.
+    pub(super) async fn answer(
         &mut self,
-        inputs: &[Input<'_>],
-        now_ms: TimestampMs,
+        ask: Ask<'_>,
+        present: Present,
         calls: &Calls,
     ) -> Result<Answer, Fault> {
         if let Some(state) = self.state() {
-            state.begin(now_ms);
+            state.begin(present.now_ms);
+            state.move_watermark(present.watermark);
         }
         let (started, cpu) = (monotonic(), self.cpu_time());
-        let answer = match self {
-            Self::Processor(processor) => processor.process(inputs).await,
-            Self::Sink(sink) => sink.deliver(inputs).await.map(|()| Answer::default()),
+        let answer = match (&mut *self, ask) {
+            (_, Ask::Start) => return Ok(Answer::default()),
+            (Self::Processor(processor), Ask::Records(inputs)) => processor.process(inputs).await,
+            (Self::Processor(processor), Ask::Timers(due)) => processor.on_timer(due).await,
+            (Self::Sink(sink), Ask::Records(inputs)) => {
+                sink.deliver(inputs).await.map(|()| Answer::default())
+            }
+            (Self::Sink(_), Ask::Timers(_)) => Err(Fault::Instance("a sink has no timers".to_owned())),
         };
         calls.ended(started.elapsed(), self.cpu_time().saturating_sub(cpu));
         answer

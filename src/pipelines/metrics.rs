@@ -4,7 +4,7 @@
 use super::supervisor::{Entry, Pipelines};
 use super::view::{DeploymentState, DeploymentView, Totals};
 use crate::model::DeploymentName;
-use crate::model::deployment::{DeploymentKind, Desired};
+use crate::model::deployment::{DeploymentKind, Desired, LatePolicy};
 use crate::telemetry::calls::CallSums;
 use crate::telemetry::exposition::Family;
 use crate::telemetry::metric_names as names;
@@ -121,7 +121,35 @@ fn render(views: &[DeploymentView]) -> String {
     lag.end(&mut text);
     memory.end(&mut text);
     sources(views, &mut text);
+    event_time(views, &mut text);
     text
+}
+
+fn event_time(views: &[DeploymentView], text: &mut String) {
+    let mut late = Family::counter(names::DEPLOYMENT_LATE_RECORDS_TOTAL, "Records later than allowed");
+    let mut fired = Family::counter(names::DEPLOYMENT_TIMERS_FIRED_TOTAL, "Timers that fired");
+    let mut set = Family::gauge(names::DEPLOYMENT_TIMERS, "Timers that are set");
+    let mut lag = Family::gauge(
+        names::DEPLOYMENT_WATERMARK_LAG_SECONDS,
+        "How far the slowest watermark of a deployment is behind the clock",
+    );
+    for view in views.iter().filter(|view| view.tasks.iter().any(|task| task.time.is_some())) {
+        let policy = match view.spec.time.clone().unwrap_or_default().late {
+            LatePolicy::Update => "update",
+            LatePolicy::Drop => "drop",
+            LatePolicy::Output(_) => "output",
+        };
+        let times = || view.tasks.iter().filter_map(|task| task.time.as_ref());
+        late.line(&[("deployment", &view.name), ("policy", &policy)], view.totals.late_records);
+        fired.line(&[("deployment", &view.name)], view.totals.timers_fired);
+        set.line(&[("deployment", &view.name)], times().map(|time| time.timers).sum::<u64>());
+        if let Some(ms) = times().filter_map(|time| time.watermark_lag_ms).max() {
+            lag.line(&[("deployment", &view.name)], ms as f64 / 1e3);
+        }
+    }
+    for family in [late, fired, set, lag] {
+        family.end(text);
+    }
 }
 
 fn sources(views: &[DeploymentView], text: &mut String) {

@@ -29,6 +29,7 @@ mod status;
 mod step;
 mod supervisor;
 mod task;
+mod time;
 mod upgrade;
 mod view;
 mod views;
@@ -45,5 +46,8 @@ pub use run::{GivenRecord, RunRecords, RunReport, RunState};
 pub use shadow::{Difference, Made, Results, ShadowOptions, ShadowView, Told, Used};
 pub use supervisor::{Options, Pipelines};
 pub use upgrade::{Rollback, Upgrade};
-pub use view::{DeploymentState, DeploymentView, InputPosition, SourceView, TaskView, Totals};
+pub use view::{
+    DeploymentState, DeploymentView, InputPosition, InputTimeView, SourceView, TaskView, TimeView, TimerView,
+    Totals,
+};
 pub use watch::KeyWatch;

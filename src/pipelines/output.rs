@@ -27,20 +27,6 @@ pub(super) struct Defaults {
 /// # Errors
 /// `Protocol` when an output has nowhere to go, `Fatal` or `At` when its topic does not take it (its size, or a missing
 /// key under compaction); the fault carries the input it came from where the output says so.
-pub(super) fn collect(
-    broker: &Broker,
-    spec: &DeploymentSpec,
-    inputs: &[Input<'_>],
-    outputs: &[Output],
-) -> Result<Outbox, CollectError> {
-    let defaults = Defaults {
-        partition: inputs.first().map_or(0, |i| i.partition),
-        timestamp: inputs.last().map_or(0, |i| i.record.timestamp),
-    };
-    collect_with(broker, spec, inputs, outputs, defaults)
-}
-
-/// The same, where the inputs do not decide.
 pub(super) fn collect_with(
     broker: &Broker,
     spec: &DeploymentSpec,

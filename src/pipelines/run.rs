@@ -12,7 +12,9 @@ use super::dry_run::{AtFault, DryRun, Report, Sample, Verdict};
 use super::error::{Clash, RunError};
 use super::supervisor::Pipelines;
 use crate::broker::{Isolation, ReadLimits};
-use crate::model::deployment::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnFault, OnReject};
+use crate::model::deployment::{
+    DeploymentKind, DeploymentSpec, LatePolicy, OnErrorPolicy, OnFault, OnReject,
+};
 use crate::model::limits::{
     BATCH_BYTES_MAX, RUN_CHANGES_BYTES_MAX, RUN_CHANGES_MAX, RUN_LOG_LINES_MAX, RUN_OUTPUT_BYTES_MAX,
     RUN_RECORDS_MAX, RUN_TIME_MAX,
@@ -108,6 +110,7 @@ impl Pipelines {
         spec: DeploymentSpec,
         records: Vec<GivenRecord>,
         state: RunState,
+        flush: bool,
     ) -> Result<RunReport, RunError> {
         // A deployment's own limits are stored and stay good when the ceiling comes down; these are asked for now.
         let problems = self.ceiling().problems(&spec);
@@ -116,7 +119,7 @@ impl Pipelines {
         }
         let module = self.module_for(&spec)?;
         let samples = samples(&spec, records)?;
-        self.run(spec, &module, samples, state, NOBODY, AtFault::End, false).await
+        self.run(spec, &module, samples, state, NOBODY, AtFault::End, (false, flush)).await
     }
 
     /// Runs a deployment's code, or another version of it, over records.
@@ -129,7 +132,7 @@ impl Pipelines {
         records: RunRecords,
         module: Option<String>,
         params: BTreeMap<String, String>,
-        state: RunState,
+        (state, flush): (RunState, bool),
     ) -> Result<RunReport, RunError> {
         let deployment = self.entry(name)?.deployment;
         let mut spec = deployment.spec.clone();
@@ -164,7 +167,7 @@ impl Pipelines {
             DeploymentKind::Processor if spec.on_error.policy == OnErrorPolicy::Stop => AtFault::End,
             _ => AtFault::GoOn,
         };
-        self.run(spec, &module, samples, state, task, at_fault, true).await
+        self.run(spec, &module, samples, state, task, at_fault, (true, flush)).await
     }
 
     /// Checks a spec and finds its module.
@@ -193,7 +196,7 @@ impl Pipelines {
         state: RunState,
         task: TaskId,
         at_fault: AtFault,
-        strict: bool,
+        (strict, flush): (bool, bool),
     ) -> Result<RunReport, RunError> {
         let permit = self.0.runs.clone().try_acquire_owned().map_err(|_| RunError::Busy)?;
         let component = self.0.shared.registry.component(module.digest).await?;
@@ -217,6 +220,7 @@ impl Pipelines {
                 at_fault,
                 strict,
                 bytes_max: RUN_OUTPUT_BYTES_MAX,
+                flush,
             };
             let report = run.run(&samples).await;
             let max = ChangesMax { entries: RUN_CHANGES_MAX, bytes: RUN_CHANGES_BYTES_MAX };
@@ -317,6 +321,10 @@ impl RunReport {
                 };
                 format!("after {} tries more: {fate}", spec.on_error.max_retries)
             }
+            Verdict::Late => match spec.time.clone().unwrap_or_default().late {
+                LatePolicy::Output(route) => format!("it comes too late and goes to the route `{route}`"),
+                LatePolicy::Drop | LatePolicy::Update => "it comes too late and is passed over".to_owned(),
+            },
             Verdict::Keep | Verdict::Drop | Verdict::Emit | Verdict::Processed => return None,
         })
     }

@@ -9,8 +9,10 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::failing::Failing;
-use super::view::{DeploymentState, ErrorView, InputPosition, SourceView, TaskView, Totals};
+use super::time::TaskTime;
+use super::view::{DeploymentState, ErrorView, InputPosition, SourceView, TaskView, TimeView, Totals};
 use crate::model::{DeploymentName, Offset, Partition, TimestampMs, TopicName};
+use crate::runtime::clock::Clock;
 use crate::storage::Log;
 use crate::telemetry::calls::Calls;
 
@@ -42,6 +44,8 @@ pub(super) struct Counts {
     pub(super) dead_letters: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) gap_records: AtomicU64,
+    pub(super) late: AtomicU64,
+    pub(super) fired: AtomicU64,
     pub(super) errors: AtomicU64,
     pub(super) calls: Calls,
     pub(super) restarts: AtomicU64,
@@ -54,6 +58,10 @@ struct Inner {
     positions: BTreeMap<(TopicName, Partition), Offset>,
     last_error: Option<ErrorView>,
     source: Option<Polling>,
+    time: Option<TaskTime>,
+    timers: Option<u64>,
+    /// what its event time is compared with
+    clock: Clock,
 }
 
 /// How far a source has come.
@@ -78,6 +86,9 @@ impl Status {
                 positions: BTreeMap::new(),
                 last_error: None,
                 source: None,
+                time: None,
+                timers: None,
+                clock: Clock::default(),
             }),
             changed: watch::channel(0).0,
         }
@@ -113,6 +124,20 @@ impl Status {
             self.failing.take(&self.deployment, self.partition);
         }
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// How its event time stands and how many timers it has; what is not given stays.
+    pub(super) fn set_time(&self, time: Option<TaskTime>, timers: Option<u64>) {
+        let mut inner = self.inner.lock();
+        if time.is_some() {
+            inner.time = time;
+        }
+        inner.timers = timers.or(inner.timers);
+    }
+
+    /// By which its event time is late.
+    pub(super) fn set_clock(&self, clock: Clock) {
+        self.inner.lock().clock = clock;
     }
 
     /// A source's cursor, as committed.
@@ -172,12 +197,18 @@ impl Status {
                 dead_letters: get(&counts.dead_letters),
                 skipped: get(&counts.skipped),
                 gap_records: get(&counts.gap_records),
+                late_records: get(&counts.late),
+                timers_fired: get(&counts.fired),
                 errors: get(&counts.errors),
                 restarts: get(&counts.restarts),
                 lag: positions.iter().map(|p| p.lag).sum(),
             },
             positions,
             source: inner.source.as_ref().map(|s| SourceView::of(s.cursor.as_deref(), s.polls, s.last_ms)),
+            time: inner.time.as_ref().map(|time| {
+                let inputs = inner.inputs.iter().map(|input| (&input.topic, input.log.partition()));
+                TimeView::of(time, inputs, inner.timers, inner.clock.now_ms())
+            }),
             memory_bytes: get(&counts.memory_bytes),
             last_error: inner.last_error.clone(),
         }

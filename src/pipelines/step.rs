@@ -4,12 +4,15 @@
 use std::ops::Range;
 
 use super::flight::{Done, Place, Refused};
-use super::output::{CollectError, collect, owned};
+use super::instance::Ask;
+use super::output::{CollectError, Defaults, collect_with, owned};
 use super::task::{Stop, Task};
+use super::time::Judged;
 use super::view::{DeploymentState, ErrorView};
+use crate::broker::Broker;
 use crate::broker::dead_letter::{self, Reason};
 use crate::broker::outbox::{Outbox, OutboxError};
-use crate::model::deployment::OnErrorPolicy;
+use crate::model::deployment::{DeploymentSpec, LatePolicy, OnErrorPolicy};
 use crate::model::limits::BATCH_BYTES_MAX;
 use crate::model::{Offset, Partition, Record, TopicId, TopicName};
 use crate::runtime::backoff;
@@ -20,6 +23,8 @@ use crate::wasm::{Answer, Fault, Input};
 /// Where the records of a run come from.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
+    /// of the input
+    pub(super) index: usize,
     pub(super) topic: &'a TopicName,
     pub(super) topic_id: TopicId,
     pub(super) partition: Partition,
@@ -67,18 +72,37 @@ impl Task {
         source: Source<'_>,
         next: Offset,
     ) -> Result<Option<Fault>, Stop> {
+        // Timers that fail beside the records get a call and a commit of their own.
+        let mut alone = false;
         loop {
-            let answer = match self.call(inputs).await? {
-                Ok(answer) => answer,
-                Err(fault) => return Ok(Some(fault)),
-            };
+            let judged = self.time.as_ref().map(|time| time.judge(source.index, inputs));
+            let kept = judged.as_ref().map_or(inputs, |judged| &*judged.kept);
+            let (mut answer, mut fired) = (Answer::default(), 0);
+            if !kept.is_empty() {
+                match self.call(Ask::Records(kept)).await? {
+                    Ok(answered) => answer = answered,
+                    Err(fault) => return Ok(Some(of_all(fault, judged.as_ref()))),
+                }
+                let after = judged.as_ref().map(|judged| &judged.after).filter(|_| !alone);
+                match self.fire_along(after, &mut answer).await? {
+                    Some(count) => fired = count,
+                    None => {
+                        alone = true;
+                        continue;
+                    }
+                }
+            }
             loop {
-                match self.store(&answer, inputs, source, next).await? {
+                match self.store(&answer, kept, judged.as_ref(), fired, source, next).await? {
                     Ok(true) => return Ok(None),
                     // What a sink has delivered it does not deliver again: the commit alone is made anew.
                     Ok(false) if self.is_sink() => {}
                     Ok(false) => break,
-                    Err(fault) => return Ok(Some(fault)),
+                    Err(_) if fired > 0 => {
+                        alone = true;
+                        break;
+                    }
+                    Err(fault) => return Ok(Some(of_all(fault, judged.as_ref()))),
                 }
             }
         }
@@ -89,17 +113,24 @@ impl Task {
         &mut self,
         Answer { outputs, rejected }: &Answer,
         inputs: &[Input<'_>],
+        judged: Option<&Judged<'_, '_>>,
+        fired: u64,
         source: Source<'_>,
         next: Offset,
     ) -> Result<Result<bool, Fault>, Stop> {
-        let mut outbox = match collect(&self.shared.broker, &self.deployment.spec, inputs, outputs) {
+        let timestamp = inputs.last().map_or(0, |input| input.record.timestamp);
+        let defaults = Defaults { partition: source.partition, timestamp };
+        let (broker, spec) = (&self.shared.broker, &self.deployment.spec);
+        let collected = collect_with(broker, spec, inputs, outputs, defaults)
+            .and_then(|outbox| put_aside(broker, spec, outbox, judged, source.partition));
+        let mut outbox = match collected {
             Ok(outbox) => outbox,
             Err(CollectError::Fault(fault)) => {
                 self.drop_instance();
                 return Ok(Err(fault));
             }
             Err(CollectError::Gone(reason)) => {
-                return Err(Stop::failed(self.error("topic_gone", reason, source, None)));
+                return Err(Stop::failed(self.error("topic_gone", reason, Some(source), None)));
             }
         };
         let written = outbox.count();
@@ -114,25 +145,28 @@ impl Task {
             commit.past_reserve();
         }
         outbox.write_into(&mut commit);
+        let passed_over = judged.map_or(0, |judged| judged.passed.len() as u64);
         let done = Done {
-            records_in: inputs.len() as u64,
+            records_in: inputs.len() as u64 + passed_over,
             records_out: written,
             rejected: rejected.len() as u64,
             dead_letters: rejected.len() as u64,
-            skipped: 0,
+            late: judged.map_or(0, |judged| judged.late),
+            fired,
+            time: judged.map(|judged| judged.after.clone()),
             state: self.write_state(&mut commit),
+            ..Done::default()
         };
-        self.commit(commit, source, next, done).await.map(Ok)
+        self.commit(commit, Some((source, next)), done).await.map(Ok)
     }
 
-    /// Adds the position and submits; the task goes on while the commit is made. False: refused for now, the caller has
-    /// to do the work again, for the instance is gone with its memory.
-    async fn commit(
+    /// Adds position and event time and submits; the task goes on while the commit is made. False: refused for now, the
+    /// caller has to do the work again, for the instance is gone with its memory.
+    pub(super) async fn commit(
         &mut self,
         mut commit: Commit,
-        source: Source<'_>,
-        next: Offset,
-        done: Done,
+        read: Option<(Source<'_>, Offset)>,
+        mut done: Done,
     ) -> Result<bool, Stop> {
         #[cfg(feature = "torn-commit")]
         {
@@ -140,17 +174,25 @@ impl Task {
             let torn = std::mem::replace(&mut commit, Commit::new());
             let _ = self.shared.broker.storage().commit(torn).await;
         }
-        positions::put(&mut commit, self.id(), source.topic_id, source.partition, next);
+        if let Some((source, next)) = read {
+            positions::put(&mut commit, self.id(), source.topic_id, source.partition, next);
+        }
+        let (time, next_timers) = (done.time.clone(), self.put_time(&mut commit, &mut done));
+        let source = read.map(|(source, _)| source);
         while self.flight.is_full() {
             self.make_way().await?;
             // Nothing is submitted behind a change that has given up waiting.
             self.check_orders()?;
         }
-        let (topic, partition) = (source.topic.clone(), source.partition);
-        let place = Place { topic, partition, next };
+        let place = read.map(|(source, next)| {
+            let (topic, partition) = (source.topic.clone(), source.partition);
+            Place { topic, partition, next }
+        });
         match self.flight.submit(self.shared.broker.storage(), commit, place, done).await {
             Ok(()) => {
                 self.refused = 0;
+                self.time = time.or(self.time.take());
+                self.next_timers = next_timers;
                 if self.is_sink() {
                     self.settle().await?;
                 }
@@ -169,7 +211,8 @@ impl Task {
             }
             Err(error) => {
                 self.drop_instance();
-                Err(self.refusal(Refused { error, topic: source.topic.clone(), partition }))
+                let place = source.map(|source| (source.topic.clone(), source.partition));
+                Err(self.refusal(Refused { error, place }))
             }
         }
     }
@@ -252,6 +295,8 @@ impl Task {
         view: ErrorView,
     ) -> Result<(), Stop> {
         let policy = self.deployment.spec.on_error.policy;
+        let judged = self.time.as_ref().map(|time| time.judge(source.index, std::slice::from_ref(input)));
+        let (late, time) = judged.map(|judged| (judged.late, judged.after)).unzip();
         loop {
             let mut commit = Commit::new();
             match policy {
@@ -268,7 +313,8 @@ impl Task {
                 OnErrorPolicy::Skip => Done { records_in: 1, skipped: 1, ..Done::default() },
                 _ => Done { records_in: 1, dead_letters: 1, ..Done::default() },
             };
-            if self.commit(commit, source, next, done).await? {
+            let done = Done { late: late.unwrap_or(0), time: time.clone(), ..done };
+            if self.commit(commit, Some((source, next)), done).await? {
                 return Ok(());
             }
         }
@@ -286,7 +332,7 @@ impl Task {
         let reason = Reason {
             deployment: &self.deployment.spec.name,
             module: &self.deployment.module_and_digest(),
-            topic: source.topic,
+            topic: Some(source.topic),
             partition: source.partition,
             offset: Some(input.offset),
             code,
@@ -304,7 +350,7 @@ impl Task {
             other => other,
         };
         put.map_err(|error| {
-            Stop::failed(self.error("dead_letter", error.to_string(), source, Some(input.offset)))
+            Stop::failed(self.error("dead_letter", error.to_string(), Some(source), Some(input.offset)))
         })
     }
 
@@ -322,22 +368,62 @@ impl Task {
         attempt: u32,
     ) -> ErrorView {
         let (code, message) = (fault.code(), fault.to_string());
-        let view = match fault.is_of_no_record() {
-            true => ErrorView::new(code, message, self.shared.broker.clock().now_ms()),
-            false => self.error(code, message, source, input.map(|i| i.offset)),
-        };
+        let source = Some(source).filter(|_| !fault.is_of_no_record());
+        let view = self.error(code, message, source, input.map(|i| i.offset));
         ErrorView { backtrace: dead_letter::frames(fault).to_vec(), attempt, ..view }
     }
 
-    fn error(&self, code: &str, message: String, source: Source<'_>, offset: Option<Offset>) -> ErrorView {
+    fn error(
+        &self,
+        code: &str,
+        message: String,
+        source: Option<Source<'_>>,
+        offset: Option<Offset>,
+    ) -> ErrorView {
+        let view = ErrorView::new(code, message, self.shared.broker.clock().now_ms());
+        let Some(source) = source else { return view };
         ErrorView {
             topic: Some(source.topic.clone()),
             partition: Some(source.partition),
             offset,
             reproduce: offset.and_then(|offset| self.reproduce(source, offset)),
-            ..ErrorView::new(code, message, self.shared.broker.clock().now_ms())
+            ..view
         }
     }
+}
+
+/// Which of all inputs a fault names, that came of those which were handed over.
+fn of_all(fault: Fault, judged: Option<&Judged<'_, '_>>) -> Fault {
+    match (fault, judged) {
+        (Fault::At { index, reason }, Some(judged)) => {
+            let index = u32::try_from(judged.among_all(index as usize)).unwrap_or(index);
+            Fault::At { index, reason }
+        }
+        (fault, _) => fault,
+    }
+}
+
+/// Adds the late records that have an output of their own.
+fn put_aside(
+    broker: &Broker,
+    spec: &DeploymentSpec,
+    mut outbox: Outbox,
+    judged: Option<&Judged<'_, '_>>,
+    partition: Partition,
+) -> Result<Outbox, CollectError> {
+    let Some(judged) = judged.filter(|judged| !judged.aside.is_empty()) else { return Ok(outbox) };
+    let topic = match judged.after.late() {
+        LatePolicy::Output(route) => spec.output.routes.get(route),
+        LatePolicy::Update | LatePolicy::Drop => None,
+    };
+    let Some(topic) = topic else { return Err(CollectError::Fault(Fault::no_output())) };
+    for input in &judged.aside {
+        outbox.push(broker, topic, partition, &input.record).map_err(|error| match error {
+            OutboxError::Gone { .. } => CollectError::Gone(error.to_string()),
+            other => CollectError::Fault(Fault::Fatal(format!("a late record: {other}"))),
+        })?;
+    }
+    Ok(outbox)
 }
 
 /// How many of the first inputs make one call: at most `records`, and at most [`BATCH_BYTES_MAX`] but one at least.

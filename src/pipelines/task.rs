@@ -2,6 +2,7 @@
 //! goes wrong, it reopens from what is stored.
 
 mod input;
+mod timers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,16 +12,17 @@ use tokio::sync::watch;
 
 use super::expiry::Rounds;
 use super::flight::{Flight, Refused};
-use super::instance::Worker;
+use super::instance::{Ask, Present, Worker};
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::{Source, run_length};
 use super::supervisor::Shared;
+use super::time::TaskTime;
 use super::view::{DeploymentState, ErrorView};
 use crate::broker::fetch::Visible;
-use crate::model::Offset;
 use crate::model::batch::{Payload, RecordBatch};
 use crate::model::deployment::{Deployment, DeploymentKind};
+use crate::model::{Offset, TimestampMs};
 use crate::runtime::clock;
 use crate::state::{TaskId, Ttls};
 use crate::storage::{Commit, CommitError, Fence};
@@ -74,6 +76,12 @@ pub(super) struct Task {
     /// how often the storage, or a node that is busy, refused in a row
     pub(super) refused: u32,
     turn: usize,
+    /// of a processor that has an event time
+    pub(super) time: Option<TaskTime>,
+    /// its code is called when timers are due
+    pub(super) fires: bool,
+    /// by clock: no timer is before it
+    pub(super) next_timers: [TimestampMs; 2],
 }
 
 impl Task {
@@ -102,6 +110,9 @@ impl Task {
             flight,
             refused: 0,
             turn: 0,
+            time: None,
+            fires: false,
+            next_timers: [TimestampMs::MIN; 2],
         }
     }
 
@@ -161,9 +172,14 @@ impl Task {
         self.open().await?;
         self.renew_instance();
         self.migrate().await?;
+        if self.deployment.migration.is_some() {
+            // It may have set some.
+            self.next_timers = [TimestampMs::MIN; 2];
+        }
         self.status.set_state(DeploymentState::Running);
         loop {
             self.expire().await?;
+            self.fire().await?;
             let Some(index) = self.wait_for_records().await? else { continue };
             let Visible { batches, next } = self.read(index).await?;
             let mut rest = batches.as_slice();
@@ -204,14 +220,17 @@ impl Task {
         let topic = self.inputs[index].topic.clone();
         let topic_id = self.inputs[index].log.topic_id();
         let mut rest = inputs.as_slice();
+        self.read_now(index);
         loop {
             let count = run_length(rest, self.deployment.spec.limits.batch.records);
+            let count = self.time.as_ref().map_or(count, |time| time.cut(index, &rest[..count]));
             let (run, after) = rest.split_at(count);
             rest = after;
             let until = rest.first().map_or(end, |next| next.offset);
-            let source = Source { topic: &topic, topic_id, partition: self.status.partition, until };
+            let source = Source { index, topic: &topic, topic_id, partition: self.status.partition, until };
             if !run.is_empty() {
                 self.run(run, source).await?;
+                self.fire().await?;
             }
             self.next[index] = until;
             if rest.is_empty() {
@@ -223,7 +242,7 @@ impl Task {
 
     /// One call into the code, with an instance made when there is none. Orders end a call that takes long; what is
     /// under way is told of meanwhile.
-    pub(super) async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Result<Answer, Fault>, Stop> {
+    pub(super) async fn call(&mut self, ask: Ask<'_>) -> Result<Result<Answer, Fault>, Stop> {
         if self.instance.is_none() {
             // It reads what is committed.
             self.settle().await?;
@@ -235,16 +254,24 @@ impl Task {
         }
         let id = self.id();
         let grace = if self.is_sink() { DELIVERY_GRACE } else { Duration::ZERO };
-        let (now_ms, status) = (self.shared.broker.clock().now_ms(), self.status.clone());
+        let (status, next_timers) = (self.status.clone(), self.next_timers);
+        let present = Present {
+            now_ms: self.shared.broker.clock().now_ms(),
+            watermark: self.time.as_ref().and_then(TaskTime::watermark),
+        };
         let call = async {
             if self.instance.is_none() {
                 let log = self.log.instance(self.status.partition);
                 let place = self.places.take().await;
                 self.since = Some(clock::monotonic());
-                self.instance = Some(Worker::make(&self.shared, &self.deployment, id, log, place).await?);
+                let mut made = Worker::make(&self.shared, &self.deployment, id, log, place).await?;
+                if let Some(state) = made.state() {
+                    state.timers_from(next_timers);
+                }
+                self.instance = Some(made);
             }
             match self.instance.as_mut() {
-                Some(instance) => instance.process(inputs, now_ms, &status.counts.calls).await,
+                Some(instance) => instance.answer(ask, present, &status.counts.calls).await,
                 None => Err(Fault::Instance("no instance".to_owned())),
             }
         };
@@ -295,7 +322,7 @@ impl Task {
 
     /// What a refused commit means for the task: it stands still, and reopens at what is stored.
     pub(super) fn refusal(&self, refused: Refused) -> Stop {
-        let Refused { error, topic, partition } = refused;
+        let Refused { error, place } = refused;
         let code = match &error {
             CommitError::Closed | CommitError::Unknown(_) | CommitError::Fenced => return Stop::Closed,
             CommitError::TopicGone { .. } => "topic_gone",
@@ -303,7 +330,9 @@ impl Task {
             CommitError::Expected { .. } => "conflict",
         };
         let Stop::Failed(mut view) = self.failed(code, error.to_string()) else { return Stop::Closed };
-        (view.topic, view.partition) = (Some(topic), Some(partition));
+        if let Some((topic, partition)) = place {
+            (view.topic, view.partition) = (Some(topic), Some(partition));
+        }
         Stop::Failed(view)
     }
 

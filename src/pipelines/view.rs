@@ -5,8 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::time::{InputTime, TaskTime};
 use crate::model::deployment::{DeploymentKind, DeploymentSpec, Desired};
 use crate::model::{DeploymentName, Offset, Partition, TimestampMs, TopicName};
+use crate::state::Timer;
 
 /// How it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -82,6 +84,10 @@ pub struct Totals {
     pub skipped: u64,
     /// records passed over because they were deleted before they were read
     pub gap_records: u64,
+    /// records that came later than `time.lateness` allows; what became of them says `time.late`
+    pub late_records: u64,
+    /// timers that fired
+    pub timers_fired: u64,
     /// calls that failed
     pub errors: u64,
     /// instances made after the first
@@ -99,6 +105,8 @@ impl Totals {
         self.dead_letters += other.dead_letters;
         self.skipped += other.skipped;
         self.gap_records += other.gap_records;
+        self.late_records += other.late_records;
+        self.timers_fired += other.timers_fired;
         self.errors += other.errors;
         self.restarts += other.restarts;
         self.lag += other.lag;
@@ -117,6 +125,9 @@ pub struct TaskView {
     /// a source's cursor and polls
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<SourceView>,
+    /// its event time, if its code has timers or its spec a `time`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<TimeView>,
     /// its counts
     pub totals: Totals,
     /// linear memory of its instance, bytes
@@ -164,6 +175,73 @@ impl SourceView {
     }
 }
 
+/// How a task's event time stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TimeView {
+    /// no record before it is expected any more, except late ones; milliseconds since the epoch, null before there is one
+    pub watermark_ms: Option<TimestampMs>,
+    /// how far it is behind the server's clock
+    pub watermark_lag_ms: Option<i64>,
+    /// timers that are set
+    pub timers: u64,
+    /// what it is made of
+    pub inputs: Vec<InputTimeView>,
+}
+
+/// The event time of one input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputTimeView {
+    /// the input
+    #[schema(value_type = String)]
+    pub topic: TopicName,
+    /// its partition
+    pub partition: Partition,
+    /// the greatest timestamp read; null: none had one
+    pub greatest_ms: Option<TimestampMs>,
+    /// it has been silent for `time.idle` and does not hold the watermark back
+    pub idle: bool,
+}
+
+impl TimeView {
+    pub(super) fn of<'t>(
+        time: &TaskTime,
+        inputs: impl Iterator<Item = (&'t TopicName, Partition)>,
+        timers: Option<u64>,
+        now_ms: TimestampMs,
+    ) -> Self {
+        let input = |((topic, partition), time): ((&TopicName, Partition), &InputTime)| InputTimeView {
+            topic: topic.clone(),
+            partition,
+            greatest_ms: time.greatest,
+            idle: time.idle,
+        };
+        Self {
+            watermark_ms: time.watermark(),
+            watermark_lag_ms: time.watermark().map(|watermark| now_ms.saturating_sub(watermark)),
+            timers: timers.unwrap_or(0),
+            inputs: inputs.zip(time.inputs()).map(input).collect(),
+        }
+    }
+}
+
+/// A timer on which the code fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TimerView {
+    /// `event-time` or `wall`
+    pub clock: &'static str,
+    /// its name; bytes that are no text are replaced
+    pub name: String,
+    /// what it was set for, milliseconds since the epoch
+    pub at_ms: TimestampMs,
+}
+
+impl TimerView {
+    pub(super) fn of(timer: &Timer) -> Self {
+        let name = String::from_utf8_lossy(&timer.name).into_owned();
+        Self { clock: timer.clock.as_str(), name, at_ms: timer.at }
+    }
+}
+
 /// A position in an input.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct InputPosition {
@@ -198,6 +276,9 @@ pub struct ErrorView {
     /// of the record
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<Offset>,
+    /// of a call for timers
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timer: Option<TimerView>,
     /// the command that runs the code over the record again and stores nothing
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reproduce: Option<String>,
@@ -217,6 +298,7 @@ impl ErrorView {
             topic: None,
             partition: None,
             offset: None,
+            timer: None,
             reproduce: None,
             attempt: 1,
             at_ms,

@@ -7,6 +7,10 @@
 //!   StatePosition  topic id 16 | partition u32                       → next offset u64
 //!   StateCursor                                                      → format u8 = 1 | the cursor, as the code gave it
 //!   StateStats     store                                             → format u8 = 1, or 2 with a ttl | keys u64 | bytes u64
+//!   StateTimer     clock u8 | name                                   → format u8 = 1 | at i64, see `timers`
+//!   StateTimerDue  clock u8 | at, its sign bit turned | name         → format u8 = 1
+//!   StateTimers                                                      → format u8 = 1 | timers u64
+//!   StateWatermark                                                   → see `watermarks`
 //!   StateMigration                                                   → how far it is, see `migration`
 //! ```
 
@@ -28,8 +32,17 @@ fn prefix(id: TaskId, kind: Kind, rest: usize) -> Vec<u8> {
     key
 }
 
+/// What the rows of timers are called where those of stores have a store's name; no store can have these.
+pub(super) const TIMERS: &str = "/timers";
+pub(super) const DUE: &str = "/due";
+
 /// What all keys of a store begin with. The name has at most 64 characters.
 pub(super) fn store(id: TaskId, store: &str) -> Vec<u8> {
+    match store {
+        TIMERS => return prefix(id, Kind::StateTimer, 0),
+        DUE => return prefix(id, Kind::StateTimerDue, 0),
+        _ => {}
+    }
     let mut key = prefix(id, Kind::StateEntry, 1 + store.len());
     key.push(store.len() as u8);
     key.extend_from_slice(store.as_bytes());
@@ -60,6 +73,16 @@ pub(super) fn position(id: TaskId, topic: TopicId, partition: Partition) -> Vec<
 pub(super) fn parse_position(key: &[u8]) -> Option<(TopicId, Partition)> {
     let (topic, partition) = key.get(PREFIX_LEN..)?.split_first_chunk::<16>()?;
     Some((TopicId(Uuid::from_bytes(*topic)), u32::from_be_bytes(partition.try_into().ok()?)))
+}
+
+/// The number of a task's timers.
+pub(super) fn timers(id: TaskId) -> Vec<u8> {
+    prefix(id, Kind::StateTimers, 0)
+}
+
+/// The watermark of a task.
+pub(super) fn watermark(id: TaskId) -> Vec<u8> {
+    prefix(id, Kind::StateWatermark, 0)
 }
 
 /// The one cursor of a source's task.

@@ -11,19 +11,22 @@ pub mod positions;
 mod quota;
 mod scratch;
 mod store;
+mod timers;
 mod ttl;
+pub mod watermarks;
 
 #[cfg(test)]
 mod tests;
 
 pub use scratch::{Changed, Changes, ChangesMax, Given, Scratch};
 pub use store::TaskState;
+pub use timers::{Timer, TimerClock, timers};
 pub use ttl::{Expiry, Ttls};
 
 use bytes::Bytes;
 
 use crate::model::deployment::StateSpec;
-use crate::model::limits::{STATE_KEY_MAX, STATE_VALUE_MAX, STORE_NAME_MAX};
+use crate::model::limits::{STATE_KEY_MAX, STATE_VALUE_MAX, STORE_NAME_MAX, TIMER_NAME_MAX};
 use crate::model::names::{self, NameError};
 use crate::storage::{Commit, ReadError};
 
@@ -103,6 +106,20 @@ pub enum Error {
     Keys {
         /// as it would be
         keys: u64,
+        /// as configured
+        limit: u64,
+    },
+    /// A timer's name that is too long.
+    #[error("timer name of {found} bytes, at most {} are allowed", TIMER_NAME_MAX)]
+    TimerName {
+        /// bytes
+        found: usize,
+    },
+    /// More than the deployment's `state.max_timers`.
+    #[error("{timers} timers, at most {limit} are allowed (`state.max_timers`)")]
+    Timers {
+        /// as it would be
+        timers: u64,
         /// as configured
         limit: u64,
     },

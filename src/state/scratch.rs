@@ -13,6 +13,7 @@ use super::positions::{self, Positions};
 use super::quota::Usage;
 use super::store::Base;
 use super::ttl::{HEAD_LEN, Ttls};
+use super::watermarks::{self, Watermarks};
 use super::{Allowed, Error, TaskId, TaskState, check_key, check_store, check_value, keys};
 use crate::storage::{KeyRange, PinnedState, ReadError};
 
@@ -140,6 +141,14 @@ impl Scratch {
     /// `Damaged`, `Engine`, `Closed`.
     pub fn positions(&self) -> Result<Positions, ReadError> {
         positions::read(self.0.id, |range, visit| self.scan(range, visit))
+    }
+
+    /// The watermark that the task had committed at that moment, and what it was made of.
+    ///
+    /// # Errors
+    /// `Damaged`, `Engine`, `Closed`.
+    pub fn watermarks(&self) -> Result<Watermarks, ReadError> {
+        watermarks::read(self.0.id, |row| self.value(row))
     }
 
     /// What the settled writes have changed, by store and key.

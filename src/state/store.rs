@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::overlay::Overlay;
 use super::quota::{self, Quota};
 use super::scratch::Scratch;
+use super::timers::Timers;
 use super::ttl::{Times, Ttls};
 use super::{Allowed, Error, TaskId, check_key, check_store, check_value, keys};
 use crate::model::TimestampMs;
@@ -21,12 +22,13 @@ use crate::storage::{Commit, KeyRange, ReadError, StateReader, Storage};
 /// was not made the state has to be opened anew.
 #[derive(Debug)]
 pub struct TaskState {
-    id: TaskId,
-    base: Base,
-    overlay: Overlay,
+    pub(super) id: TaskId,
+    pub(super) base: Base,
+    pub(super) overlay: Overlay,
     quota: Quota,
-    times: Times,
-    touched: bool,
+    pub(super) times: Times,
+    pub(super) timers: Timers,
+    pub(super) touched: bool,
 }
 
 /// What lies under a task's own writes.
@@ -51,7 +53,9 @@ impl TaskState {
     pub(super) fn on(base: Base, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
         let stores = quota::load(id, |range, visit| base.scan(range, visit))?;
         let quota = Quota::new(stores, allowed);
-        Ok(Self { id, base, overlay: Overlay::default(), quota, times: Times::default(), touched: false })
+        let timers = Timers::load(id, |row| base.value(row))?;
+        let (overlay, times) = (Overlay::default(), Times::default());
+        Ok(Self { id, base, overlay, quota, times, timers, touched: false })
     }
 
     /// The same, with stores whose entries expire.
@@ -139,6 +143,17 @@ impl TaskState {
         limit: usize,
     ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         check_store(store)?;
+        self.rows(store, start, end, limit)
+    }
+
+    /// The rows of a store, or of the timers.
+    pub(super) fn rows(
+        &mut self,
+        store: &str,
+        start: &[u8],
+        end: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, Error> {
         self.touched = true;
         let prefix = keys::store(self.id, store);
         let range = KeyRange {
@@ -195,6 +210,7 @@ impl TaskState {
         let id = self.id;
         self.overlay.drain(|store, key, value| put(commit, id, store, key, value));
         self.quota.drain(|store, usage| commit.put_state(keys::stats(id, store), usage));
+        self.timers.drain(|row| commit.put_state(keys::timers(id), row));
     }
 
     /// The same for a commit that is under way while the state is read and written further: what it holds is seen as if
@@ -203,6 +219,7 @@ impl TaskState {
         let id = self.id;
         self.overlay.drain_ahead(|store, key, value| put(commit, id, store, key, value));
         self.quota.drain(|store, usage| commit.put_state(keys::stats(id, store), usage));
+        self.timers.drain(|row| commit.put_state(keys::timers(id), row));
     }
 
     /// The oldest commit of [`TaskState::write_ahead`] that is under way was made.
@@ -217,6 +234,7 @@ impl TaskState {
         let id = self.id;
         self.overlay.drain(|store, key, value| scratch.write(keys::entry(id, store, key), value.cloned()));
         self.quota.drain(|store, usage| scratch.write(keys::stats(id, store), Some(usage)));
+        self.timers.drain(|row| scratch.write(keys::timers(id), Some(row)));
     }
 
     /// Removes those of these keys that have expired.
@@ -247,11 +265,17 @@ impl TaskState {
         Ok(value)
     }
 
-    fn write(&mut self, store: &str, key: &[u8], value: Option<Bytes>) -> Result<(), Error> {
-        let bytes = self.overlay.dirty_bytes() + key.len() + value.as_ref().map_or(0, Bytes::len);
-        if bytes > STATE_BATCH_BYTES_MAX {
-            return Err(Error::BatchBytes { found: bytes, limit: STATE_BATCH_BYTES_MAX });
+    /// Do so many bytes more fit into the batch?
+    pub(super) fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        let found = self.overlay.dirty_bytes() + bytes;
+        if found > STATE_BATCH_BYTES_MAX {
+            return Err(Error::BatchBytes { found, limit: STATE_BATCH_BYTES_MAX });
         }
+        Ok(())
+    }
+
+    fn write(&mut self, store: &str, key: &[u8], value: Option<Bytes>) -> Result<(), Error> {
+        self.check_room(key.len() + value.as_ref().map_or(0, Bytes::len))?;
         let before = self.value(store, key)?;
         let times = &self.times;
         let size = |value: &Option<Bytes>| value.as_ref().map(|v| (key.len() + times.len(store, v)) as u64);
@@ -275,7 +299,7 @@ fn put(commit: &mut Commit, id: TaskId, store: &str, key: &[u8], value: Option<&
 // === impl Base ===
 
 impl Base {
-    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+    pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         match self {
             Self::Committed(reader) => reader.value(key),
             Self::Scratch(scratch) => scratch.value(key),

@@ -71,6 +71,11 @@ impl Times {
         self.now_ms = self.now_ms.max(now_ms);
     }
 
+    /// What time it is.
+    pub(super) fn now(&self) -> TimestampMs {
+        self.now_ms
+    }
+
     /// What is put, as it is stored.
     pub(super) fn stored(&self, store: &str, value: Bytes) -> Bytes {
         if !self.ttls.has(store) {

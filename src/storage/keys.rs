@@ -65,6 +65,14 @@ pub(crate) enum Kind {
     StateMigration = 22,
     /// in the state family: the cursor of a source
     StateCursor = 23,
+    /// in the state family: a timer, by its name
+    StateTimer = 24,
+    /// in the state family: a timer, by its time
+    StateTimerDue = 25,
+    /// in the state family: how many timers a task has
+    StateTimers = 26,
+    /// in the state family: the watermark of a task and what it is made of
+    StateWatermark = 27,
 }
 
 /// Bytes of a batch key.

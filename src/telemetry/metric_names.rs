@@ -71,6 +71,14 @@ pub const DEPLOYMENT_RESTARTS_TOTAL: &str = "millstream_deployment_restarts_tota
 pub const DEPLOYMENT_POLLS_TOTAL: &str = "millstream_deployment_polls_total";
 /// When a source was polled last, seconds since the epoch.
 pub const DEPLOYMENT_LAST_POLL_SECONDS: &str = "millstream_deployment_last_poll_timestamp_seconds";
+/// Records later than a deployment allows; label `policy`: `update`, `drop` or `output`.
+pub const DEPLOYMENT_LATE_RECORDS_TOTAL: &str = "millstream_deployment_late_records_total";
+/// Timers that fired.
+pub const DEPLOYMENT_TIMERS_FIRED_TOTAL: &str = "millstream_deployment_timers_fired_total";
+/// Timers that are set.
+pub const DEPLOYMENT_TIMERS: &str = "millstream_deployment_timers";
+/// How far the slowest watermark of a deployment's tasks is behind the clock.
+pub const DEPLOYMENT_WATERMARK_LAG_SECONDS: &str = "millstream_deployment_watermark_lag_seconds";
 /// Records that a deployment has not read yet.
 pub const DEPLOYMENT_LAG_RECORDS: &str = "millstream_deployment_lag_records";
 /// Time from a batch to its outputs; label `deployment`.

@@ -60,6 +60,26 @@ pub(super) struct PackedIn<'a> {
     pub(super) data: &'a [u8],
 }
 
+/// `timers.clock`
+#[derive(ComponentType, Lower, Lift, Debug, Clone, Copy, PartialEq, Eq)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum ClockName {
+    #[component(name = "event-time")]
+    EventTime,
+    #[component(name = "wall")]
+    Wall,
+}
+
+/// `timer` of `on-timer` and `on-timer-packed`
+#[derive(ComponentType, Lower, Clone, Copy)]
+#[component(record)]
+pub(super) struct TimerIn<'a> {
+    pub(super) clock: ClockName,
+    pub(super) name: &'a [u8],
+    pub(super) at: i64,
+}
+
 // === out of the guest ===
 
 /// `types.header`
@@ -157,7 +177,7 @@ pub(super) struct PackedOut {
     pub(super) data: Vec<u8>,
 }
 
-/// `processor-packed.entry-out`
+/// `entry-out` of `processor-packed` and `on-timer-packed`
 #[derive(ComponentType, Lift, Debug, Clone, Copy)]
 #[component(record)]
 pub(super) struct RecordOut {
@@ -172,7 +192,7 @@ pub(super) struct RecordOut {
     pub(super) headers_len: i32,
 }
 
-/// `processor-packed.packed-out`
+/// `packed-out` of both
 #[derive(ComponentType, Lift, Debug)]
 #[component(record)]
 pub(super) struct RecordsOut {
@@ -203,6 +223,10 @@ pub(super) type SinkResult = (Result<(), ErrorOut>,);
 pub(super) type ProcessorResult = (Result<Vec<OutputOut>, ErrorOut>,);
 /// `migrate.migrate`
 pub(super) type MigrateResult = (Result<Option<Vec<u8>>, ErrorOut>,);
+/// `on-timer.on-timer`
+pub(super) type OnTimerResult = (Result<Vec<OutputOut>, ErrorOut>,);
+/// `on-timer-packed.on-timer`
+pub(super) type OnTimerPackedResult = (Result<RecordsOut, ErrorOut>,);
 /// `processor-packed.process`
 pub(super) type ProcessorPackedResult = (Result<RecordsOut, ErrorOut>,);
 /// `source.poll`

@@ -9,6 +9,7 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use super::artifact::{self, ArtifactError, Stamp};
 use super::engine::Engine;
 use super::host::{Host, interface};
+use super::inspect::ON_TIMER;
 use super::instance::{InstanceConfig, Live};
 use super::{Fault, Processor, Sink, Source, Transformer};
 use crate::model::module::ModuleKind;
@@ -45,6 +46,8 @@ pub(super) struct Exports {
     pub(super) process: ComponentExportIndex,
     /// of those that have it
     pub(super) migrate: Option<ComponentExportIndex>,
+    /// of those that have it, and whether it is the packed form
+    pub(super) on_timer: Option<(ComponentExportIndex, bool)>,
 }
 
 impl Engine {
@@ -61,9 +64,17 @@ impl Engine {
             let index = instance.and_then(|instance| component.get_export_index(Some(&instance), function));
             index.ok_or_else(|| LoadError::Link(format!("it does not export `{function}` of {name}")))
         };
-        let beside = component.get_export_index(None, interface("migrate"));
-        let migrate = beside.and_then(|it| component.get_export_index(Some(&it), "migrate"));
-        let exports = Exports { open: function("open")?, process: function(kind.function())?, migrate };
+        let beside = |name: &str, function: &str| {
+            let instance = component.get_export_index(None, interface(name));
+            instance.and_then(|it| component.get_export_index(Some(&it), function))
+        };
+        let [packed, list] = ON_TIMER.map(|name| beside(name, "on-timer"));
+        let exports = Exports {
+            open: function("open")?,
+            process: function(kind.function())?,
+            migrate: beside("migrate", "migrate"),
+            on_timer: packed.map(|it| (it, true)).or(list.map(|it| (it, false))),
+        };
         Ok(Component { pre, exports, engine: self.clone(), kind, stamp, defaults: Arc::default() })
     }
 }
@@ -72,6 +83,11 @@ impl Component {
     /// What its exports make of it.
     pub fn kind(&self) -> ModuleKind {
         self.kind
+    }
+
+    /// Is it called when timers are due?
+    pub fn is_timed(&self) -> bool {
+        self.exports.on_timer.is_some()
     }
 
     /// The same, where the declared defaults stand in for parameters that are not given.

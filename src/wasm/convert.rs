@@ -165,17 +165,17 @@ fn check_timestamp(timestamp: Option<TimestampMs>, source: Option<&Input<'_>>) -
     }
 }
 
-/// The guest's `error`.
-pub(super) fn error(error: ErrorOut, batch: &[Input<'_>]) -> Fault {
+/// The guest's `error`, in a call over so many records or timers.
+pub(super) fn error(error: ErrorOut, count: usize) -> Fault {
     match error {
         ErrorOut::Retry(reason) => Fault::Retry(cut(&reason)),
         ErrorOut::Fatal(reason) => Fault::Fatal(cut(&reason)),
-        ErrorOut::At((index, reason)) if (index as usize) < batch.len() => {
+        ErrorOut::At((index, reason)) if (index as usize) < count => {
             Fault::At { index, reason: cut(&reason) }
         }
         ErrorOut::At((index, reason)) => {
             let reason = cut(&reason);
-            Fault::Protocol(format!("error at input {index} of a batch of {}: {reason}", batch.len()))
+            Fault::Protocol(format!("error at input {index} of a batch of {count}: {reason}"))
         }
     }
 }

@@ -45,7 +45,11 @@ pub struct Inspected {
 const NAMES_MAX: usize = 256;
 const NAME_BYTES_MAX: usize = 256;
 /// Interfaces of ours that a component may import; the linker offers exactly these.
-const OFFERED: [&str; 4] = ["types", "log", "config", "state"];
+const OFFERED: [&str; 5] = ["types", "log", "config", "state", "timers"];
+/// Interfaces that a processor may export beside its own.
+const BESIDE: [&str; 3] = ["migrate", ON_TIMER[0], ON_TIMER[1]];
+/// What is called when timers are due; the packed form is preferred.
+pub(super) const ON_TIMER: [&str; 2] = ["on-timer-packed", "on-timer"];
 /// WASI 0.2 packages that are linked, over an empty context.
 const WASI_OFFERED: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
 /// Interfaces of `wasi:http` 0.2 that are linked. They do something within a deployment's grants, which sinks and sources
@@ -293,13 +297,35 @@ fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
             check_interface(resolve, *id, kind.export(), Side::Exports)?;
         }
     }
-    let migrate = format!("{PACKAGE}/migrate@{PACKAGE_VERSION}");
-    if let Some(Item { item: WorldItem::Interface { id, .. }, .. }) =
-        exports.iter().find(|e| e.name == migrate)
-    {
-        check_interface(resolve, *id, "migrate", Side::Exports)?;
+    for beside in BESIDE {
+        let name = format!("{PACKAGE}/{beside}@{PACKAGE_VERSION}");
+        if let Some(Item { item: WorldItem::Interface { id, .. }, .. }) =
+            exports.iter().find(|e| e.name == name)
+        {
+            check_interface(resolve, *id, beside, Side::Exports)?;
+        }
     }
+    check_timers(resolve, world, kind)?;
     Ok(kind)
+}
+
+/// Who sets timers is called when they are due, and who is called has state.
+fn check_timers(resolve: &Resolve, world: WorldId, kind: ModuleKind) -> Result<(), Invalid> {
+    let ours = |name: &str| format!("{PACKAGE}/{name}@{PACKAGE_VERSION}");
+    let exports = items(resolve, world, Side::Exports);
+    let exported = ON_TIMER.into_iter().find(|name| exports.iter().any(|e| e.name == ours(name)));
+    let functions = items(resolve, world, Side::Imports).into_iter().find_map(|import| match import.item {
+        WorldItem::Interface { id, .. } if import.name == ours("timers") => Some(*id),
+        _ => None,
+    });
+    let sets = functions.is_some_and(|id| !resolve.interfaces[id].functions.is_empty());
+    match exported {
+        None if sets => Err(Invalid::NoOnTimer),
+        Some(name) if !kind.is_processor() => {
+            Err(Invalid::OnTimerAlone { name: ours(name), kind: kind.export() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Nothing that is known is exported: in another version perhaps, or under another name.

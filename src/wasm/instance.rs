@@ -132,6 +132,22 @@ impl Live {
         self.function(self.exports.migrate.ok_or_else(missing)?)
     }
 
+    /// Is `on-timer` the packed form? `None`: there is neither.
+    pub(super) fn packs_timers(&self) -> Option<bool> {
+        self.exports.on_timer.map(|(_, packed)| packed)
+    }
+
+    /// The checked function `on-timer`, of the form that there is.
+    pub(super) fn on_timer<P, R>(&mut self) -> Result<TypedFunc<P, R>, Fault>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let missing = || Fault::Instance("the module exports no `on-timer`".to_owned());
+        let (index, _) = self.exports.on_timer.ok_or_else(missing)?;
+        self.function(index)
+    }
+
     fn function<P, R>(&mut self, index: ComponentExportIndex) -> Result<TypedFunc<P, R>, Fault>
     where
         P: ComponentNamedList + Lower,

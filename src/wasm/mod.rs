@@ -18,6 +18,7 @@ pub mod inspect;
 mod instance;
 mod limiter;
 mod meter;
+mod on_timer;
 mod output;
 mod packed;
 mod places;

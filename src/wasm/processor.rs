@@ -10,11 +10,12 @@ use super::bindings::{InputIn, MigrateResult, PackedIn, ProcessorPackedResult, P
 use super::convert::{self, Answers, Headers};
 use super::fault::Fault;
 use super::instance::Live;
+use super::on_timer;
 use super::output::{Answer, Input, Output};
 use super::packed::{self, Buffer};
 use super::transform::Transformer;
 use crate::model::module::ModuleKind;
-use crate::state::TaskState;
+use crate::state::{TaskState, Timer};
 
 /// One instance at work from topic to topic. One call at a time; calls run on the guests' threads.
 pub struct Processor(Form);
@@ -59,6 +60,19 @@ impl Processor {
         };
         if outputs.is_err() {
             self.live().spend();
+        }
+        Ok(Answer { outputs: outputs?, rejected: Vec::new() })
+    }
+
+    /// What timers that are due come to. Nobody is called for none. After an error as [`Processor::process`].
+    pub async fn on_timer(&mut self, due: &[Timer]) -> Result<Answer, Fault> {
+        if due.is_empty() {
+            return Ok(Answer::default());
+        }
+        let live = self.live();
+        let outputs = on_timer::call(live, due).await;
+        if outputs.is_err() {
+            live.spend();
         }
         Ok(Answer { outputs: outputs?, rejected: Vec::new() })
     }
@@ -110,7 +124,7 @@ async fn migrate<'a>(
 ) -> Result<Option<Vec<u8>>, Fault> {
     let function: TypedFunc<(&'a str, Option<&'a [u8]>), MigrateResult> = live.migrate()?;
     let (next,) = live.call(function, (version, at)).await?;
-    next.map_err(|error| convert::error(error, &[]))
+    next.map_err(|error| convert::error(error, 0))
 }
 
 async fn list<'a>(
@@ -121,7 +135,7 @@ async fn list<'a>(
     let headers = Headers::of(batch);
     let inputs = convert::lower(batch, &headers);
     let (answer,) = live.call(process, (&inputs,)).await?;
-    let outputs = answer.map_err(|error| convert::error(error, batch))?;
+    let outputs = answer.map_err(|error| convert::error(error, batch.len()))?;
     let budget = live.budget();
     Answers { batch, routes: &live.config().outputs, budget }.outputs(outputs)
 }
@@ -134,6 +148,6 @@ async fn pack<'a>(
 ) -> Result<Vec<Output>, Fault> {
     let packed = buffer.pack(batch)?;
     let (answer,) = live.call(process, (packed,)).await?;
-    let answer = answer.map_err(|error| convert::error(error, batch))?;
+    let answer = answer.map_err(|error| convert::error(error, batch.len()))?;
     packed::outputs(answer, batch, live.routes(), &mut live.budget())
 }

@@ -56,5 +56,5 @@ async fn run<'a>(
     let headers = Headers::of(batch);
     let inputs = convert::lower(batch, &headers);
     let (answer,) = live.call(deliver, (&inputs,)).await?;
-    answer.map_err(|error| convert::error(error, batch))
+    answer.map_err(|error| convert::error(error, batch.len()))
 }

@@ -64,7 +64,7 @@ async fn run<'a>(
     cursor: Option<&'a [u8]>,
 ) -> Result<Polled, Fault> {
     let (answer,) = live.call(poll, (cursor,)).await?;
-    let PolledOut { outputs, cursor, more } = answer.map_err(|error| convert::error(error, &[]))?;
+    let PolledOut { outputs, cursor, more } = answer.map_err(|error| convert::error(error, 0))?;
     let budget = live.budget();
     let outputs = Answers { batch: &[], routes: &live.config().outputs, budget }.outputs(outputs)?;
     let cursor = cursor.map(Bytes::from);

@@ -93,7 +93,7 @@ async fn list<'a>(
     let headers = Headers::of(batch);
     let inputs = convert::lower(batch, &headers);
     let (answer,) = live.call(process, (&inputs,)).await?;
-    let outcomes = answer.map_err(|error| convert::error(error, batch))?;
+    let outcomes = answer.map_err(|error| convert::error(error, batch.len()))?;
     let budget = live.budget();
     Answers { batch, routes: &live.config().outputs, budget }.outcomes(outcomes)
 }
@@ -106,5 +106,5 @@ async fn pack<'a>(
 ) -> Result<PackedOut, Fault> {
     let packed = buffer.pack(batch)?;
     let (answer,) = live.call(process, (packed,)).await?;
-    answer.map_err(|error| convert::error(error, batch))
+    answer.map_err(|error| convert::error(error, batch.len()))
 }

@@ -21,6 +21,7 @@ mod sinks;
 mod sources;
 mod state_ttl;
 mod support;
+mod timers;
 mod upgrades;
 mod views;
 mod yaml_specs;

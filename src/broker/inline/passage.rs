@@ -247,7 +247,7 @@ impl Place<'_> {
         let reason = Reason {
             deployment: &stage.deployment.spec.name,
             module: &stage.deployment.module_and_digest(),
-            topic: self.topic,
+            topic: Some(self.topic),
             partition: self.partition,
             offset: None,
             code: "rejected",

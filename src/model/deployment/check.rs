@@ -30,6 +30,7 @@ impl DeploymentSpec {
             self.check_view(&mut say);
         }
         self.check_state(&mut say);
+        self.check_time(&mut say);
         self.check_limits(&mut say);
         self.check_grants(&mut say);
         problems

@@ -240,7 +240,7 @@ impl Pipelines {
         let log: Arc<dyn LogSink> = shadow.lines.clone();
         let scratch = Scratch::empty(TaskId { deployment: entry.deployment.id, generation: 0, task: 0 });
         let clock = self.broker().clock().clone();
-        let candidate = Side { component, spec, log, scratch, clock: clock.clone(), live: None };
+        let candidate = Side { component, spec, log, scratch, clock: clock.clone(), live: None, time: None };
         let (tap, heard) = InlineTap::new(shadow.clone());
         let tap: Arc<dyn Tap> = Arc::new(tap);
         stage.set_tap(tap.clone());
@@ -276,6 +276,7 @@ impl Pipelines {
                 scratch: scratch(),
                 clock: self.broker().clock().clone(),
                 live: None,
+                time: None,
             };
             ready.push(ShadowTask {
                 shadow: shadow.clone(),

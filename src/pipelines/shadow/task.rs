@@ -12,6 +12,7 @@ use crate::model::{Offset, Partition};
 use crate::pipelines::dry_run::{AtFault, DryRun, Instance, Report, Sample};
 use crate::pipelines::status::TaskInput;
 use crate::pipelines::supervisor::Shared;
+use crate::pipelines::time::TaskTime;
 use crate::runtime::clock::Clock;
 use crate::runtime::tasks;
 use crate::state::{ChangesMax, Scratch};
@@ -29,11 +30,13 @@ pub(super) struct Side {
     pub(super) scratch: Scratch,
     pub(super) clock: Clock,
     pub(super) live: Option<Instance>,
+    /// of a processor that has an event time
+    pub(super) time: Option<TaskTime>,
 }
 
 impl Side {
     pub(super) async fn go_on(&mut self, samples: &[Sample]) -> Report {
-        let Self { component, spec, log, scratch, clock, live } = self;
+        let Self { component, spec, log, scratch, clock, live, time } = self;
         let run = DryRun {
             component,
             spec,
@@ -43,8 +46,20 @@ impl Side {
             at_fault: AtFault::GoOn,
             strict: true,
             bytes_max: usize::MAX,
+            flush: false,
         };
-        run.go_on(live, samples).await
+        run.go_on(live, time, samples).await
+    }
+
+    /// Begins its event time where the task's stands.
+    fn begin_time(&mut self, inputs: &[TaskInput]) -> Result<(), ReadError> {
+        if self.component.kind().is_processor() && (self.component.is_timed() || self.spec.time.is_some()) {
+            let stored = self.scratch.watermarks()?;
+            let of = |i: &TaskInput| stored.greatest.get(&(i.log.topic_id(), i.log.partition())).copied();
+            let (spec, tick) = (self.spec.time.as_ref(), self.clock.tick_ms());
+            self.time = Some(TaskTime::new(spec, stored.watermark, inputs.iter().map(of), tick));
+        }
+        Ok(())
     }
 }
 
@@ -88,6 +103,11 @@ impl ShadowTask {
 
     /// Why it ended.
     async fn compare_all(&mut self) -> String {
+        for side in [&mut self.current, &mut self.candidate] {
+            if let Err(error) = side.begin_time(&self.inputs) {
+                return format!("the state cannot be read: {error}");
+            }
+        }
         let mut turn = 0;
         loop {
             let count = self.inputs.len();
@@ -165,6 +185,14 @@ impl ShadowTask {
     async fn compare(&mut self, index: usize, samples: &[Sample]) -> Option<String> {
         let room = self.shadow.take_room(samples.len());
         let samples = &samples[..room];
+        for side in [&mut self.current, &mut self.candidate] {
+            let tick = side.clock.tick_ms();
+            let (inputs, next) = (&self.inputs, &self.next);
+            if let Some(time) = &mut side.time {
+                time.read(index, tick);
+                time.tick(tick, |other| other != index && inputs[other].log.stable() <= next[other]);
+            }
+        }
         if samples.is_empty() {
             // Another task has the last ones, and ends the run with them.
             std::future::pending::<()>().await;

@@ -33,6 +33,7 @@ impl Task {
             Err(_) => return Err(Stop::Closed),
         };
         self.flight.begin();
+        self.begin_time().await?;
         self.inputs.clear();
         self.next.clear();
         for name in &self.deployment.spec.input.topics.clone() {
@@ -53,6 +54,7 @@ impl Task {
             }
         }
         self.status.set_inputs(self.inputs.clone());
+        self.note_time();
         for (input, next) in self.inputs.iter().zip(&self.next) {
             self.status.set_position(&input.topic, input.log.partition(), *next);
         }
@@ -90,7 +92,7 @@ impl Task {
             }
             let waits =
                 self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
-            let due = self.rounds.due();
+            let (due, moment) = (self.rounds.due(), self.moment());
             let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
             let (places, holds) = (self.places.clone(), self.instance.is_some());
             let ended = tokio::select! {
@@ -99,6 +101,7 @@ impl Task {
                 ended = flight.next(), if !flight.is_empty() => ended.map(|()| false),
                 _ = futures_util::future::select_all(waits) => Ok(false),
                 () = due => return Ok(None),
+                () = moment => return Ok(None),
                 // Nothing to do, and another task waits.
                 () = places.wanted(), if holds => Ok(true),
             };

@@ -1,4 +1,4 @@
-//! What a guest can call. One file per interface: log, configuration, state for processors, and for sinks and sources
+//! What a guest can call. One file per interface: log, configuration, state and timers for processors, and for sinks and sources
 //! `wasi:http`, within their deployment's grants.
 //! WASI exists for guests whose language needs it, over an empty context: clocks and random numbers work; files, network,
 //! environment and arguments do not exist.
@@ -7,6 +7,7 @@ pub(super) mod config;
 pub(super) mod http;
 pub(super) mod log;
 pub(super) mod state;
+mod timers;
 pub(super) mod wasi;
 
 use std::sync::Arc;
@@ -97,6 +98,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     log::link(linker)?;
     config::link(linker)?;
     state::link(linker)?;
+    timers::link(linker)?;
     http::link(linker)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }

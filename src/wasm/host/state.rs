@@ -229,12 +229,13 @@ impl Room {
 }
 
 /// Runs `work` on the stores with the guest's memory readable beside them, and its time taken off the guest's.
-fn with<T>(
+pub(super) fn with<T>(
     ctx: &mut StoreContextMut<'_, Host>,
     work: impl FnOnce(&StoreContextMut<'_, Host>, &mut Stores) -> Result<T, Fault>,
 ) -> wasmtime::Result<T> {
     let Some(mut stores) = ctx.data_mut().stores.take() else {
-        let fault = Fault::Fatal("a transform has no state; deploy a processor instead".to_owned());
+        let fault =
+            Fault::Fatal("a transform has no state and no timers; deploy a processor instead".to_owned());
         return Err(ctx.data_mut().end_with(fault));
     };
     let meter = ctx.data().meter.clone();
@@ -243,7 +244,7 @@ fn with<T>(
     done.map_err(|fault| ctx.data_mut().end_with(fault))
 }
 
-fn refused(error: state::Error) -> Fault {
+pub(super) fn refused(error: state::Error) -> Fault {
     match error {
         state::Error::Read(cause) => Fault::Retry(format!("state cannot be read: {cause}")),
         state::Error::StoreName(cause) => Fault::Fatal(cause.to_string()),

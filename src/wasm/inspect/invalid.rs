@@ -40,6 +40,19 @@ pub enum Invalid {
     /// two kinds of work at once
     #[error("it exports more than one of a transform, a processor, a sink and a source")]
     Ambiguous,
+    /// it sets timers and cannot be called by them
+    #[error(
+        "it imports `timers` of {PACKAGE}@{PACKAGE_VERSION} and exports no `on-timer`, so no timer could fire"
+    )]
+    NoOnTimer,
+    /// timers without a processor
+    #[error("it exports {name} beside `{kind}`; only a processor has timers")]
+    OnTimerAlone {
+        /// full name of the interface
+        name: String,
+        /// what it exports beside
+        kind: &'static str,
+    },
     /// our package in a version this server does not speak
     #[error("it uses {found}; this server speaks version {expected}")]
     Version {
@@ -111,6 +124,10 @@ impl Invalid {
                 "export one of them: choose a world of {PACKAGE}@{PACKAGE_VERSION} (`millstream module wit` prints it) when \
                  the bindings are made"
             ),
+            Self::NoOnTimer => {
+                "export `on-timer` or `on-timer-packed` (Rust: `processor!(T, timed)`), or leave the import out".into()
+            }
+            Self::OnTimerAlone { .. } => "export `processor` or `processor-packed`, or leave it out".into(),
             Self::Ambiguous => "upload one component for each".into(),
             Self::Params(_) => {
                 "declare them once, in params.yaml (`millstream module build` checks it) or with the SDK's params!".into()

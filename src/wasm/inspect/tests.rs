@@ -201,6 +201,17 @@ fn a_changed_interface_names_the_place() {
 }
 
 #[test]
+fn timers_need_someone_who_is_called_and_state_to_lie_in() {
+    let with = |body: &str, world: &str| dummy(&format!("{WIT}\nworld {world} {{ {body} }}"), world);
+    let alone = with("import timers; export processor;", "alone");
+    assert_eq!(refused(alone), Invalid::NoOnTimer);
+    let stateless = refused(with("export transform; export on-timer;", "stateless"));
+    assert!(matches!(stateless, Invalid::OnTimerAlone { kind: "transform", .. }), "{stateless}");
+    let list = inspect(&with("import timers; export processor-packed; export on-timer;", "mixed")).unwrap();
+    assert_eq!(list.kind, ModuleKind::ProcessorPacked, "either form beside either form");
+}
+
+#[test]
 fn a_wit_package_is_no_code() {
     let mut resolve = Resolve::default();
     let package = resolve.push_str("test.wit", WIT).unwrap();

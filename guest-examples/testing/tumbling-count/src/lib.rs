@@ -44,8 +44,10 @@ impl Timed for TumblingCount {
     fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault> {
         let mut outputs = Vec::with_capacity(due.len());
         for timer in due {
-            let (start, key) = timer.name.split_first_chunk().ok_or(Fault::Fatal("a name of another version".into()))?;
-            let count = self.counts.get(&timer.name).and_then(|n| n.try_into().ok()).map_or(0, u64::from_le_bytes);
+            let (start, key) =
+                timer.name.split_first_chunk().ok_or(Fault::Fatal("a name of another version".into()))?;
+            let count =
+                self.counts.get(&timer.name).and_then(|n| n.try_into().ok()).map_or(0, u64::from_le_bytes);
             self.counts.delete(&timer.name);
             let value = format!("{}={count}", i64::from_be_bytes(*start));
             outputs.push(Output::new().key(key).value(value).timestamp(timer.at - 1));

@@ -1,0 +1,260 @@
+//! Event time in a dry run: calls of processors, late records, and timers that become due by the records. Timers that go by
+//! the server's clock do not fire.
+
+use std::ops::Range;
+
+use super::{AtFault, DryRun, Entry, Failed, Instance, Report, Sample, Verdict, stored};
+use crate::model::deployment::LatePolicy;
+use crate::model::limits::TIMERS_DUE_MAX;
+use crate::pipelines::time::TaskTime;
+use crate::state::TimerClock;
+use crate::wasm::{Fault, Input, Output, Processor};
+
+/// Calls of `on-timer` after one run of records: code that sets timers which are due, each time anew, would go on for ever.
+const FIRINGS_MAX: usize = 10_000;
+
+/// The inputs in runs of at most `records`, the first one last. With an event time each is of one topic, and is cut where a
+/// task would.
+pub(super) fn runs(inputs: &[Input<'_>], records: usize, time: Option<&TaskTime>) -> Vec<Range<usize>> {
+    let mut time = time.cloned();
+    let (mut runs, mut start) = (Vec::new(), 0);
+    while start < inputs.len() {
+        let mut end = (start + records).min(inputs.len());
+        if let Some(time) = &mut time {
+            let topic = inputs[start].topic;
+            let same = inputs[start..end].iter().take_while(|input| input.topic == topic).count();
+            end = start + time.cut(topic as usize, &inputs[start..start + same]);
+            *time = time.judge(topic as usize, &inputs[start..end]).after;
+        }
+        runs.push(start..end);
+        start = end;
+    }
+    runs.reverse();
+    runs
+}
+
+impl DryRun<'_> {
+    /// Where the event time stands before these samples, if there is one: at what the task has committed, if its state is
+    /// that. Inputs of which there is no sample do not hold it back.
+    pub(super) fn time(&self, samples: &[Sample]) -> Option<TaskTime> {
+        let is_timed = self.component.is_timed() || self.spec.time.is_some();
+        if !self.component.kind().is_processor() || !is_timed {
+            return None;
+        }
+        let committed = self.state.watermarks().ok().and_then(|stored| stored.watermark);
+        let none = self.spec.input.topics.iter().map(|_| None);
+        let mut time = TaskTime::new(self.spec.time.as_ref(), committed, none, self.clock.tick_ms());
+        time.only(|index| samples.iter().any(|sample| sample.topic as usize == index));
+        Some(time)
+    }
+
+    /// Hands records to a processor, those that are not too late.
+    pub(super) async fn process(
+        &self,
+        processor: &mut Processor,
+        inputs: &[Input<'_>],
+        samples: &[Sample],
+        part: &Range<usize>,
+        time: &mut Option<TaskTime>,
+        report: &mut Report,
+    ) -> Result<(), Fault> {
+        let topic = inputs.first().map_or(0, |input| input.topic as usize);
+        let judged = time.as_ref().map(|time| time.judge(topic, inputs));
+        let kept = judged.as_ref().map_or(inputs, |judged| &*judged.kept);
+        if let Some(state) = processor.state() {
+            state.begin(self.clock.now_ms());
+            state.move_watermark(time.as_ref().and_then(TaskTime::watermark));
+        }
+        let all = |kept: u32| judged.as_ref().map_or(kept as usize, |j| j.among_all(kept as usize));
+        let mut outputs = match processor.process(kept).await {
+            Ok(answer) => answer.outputs,
+            Err(Fault::At { index, reason }) => {
+                let index = u32::try_from(all(index)).unwrap_or(index);
+                return Err(Fault::At { index, reason });
+            }
+            Err(fault) => return Err(fault),
+        };
+        self.check_routes(&outputs)?;
+        if let Some(state) = processor.state() {
+            state.settle();
+        }
+        report.verdicts[part.clone()].fill(Some(Verdict::Processed));
+        for output in &mut outputs {
+            output.source = output.source.and_then(|index| u32::try_from(all(index)).ok());
+        }
+        let stored = outputs.into_iter().map(|output| stored(self.spec, output, samples, part));
+        report.entries.extend(stored);
+        let Some(judged) = judged else { return Ok(()) };
+        for index in &judged.passed {
+            let index = part.start + index;
+            report.verdicts[index] = Some(Verdict::Late);
+            if let LatePolicy::Output(route) = judged.after.late() {
+                let record = samples[index].record.clone();
+                let route = Some(route.clone());
+                report.entries.push(Entry::Stored { source: Some(index), route, record, timestamp: None });
+            }
+        }
+        *time = Some(judged.after);
+        Ok(())
+    }
+
+    /// Fires what is due by the records so far. A call that fails ends the run, or is left out with its timers.
+    pub(super) async fn fire(&self, instance: &mut Option<Instance>, time: &TaskTime, report: &mut Report) {
+        if !self.component.is_timed() {
+            return;
+        }
+        for _ in 0..FIRINGS_MAX {
+            let mut live = match instance.take() {
+                Some(live) => live,
+                None => match self.start().await {
+                    Ok(live) => live,
+                    Err(fault) => {
+                        report.failed = Some(Failed { sample: None, fault });
+                        return;
+                    }
+                },
+            };
+            let Instance::Processor(processor) = &mut live else { return };
+            let before = processor.cpu_time();
+            let fired = self.fire_some(processor, time, report).await;
+            report.cpu += processor.cpu_time().saturating_sub(before);
+            match fired {
+                Ok(true) => *instance = Some(live),
+                Ok(false) => {
+                    *instance = Some(live);
+                    return;
+                }
+                Err(fault) if self.at_fault == AtFault::GoOn => {
+                    tracing::debug!(%fault, "timers of a dry run are left out");
+                    if !self.leave_out(time) {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    report.failed = Some(Failed { sample: None, fault });
+                    return;
+                }
+            }
+            if report.bytes() > self.bytes_max {
+                return;
+            }
+        }
+    }
+
+    /// One call. Were there any?
+    async fn fire_some(
+        &self,
+        processor: &mut Processor,
+        time: &TaskTime,
+        report: &mut Report,
+    ) -> Result<bool, Fault> {
+        let Some(state) = processor.state() else { return Ok(false) };
+        state.begin(self.clock.now_ms());
+        state.move_watermark(time.watermark());
+        let due = state.take_due(TimerClock::EventTime, TIMERS_DUE_MAX);
+        let due = due.map_err(|error| Fault::Instance(error.to_string()))?;
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let outputs = processor.on_timer(&due).await?.outputs;
+        self.check_routes(&outputs)?;
+        if let Some(state) = processor.state() {
+            state.settle();
+        }
+        let stored = outputs.into_iter().map(|output| stored(self.spec, output, &[], &(0..0)));
+        report.entries.extend(stored);
+        Ok(true)
+    }
+
+    /// Takes the timers out whose call has failed. Was that possible?
+    fn leave_out(&self, time: &TaskTime) -> bool {
+        let spec = &self.spec.state;
+        let opened = self.state.open(crate::state::Allowed::by(spec), crate::state::Ttls::of(spec));
+        let Ok(mut state) = opened else { return false };
+        state.move_watermark(time.watermark());
+        let taken = state.take_due(TimerClock::EventTime, TIMERS_DUE_MAX);
+        state.settle();
+        taken.is_ok_and(|taken| !taken.is_empty())
+    }
+
+    fn check_routes(&self, outputs: &[Output]) -> Result<(), Fault> {
+        let needs_default = outputs.iter().any(|output| output.route.is_none());
+        if self.strict && needs_default && self.spec.output.default.is_none() {
+            return Err(Fault::no_output());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::tests::texts;
+    use super::*;
+    use crate::model::Record;
+    use crate::runtime::clock::Clock;
+    use crate::state::{Scratch, TaskId};
+    use crate::wasm::tests::example;
+    use crate::wasm::{LogLevel, LogSink};
+
+    struct Silent;
+
+    impl LogSink for Silent {
+        fn write(&self, _: LogLevel, _: String) {}
+    }
+
+    /// What keys and times lead to, with the verdicts.
+    async fn run(time: serde_json::Value, records: &[(&str, i64)]) -> (Vec<String>, Vec<Verdict>) {
+        let spec = json!({
+            "name": "d", "kind": "processor", "module": "tumbling-count", "input": { "topics": ["in"] },
+            "output": { "routes": { "late": "late" } }, "time": time,
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let run = DryRun {
+            component: &example("tumbling-count"),
+            spec: &spec,
+            log: std::sync::Arc::new(Silent),
+            state: &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 }),
+            clock: &Clock::system(),
+            at_fault: AtFault::End,
+            strict: false,
+            bytes_max: 1 << 20,
+            flush: true,
+        };
+        let sample = |(offset, (key, timestamp)): (u64, &(&str, i64))| {
+            let key = Some(key.as_bytes().to_vec().into());
+            let record = Record { key, timestamp: *timestamp, value: Some("x".into()), ..Record::default() };
+            Sample { topic: 0, partition: 0, offset, record }
+        };
+        let samples: Vec<_> = (0..).zip(records).map(sample).collect();
+        let report = run.run(&samples).await;
+        assert!(report.failed.is_none(), "{:?}", report.failed);
+        (texts(&report.entries), report.verdicts.into_iter().flatten().collect())
+    }
+
+    #[tokio::test]
+    async fn windows_are_told_as_the_records_pass_them_and_at_the_end() {
+        let records = [("a", 100), ("b", 200), ("a", 900), ("a", 1_000), ("a", 999), ("a", 2_500)];
+        let (told, verdicts) = run(json!({}), &records).await;
+        // The record of 999 is late: it begins a call of its own, before which the first windows are over.
+        assert_eq!(told, ["a=0=2", "b=0=1", "a=0 late", "a=1000=1", "a=2000=1"]);
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Processed));
+        let (told, _) = run(json!({ "out_of_order": "1s" }), &records).await;
+        assert_eq!(told, ["a=0=3", "b=0=1", "a=1000=1", "a=2000=1"]);
+    }
+
+    #[tokio::test]
+    async fn records_that_are_too_late_are_dropped_or_go_aside() {
+        let records = [("a", 100), ("a", 1_500), ("c", 1_200), ("a", 999), ("a", 1_600)];
+        let (told, verdicts) = run(json!({ "late": "drop", "lateness": "400ms" }), &records).await;
+        assert_eq!(told, ["a=0=1", "a=1000=2", "c=1000=1"]);
+        assert_eq!(verdicts[3], Verdict::Late);
+        let (told, _) = run(json!({ "late": { "output": "late" } }), &records).await;
+        assert_eq!(
+            told,
+            ["c=x", "a=x", "a=0=1", "a=1000=2"],
+            "as they came, beside the answer of their batch"
+        );
+    }
+}
