@@ -30,7 +30,12 @@ impl Args {
 
     /// Was the section asked for, or none in particular?
     pub(crate) fn wants(&self, section: &str) -> bool {
-        self.sections.is_empty() || self.sections.iter().any(|word| word == section)
+        self.sections.is_empty() || self.names(section)
+    }
+
+    /// Was the section named?
+    pub(crate) fn names(&self, section: &str) -> bool {
+        self.sections.iter().any(|word| word == section)
     }
 
     pub(crate) fn pick<T>(&self, full: T, quick: T) -> T {

@@ -11,6 +11,7 @@ mod layout;
 mod limits;
 mod live;
 mod modules;
+mod nexmark;
 mod outcomes;
 mod params;
 mod readme;
