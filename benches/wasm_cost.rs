@@ -117,7 +117,9 @@ impl Bench {
         // The threads are not used: the bench calls on its own.
         std::mem::forget(guests);
         let mut config = TopicConfig::default();
-        config.set("durability", "os").map_err(|e| anyhow!("{e}"))?;
+        for (name, value) in [("durability", "os"), ("retention.ms", "-1")] {
+            config.set(name, value).map_err(|e| anyhow!("{e}"))?;
+        }
         let name = |text: &str| TopicName::parse(text).map_err(|e| anyhow!("{e}"));
         for topic in ["in", "out"] {
             broker.create_topic(NewTopic::new(name(topic)?, 1, config.clone())).await?;
@@ -310,7 +312,7 @@ async fn fill(storage: &Storage, log: &Arc<Log>, records: u64) -> Result<()> {
             let level = if random.next().is_multiple_of(2) { "error" } else { "info" };
             let key = format!("key-{:05}", random.next() % KEYS);
             let value = format!(
-                r#"{{"id":{n:08},"level":"{level}","user":"u{:06}","amount":{},"note":"what was said of it"}}"#,
+                r#"{{"id":{n},"level":"{level}","user":"u{:06}","amount":{},"note":"what was said of it"}}"#,
                 random.next() % 1_000_000,
                 random.next() % 10_000
             );

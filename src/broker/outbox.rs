@@ -52,10 +52,24 @@ pub struct Outbox {
     stamp: Option<ProducerStamp>,
 }
 
-/// What is bound for one topic.
+/// What is bound for one topic, and what its configuration says of each record: a lookup by name and a parse for every one
+/// of them would cost as much as the encoding.
 struct Bound {
     topic: Arc<TopicHandle>,
     batches: BTreeMap<Partition, Vec<BatchBuilder>>,
+    /// bytes of a batch
+    limit: usize,
+    needs_key: bool,
+    append_time: bool,
+}
+
+impl Bound {
+    fn new(topic: Arc<TopicHandle>) -> Self {
+        let config = &topic.topic.config;
+        let (limit, needs_key) = (config.message_bytes_max(), config.cleanup().compact);
+        let append_time = config.timestamp_type() == TimestampType::LogAppendTime;
+        Self { topic, batches: BTreeMap::new(), limit, needs_key, append_time }
+    }
 }
 
 impl Outbox {
@@ -91,16 +105,16 @@ impl Outbox {
             None => {
                 let gone = |source| OutboxError::Gone { topic: topic.clone(), source };
                 let topic = broker.topic(topic.as_str()).map_err(gone)?;
-                self.topics.push(Bound { topic, batches: BTreeMap::new() });
+                self.topics.push(Bound::new(topic));
                 self.topics.last_mut().expect("it was pushed just now")
             }
         };
-        let limit = bound.topic.topic.config.message_bytes_max();
+        let limit = bound.limit;
         let (found, size) = (record.size(), record.size() + RECORD_FRAMING_MAX);
         if size + HEADER_LEN > limit {
             return Err(OutboxError::TooLarge { topic: topic.clone(), found, limit });
         }
-        if record.key.is_none() && bound.topic.topic.config.cleanup().compact {
+        if record.key.is_none() && bound.needs_key {
             return Err(OutboxError::KeyMissing { topic: topic.clone() });
         }
 
@@ -111,7 +125,7 @@ impl Outbox {
             Some(open) if open.size() + size <= limit => open.push_view(record),
             _ => {
                 let mut open = BatchBuilder::with_capacity(size);
-                if bound.topic.topic.config.timestamp_type() == TimestampType::LogAppendTime {
+                if bound.append_time {
                     open.log_append_time(broker.clock().now_ms());
                 }
                 if let Some(stamp) = self.stamp {
@@ -127,7 +141,7 @@ impl Outbox {
 
     /// Appends everything to the commit.
     pub fn write_into(self, commit: &mut Commit) {
-        for Bound { topic, batches } in self.topics {
+        for Bound { topic, batches, .. } in self.topics {
             let codec = topic.topic.config.codec();
             for (partition, batches) in batches {
                 let Some(log) = topic.log(partition) else { continue };

@@ -4,7 +4,7 @@
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-use super::entries::{EntriesOut, Entry};
+use super::entries::{Data, EntriesOut, Entry};
 
 // === into the guest ===
 
@@ -57,7 +57,7 @@ pub(super) struct EntryIn {
 #[component(record)]
 pub(super) struct PackedIn<'a> {
     pub(super) entries: &'a [Entry],
-    pub(super) data: &'a [u8],
+    pub(super) data: Data<'a>,
 }
 
 /// `timers.clock`

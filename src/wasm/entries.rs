@@ -2,7 +2,8 @@
 //!
 //! The derived way stores and loads a list of records field by field, and looks up the guest's memory for each of them:
 //! that is most of what a record costs that a transform only keeps. Here a list is taken in one go, in the layout that
-//! the canonical ABI gives the record; everything else is left to the derived implementation.
+//! the canonical ABI gives the record; everything else is left to the derived implementation. The bytes of the records go
+//! from where they lie into the guest's memory, with no buffer between.
 
 #![expect(unsafe_code, reason = "wasmtime's traits for types that cross are unsafe to implement")]
 
@@ -11,14 +12,24 @@ use std::mem::MaybeUninit;
 use wasmtime::component::__internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
+use wasmtime::ValRaw;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::bindings::{Action, EntryIn, EntryOut, RecordOut};
+use super::output::Input;
+use super::packed;
 
 /// An entry, stored quickly where many stand together.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct Entry(pub(super) EntryIn);
+
+/// Keys, values and headers of a batch as one list of bytes, of `len` bytes in all.
+#[derive(Clone, Copy)]
+pub(super) struct Data<'a> {
+    pub(super) batch: &'a [Input<'a>],
+    pub(super) len: usize,
+}
 
 /// A list of answers, loaded quickly.
 #[derive(Debug)]
@@ -98,6 +109,52 @@ fn store(entry: &EntryIn, to: &mut [u8; SIZE]) {
     to[32..36].copy_from_slice(&entry.headers_len.to_le_bytes());
 }
 
+impl Data<'_> {
+    /// Copies the batch into the guest, and gives its place there.
+    fn store<T>(&self, cx: &mut LowerContext<'_, T>) -> wasmtime::Result<usize> {
+        let at = cx.realloc(0, 0, 1, self.len)?;
+        packed::write(self.batch, &mut cx.as_slice_mut()[at..][..self.len]);
+        Ok(at)
+    }
+}
+
+// SAFETY: everything is that of a list of bytes.
+unsafe impl ComponentType for Data<'_> {
+    type Lower = <[u8] as ComponentType>::Lower;
+    const ABI: CanonicalAbiInfo = <[u8] as ComponentType>::ABI;
+
+    fn typecheck(ty: &InterfaceType, types: &InstanceType<'_>) -> wasmtime::Result<()> {
+        <[u8] as ComponentType>::typecheck(ty, types)
+    }
+}
+
+// SAFETY: as a list of bytes does it: room from the guest's `realloc`, written through a checked slice, then pointer and
+// length, flat in two values, or in memory as two words.
+unsafe impl Lower for Data<'_> {
+    fn linear_lower_to_flat<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        dst: &mut MaybeUninit<Self::Lower>,
+    ) -> wasmtime::Result<()> {
+        let at = self.store(cx)?;
+        dst.write([ValRaw::i64(at as i64), ValRaw::i64(self.len as i64)]);
+        Ok(())
+    }
+
+    fn linear_lower_to_memory<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        _: InterfaceType,
+        offset: usize,
+    ) -> wasmtime::Result<()> {
+        let at = self.store(cx)?;
+        *cx.get(offset) = u32::try_from(at)?.to_le_bytes();
+        *cx.get(offset + 4) = u32::try_from(self.len)?.to_le_bytes();
+        Ok(())
+    }
+}
+
 // SAFETY: everything is that of `Vec<E>`, whose items have a derived implementation.
 unsafe impl<E: Load> ComponentType for EntriesOut<E> {
     type Lower = <Vec<E> as ComponentType>::Lower;
@@ -174,10 +231,12 @@ impl Load for RecordOut {
 }
 
 /// So many bytes: the compiler then knows that every field lies within.
+#[inline]
 fn whole<const N: usize>(from: &[u8]) -> wasmtime::Result<&[u8; N]> {
     from.first_chunk().ok_or_else(|| wasmtime::Error::msg("an answer cut short"))
 }
 
+#[inline]
 fn timestamp(tag: u8, low: u32, high: u32) -> wasmtime::Result<Option<i64>> {
     match tag {
         0 => Ok(None),
@@ -187,6 +246,7 @@ fn timestamp(tag: u8, low: u32, high: u32) -> wasmtime::Result<Option<i64>> {
 }
 
 /// The four bytes at `at`, which are there.
+#[inline]
 fn word(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }

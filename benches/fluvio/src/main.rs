@@ -69,6 +69,7 @@ async fn run(packed: &str, works: [(&str, &String); 2]) -> Result<()> {
             let (left, passed) = ours_round(&mut ours, &batches).await?;
             let (right, same) = theirs_round(&mut theirs, &batches)?;
             ensure!(passed == same, "{work}: {passed} records came of ours, {same} of theirs");
+            ensure!(passed > 0, "{work}: nothing came of it");
             if round > 0 {
                 measured[0].push(left);
                 measured[1].push(right);
@@ -122,7 +123,7 @@ fn batch(number: usize) -> Result<Both> {
         let level = if n.wrapping_mul(2_654_435_761) & 0x1000 == 0 { "error" } else { "info" };
         let (key, user, amount) = (format!("key-{:05}", n % 10_000), n % 999_983, n % 10_007);
         let value = format!(
-            r#"{{"id":{n:08},"level":"{level}","user":"u{user:06}","amount":{amount},"note":"what was said of it"}}"#
+            r#"{{"id":{n},"level":"{level}","user":"u{user:06}","amount":{amount},"note":"what was said of it"}}"#
         );
         builder.push(0, Some(key.as_bytes()), Some(value.as_bytes()), []);
         records.push(Record::new_key_value(key, value));

@@ -56,7 +56,8 @@ fn what_is_packed_reads_back_by_the_same_layout() {
         .zip(packed.entries)
         .map(|(source, Entry(e))| entry(source, Action::Emit, [e.key_len, e.value_len, e.headers_len as i32]))
         .collect();
-    let data = packed.data.to_vec();
+    let mut data = vec![0; packed.data.len];
+    write(packed.data.batch, &mut data);
     let outcomes = run(entries, &data).unwrap();
     for (outcome, input) in outcomes.iter().zip(&inputs) {
         let Outcome::Emit(outputs) = outcome else { panic!("{outcome:?}") };
