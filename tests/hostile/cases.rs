@@ -71,7 +71,7 @@ fn made(name: &'static str, make: fn() -> Result<Vec<u8>>, end: End, says: &'sta
 }
 
 /// A sink that posts each record to `url`, with what it is granted.
-fn sink(name: &'static str, url: String, grant: &str, code: &'static str, says: &'static str) -> Case {
+fn sink(name: &'static str, url: &str, grant: &str, code: &'static str, says: &'static str) -> Case {
     let members = json!({
         "kind": "sink", "params": { "url": url, "batch": 1 }, "grants": { "http": [grant] },
     });
@@ -96,10 +96,10 @@ fn outward(port: u16) -> [Case; 6] {
     let flips = format!("http://{FLIPS}:{port}");
     let (ungranted, inside) = (format!("http://127.0.0.1:{port}/hook"), format!("http://localhost:{port}"));
     [
-        sink("sink-ungranted", ungranted, &here, "fatal", "grants.http of the deployment"),
-        sink("sink-private", format!("{inside}/hook"), &inside, "fatal", "is of no public network"),
-        sink("sink-redirect", format!("{here}/moved"), &here, "refused", "answered 307"),
-        sink("sink-rebind", format!("{flips}/hook"), &flips, "fatal", "is of no public network"),
+        sink("sink-ungranted", &ungranted, &here, "fatal", "grants.http of the deployment"),
+        sink("sink-private", &format!("{inside}/hook"), &inside, "fatal", "is of no public network"),
+        sink("sink-redirect", &format!("{here}/moved"), &here, "refused", "answered 307"),
+        sink("sink-rebind", &format!("{flips}/hook"), &flips, "fatal", "is of no public network"),
         source("source-endless", guests::endless_source, &json!({}), "cpu_limit", "`limits.cpu`"),
         source(
             "source-asleep",

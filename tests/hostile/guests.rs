@@ -5,6 +5,7 @@ use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
 /// What a module is made of.
+#[derive(Clone, Copy)]
 struct Core<'a> {
     /// WIT with the world
     wit: &'a str,
@@ -105,12 +106,12 @@ pub(crate) fn unknown_import() -> Result<Vec<u8>> {
 
 /// Sleeps for an hour in a function of the host.
 pub(crate) fn sleeper() -> Result<Vec<u8>> {
-    asleep("inline-transform", ours())
+    asleep("inline-transform", &ours())
 }
 
 /// A source that sleeps for an hour instead of giving records.
 pub(crate) fn sleeping_source() -> Result<Vec<u8>> {
-    asleep("polling-source", source(""))
+    asleep("polling-source", &source(""))
 }
 
 /// A source that goes round in circles.
@@ -122,7 +123,7 @@ fn source(body: &'static str) -> Core<'static> {
     Core { world: "polling-source", export: "source@0.1.0", call: "poll", body, ..ours() }
 }
 
-fn asleep(world: &str, guest: Core<'_>) -> Result<Vec<u8>> {
+fn asleep(world: &str, guest: &Core<'_>) -> Result<Vec<u8>> {
     let wit = nested(
         world,
         "import wasi:clocks/monotonic-clock@0.2.0;",
@@ -138,7 +139,7 @@ fn asleep(world: &str, guest: Core<'_>) -> Result<Vec<u8>> {
         (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $sleep (param i64) (result i32)))
         (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#;
     let body = "(call $block (call $sleep (i64.const 3600000000000)))";
-    Core { wit: &wit, world: "strange", imports, body, ..guest }.module()
+    Core { wit: &wit, world: "strange", imports, body, ..*guest }.module()
 }
 
 /// Small to upload, long to compile: loops within loops that all change all variables, so that the compiler carries each
