@@ -175,7 +175,7 @@ pub(super) async fn apply(
             .describe(name.as_str())
             .map_err(|error| Problem::new(Code::PreconditionFailed, format!("If-Match is *, and {error}")))?;
     }
-    let spec = super::spec::read(body, &name)?;
+    let spec = super::spec::read(body, &name, app.pipelines.ceiling())?;
     let applied = app.pipelines.apply(spec, options(conditions, query.dry_run)).await?;
     answer(applied, query.dry_run)
 }
@@ -206,7 +206,7 @@ pub(super) async fn patch(
         let Value::Object(merged) = merged else {
             return Err(Problem::new(Code::Internal, "a spec that is no object"));
         };
-        let spec = super::spec::read(merged, &now.name)?;
+        let spec = super::spec::read(merged, &now.name, app.pipelines.ceiling())?;
         // Against the revision that was patched: what somebody else changed meanwhile is not undone.
         let revision = conditions.revision.or(Some(now.revision));
         let options =

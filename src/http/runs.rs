@@ -193,7 +193,6 @@ pub(super) async fn run_module(
         "output": { "routes": routes },
         "params": body.params,
     });
-    let limited = body.limits.is_some();
     if let Some(limits) = body.limits {
         spec["limits"] = limits;
     }
@@ -205,13 +204,7 @@ pub(super) async fn run_module(
     };
     let name = DeploymentName::parse(path.name.as_str());
     let name = name.map_err(|e| Problem::new(Code::InvalidPath, e.to_string()))?;
-    let mut spec = super::spec::read(spec, &name)?;
-    let ceiling = app.pipelines.ceiling();
-    if !limited {
-        spec.limits = ceiling.defaults();
-    }
-    spec.state.max_bytes = spec.state.max_bytes.min(ceiling.state_bytes);
-    spec.state.max_keys = spec.state.max_keys.min(ceiling.state_keys);
+    let spec = super::spec::read(spec, &name, app.pipelines.ceiling())?;
     let value = |json: Box<RawValue>| super::json_text::compact(json.get()).into_owned().into();
     let entries = |stored: BTreeMap<String, Box<RawValue>>| {
         stored.into_iter().map(|(key, json)| (key.into_bytes(), value(json))).collect()

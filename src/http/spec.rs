@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::codes::Code;
 use super::error::{FieldError, Problem};
 use crate::model::DeploymentName;
-use crate::model::deployment::DeploymentSpec;
+use crate::model::deployment::{Ceiling, DeploymentSpec};
 
-/// Reads a spec. The path names the deployment; a name in the body has to be the same.
+/// Reads a spec. The path names the deployment; a name in the body has to be the same. Limits that it does not mention are
+/// the defaults, as far as the ceiling allows them.
 ///
 /// # Errors
 /// `InvalidSpec` with every member that does not read.
-pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Result<DeploymentSpec, Problem> {
+pub(super) fn read(
+    mut body: Map<String, Value>,
+    name: &DeploymentName,
+    ceiling: &Ceiling,
+) -> Result<DeploymentSpec, Problem> {
     match body.get("name") {
         None => {
             body.insert("name".into(), name.as_str().into());
@@ -30,6 +36,7 @@ pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Resul
         let errors = diagnose(members);
         return Err(Problem::new(Code::InvalidSpec, "/input is missing").errors(errors));
     }
+    complete(&mut body, json!({ "limits": ceiling.defaults(), "state": ceiling.state_defaults() }));
     serde_json::from_value(Value::Object(body)).map_err(|error| {
         let mut errors = diagnose(members);
         if errors.is_empty() {
@@ -39,6 +46,21 @@ pub(super) fn read(mut body: Map<String, Value>, name: &DeploymentName) -> Resul
         let detail = first.unwrap_or_default().trim_start().to_owned();
         Problem::new(Code::InvalidSpec, detail).errors(errors)
     })
+}
+
+/// Adds members that are not given, at any depth.
+fn complete(given: &mut Map<String, Value>, defaults: Value) {
+    let Value::Object(defaults) = defaults else { return };
+    for (name, default) in defaults {
+        match given.entry(name) {
+            Entry::Vacant(missing) => drop(missing.insert(default)),
+            Entry::Occupied(mut there) => {
+                if let Value::Object(there) = there.get_mut() {
+                    complete(there, default);
+                }
+            }
+        }
+    }
 }
 
 /// Only a source reads no topics.
@@ -302,7 +324,7 @@ mod tests {
     fn refusal(body: Value) -> Vec<String> {
         let Value::Object(body) = body else { panic!("an object") };
         let name = DeploymentName::parse("d").unwrap();
-        let rendered = read(body, &name).unwrap_err().render("");
+        let rendered = read(body, &name, &Ceiling::default()).unwrap_err().render("");
         let problem: Value = serde_json::from_slice(&rendered).unwrap();
         problem["errors"]
             .as_array()
@@ -320,6 +342,27 @@ mod tests {
         assert_eq!(refusal(json!({ "kind": "inline", "module": "m" })), ["/input"]);
         assert_eq!(refusal(json!({ "kind": "source", "source": { "every": "1s" } })), ["/module", "/source"]);
         assert_eq!(refusal(json!({ "name": "other" })), ["/name"]);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_the_default_as_far_as_it_is_allowed() {
+        let low = Ceiling { memory: 32 << 20, output_records: 7, state_keys: 5, ..Ceiling::default() };
+        let read = |members: Value| {
+            let mut body = json!({ "kind": "processor", "module": "m", "input": { "topics": ["a"] } });
+            body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            read(body.as_object().unwrap().clone(), &DeploymentName::parse("d").unwrap(), &low).unwrap()
+        };
+        let silent = read(json!({}));
+        assert_eq!((&silent.limits, silent.state.max_keys), (&low.defaults(), 5));
+        assert_eq!(low.problems(&silent), []);
+        let asks = read(
+            json!({ "limits": { "memory": "64MiB", "output": { "bytes": 9 } }, "state": { "max_bytes": 8 } }),
+        );
+        assert_eq!(
+            (asks.limits.memory, asks.limits.output.bytes, asks.limits.output.records),
+            (64 << 20, 9, 7)
+        );
+        assert_eq!((asks.state.max_bytes, asks.state.max_keys), (8, 5));
     }
 
     #[test]

@@ -9,10 +9,10 @@
 
 use std::mem::MaybeUninit;
 
+use wasmtime::ValRaw;
 use wasmtime::component::__internal::{
     CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext,
 };
-use wasmtime::ValRaw;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
 use super::bindings::{Action, EntryIn, EntryOut, RecordOut};

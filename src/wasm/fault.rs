@@ -175,6 +175,11 @@ fn trap_words(trap: Trap) -> String {
     match trap {
         Trap::UnreachableCodeReached => "it aborted (`unreachable`), as a panic does".to_owned(),
         Trap::StackOverflow => "its call stack is exhausted; endless recursion?".to_owned(),
+        // Compilers keep part of the stack in linear memory, at its lowest addresses: which of the two ends first depends on
+        // the code.
+        Trap::MemoryOutOfBounds => {
+            "it reached outside of its memory; endless recursion? A wrong pointer?".to_owned()
+        }
         other => other.to_string().trim_start_matches("wasm trap: ").to_owned(),
     }
 }

@@ -132,7 +132,7 @@ fn inward() -> Vec<Case> {
             End::Refused("invalid_module"),
             "elsewhere:other/greeter",
         ),
-        unruly("stack-bomb", json!({}), End::Task("failed", "trap"), "call stack is exhausted"),
+        unruly("stack-bomb", json!({}), End::Task("failed", "trap"), "endless recursion?"),
         made("compile-bomb", guests::compile_bomb, End::Refused("compile_failed"), "`limits.compile_cpu`"),
         unruly("slow-start", json!({}), End::NotDeployed("open_failed"), "more than 1s of CPU time"),
         made(

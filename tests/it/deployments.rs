@@ -247,8 +247,14 @@ async fn code_whose_open_refuses_is_deployed_in_no_kind_and_leaves_nothing_behin
     }
     let input = json!({ "topics": ["in"] });
     let cases = [
-        (json!({ "kind": "inline", "module": "redact-json", "input": input }), "no field is named"),
-        (json!({ "kind": "view", "module": "redact-json", "input": input }), "no field is named"),
+        (
+            json!({ "kind": "inline", "module": "redact-json", "input": input, "params": { "fields": "" } }),
+            "no field is named",
+        ),
+        (
+            json!({ "kind": "view", "module": "redact-json", "input": input, "params": { "fields": "" } }),
+            "no field is named",
+        ),
         (
             json!({
                 "kind": "processor", "module": "number-counter", "input": input, "params": { "refuse": true },

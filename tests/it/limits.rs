@@ -85,7 +85,7 @@ async fn partitions_take_turns_when_a_deployment_may_have_one_instance() -> Resu
     server.put("/v1/deployments/counts", &spec).await?.expect(201)?;
     let inline = json!({
         "kind": "inline", "module": "validate-json", "input": { "topics": ["in"] }, "limits": { "instances": 1 },
-        "params": { "schema": "{}" }
+        "params": { "required": "n" }
     });
     let checked = server.put("/v1/deployments/checks", &inline).await?;
     assert_eq!(checked.status, 201, "{}", checked.text());

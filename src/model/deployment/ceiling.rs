@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::{DeploymentSpec, GuestLimits, OutputLimits, SpecProblem};
+use super::{DeploymentSpec, GuestLimits, OutputLimits, SpecProblem, StateSpec};
 use crate::model::duration::{format_bytes, format_duration};
 use crate::model::limits::{
     GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX, GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX,
@@ -99,6 +99,17 @@ impl Ceiling {
             },
             log_lines: log_lines.min(self.log_lines),
             batch,
+        }
+    }
+
+    /// The same for `state`.
+    pub fn state_defaults(&self) -> StateSpec {
+        let StateSpec { stores, max_bytes, max_keys, max_timers } = StateSpec::default();
+        StateSpec {
+            stores,
+            max_bytes: max_bytes.min(self.state_bytes),
+            max_keys: max_keys.min(self.state_keys),
+            max_timers,
         }
     }
 

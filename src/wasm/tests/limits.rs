@@ -84,6 +84,16 @@ async fn endless_recursion_is_a_trap() {
 }
 
 #[tokio::test]
+async fn a_stack_that_ends_below_its_memory_is_told_as_recursion_too() {
+    let rest = "(func $down (param i32) (result i32)
+        (i32.store (local.get 0) (i32.const 1))
+        (i32.add (call $down (i32.sub (local.get 0) (i32.const 4096))) (i32.const 1)))";
+    let guest = Guest { body: "(drop (call $down (i32.const 65536)))", rest, ..Guest::default() };
+    let fault = guest.transformer().await.unwrap().process(&Records::of(&["a"]).inputs()).await.unwrap_err();
+    assert!(fault.to_string().contains("it reached outside of its memory; endless recursion?"), "{fault}");
+}
+
+#[tokio::test]
 async fn overlapping_answers_do_not_fill_the_hosts_memory() {
     // 3,000 rejections whose reasons are the same 60,000 bytes of the guest: 180 MB on the host.
     let body = "(local $i i32)
