@@ -208,6 +208,10 @@ impl TaskState {
         self.overlay.write(keys::DUE, &by_time(clock, at, name), None);
         self.timers.count = self.timers.count.saturating_sub(1);
         self.timers.changed = true;
+        if self.timers.count == 0 {
+            // Nobody looks any more where the next one is.
+            self.timers.floors = [TimestampMs::MAX; 2];
+        }
     }
 
     /// When a timer is set for.
@@ -379,6 +383,24 @@ mod tests {
         assert_eq!(taken, *b"abcdefgh");
         state.set_timer(EventTime, b"past", 0).unwrap();
         assert_eq!(due(&mut state, EventTime, 3), named(&[("past", 0)]), "due at once");
+    }
+
+    #[tokio::test]
+    async fn of_timers_that_were_all_cancelled_none_is_next() {
+        let world = World::new();
+        let mut state = open(&world);
+        for clock in TimerClock::ALL {
+            state.set_timer(clock, b"only", 5).unwrap();
+            state.cancel_timer(clock, b"only").unwrap();
+            assert_eq!(state.next_timer(clock), i64::MAX);
+            assert_eq!(due(&mut state, clock, 10), []);
+        }
+        state.set_timer(Wall, b"other", 7).unwrap();
+        state.set_timer(EventTime, b"cancelled", 8).unwrap();
+        state.cancel_timer(EventTime, b"cancelled").unwrap();
+        assert_eq!(due(&mut state, EventTime, 10), []);
+        assert_eq!(state.next_timer(EventTime), i64::MAX, "what was looked for is known not to be there");
+        assert_eq!(due(&mut state, Wall, 10), named(&[("other", 7)]));
     }
 
     #[tokio::test]
