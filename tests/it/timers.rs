@@ -58,17 +58,14 @@ async fn records(server: &Server, topic: &str) -> Result<Vec<Value>> {
     }
 }
 
-fn decoded(record: &Value, member: &str) -> Option<String> {
-    let bytes = STANDARD.decode(record[member].as_str()?).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
 fn text(record: &Value) -> String {
-    decoded(record, "value_base64").unwrap_or_default()
+    let bytes = STANDARD.decode(record["value_base64"].as_str().unwrap_or_default()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Text whatever the format.
 fn key(record: &Value) -> Option<String> {
-    decoded(record, "key_base64")
+    record["key"].as_str().map(str::to_owned)
 }
 
 /// Waits until everything is read and fired that was produced.
@@ -152,23 +149,24 @@ async fn late_records_are_counted_and_go_where_the_spec_says() -> Result<()> {
 #[tokio::test]
 async fn timers_by_the_clock_fire_without_records_also_after_a_kill() -> Result<()> {
     let server = serve("timer-probe", json!({})).await?;
-    let last = produce(&server, vec![command("in wall soon 50"), command("in wall gone 60")]).await?;
-    until_read(&server, last).await?;
-    let last = produce(
-        &server,
-        vec![command("in wall after 3000"), command("in wall never 3600000"), command("cancel wall gone")],
-    )
-    .await?;
+    let fired = |name: &'static str| {
+        move |page: &Value| {
+            page["records"].as_array().is_some_and(|all| all.iter().any(|record| record["key"] == name))
+        }
+    };
+    let out = "/v1/topics/out/partitions/0/records?offset=0";
+    produce(&server, vec![command("in wall soon 50"), command("in wall gone 3600000")]).await?;
+    // Not only set: the server is killed soon.
+    server.until(out, fired("soon")).await?;
+    let set = ["in wall after 5000", "in wall never 3600000", "cancel wall gone"];
+    let last = produce(&server, set.map(command).into()).await?;
     until_read(&server, last).await?;
     let server = server.restart().await?;
-    let fired = |page: &Value| {
-        page["records"].as_array().is_some_and(|all| all.iter().any(|record| record["key"] == "after"))
-    };
-    server.until("/v1/topics/out/partitions/0/records?offset=0", fired).await?;
-    let view = server.until("/v1/deployments/d", |d| d["totals"]["timers_fired"] == 1).await?;
-    assert_eq!(view["tasks"][0]["time"]["timers"], 1, "{view:#}");
+    server.until(out, fired("after")).await?;
+    let view = server.until("/v1/deployments/d", |d| d["tasks"][0]["time"]["timers"] == 1).await?;
+    assert_eq!(view["state"], "running", "{view:#}");
     let told = records(&server, "out").await?;
-    let mut keys: Vec<_> = told.iter().filter_map(key).filter(|key| key != "gone").collect();
+    let mut keys: Vec<_> = told.iter().filter_map(key).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["after", "soon"], "each once");
     Ok(())
@@ -218,6 +216,36 @@ async fn a_timer_that_fails_stops_the_task_and_is_named_until_a_new_version_take
     assert_eq!(view["state"], "running", "a cleared state has no timers: {view:#}");
     let told = server.until("/v1/deployments/d", |d| d["totals"]["timers_fired"] == 1).await?;
     assert_eq!(told["tasks"][0]["time"]["timers"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_timer_that_was_the_only_one_and_is_cancelled_holds_nothing_up() -> Result<()> {
+    let server = serve("timer-probe", json!({})).await?;
+    let commands = ["set event only 5", "cancel event only", "in wall only 1", "cancel wall only"];
+    let mut commands: Vec<_> = commands.map(command).into();
+    commands.push(now(1_000));
+    let last = produce(&server, commands).await?;
+    until_read(&server, last).await?;
+    // Both times have passed.
+    let last = produce(&server, vec![now(2_000)]).await?;
+    let view = until_read(&server, last).await?;
+    let time = &view["tasks"][0]["time"];
+    assert_eq!((&time["timers"], &view["totals"]["timers_fired"]), (&json!(0), &json!(0)), "{view:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn timers_that_are_set_anew_for_the_past_let_records_in_between() -> Result<()> {
+    let server = serve("timer-probe", json!({})).await?;
+    let last = produce(&server, vec![command("set event again 5"), now(9)]).await?;
+    until_read(&server, last).await?;
+    // Nothing but timers for a while, and records all the same.
+    server.until("/v1/deployments/d", |d| d["totals"]["timers_fired"].as_u64() > Some(200)).await?;
+    let last = produce(&server, vec![command("cancel event again"), now(10)]).await?;
+    until_read(&server, last).await?;
+    let view = server.until("/v1/deployments/d", |d| d["tasks"][0]["time"]["timers"] == 0).await?;
+    assert_eq!(view["state"], "running", "{view:#}");
     Ok(())
 }
 

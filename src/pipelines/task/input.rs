@@ -33,7 +33,6 @@ impl Task {
             Err(_) => return Err(Stop::Closed),
         };
         self.flight.begin();
-        self.begin_time().await?;
         self.inputs.clear();
         self.next.clear();
         for name in &self.deployment.spec.input.topics.clone() {
@@ -54,6 +53,7 @@ impl Task {
             }
         }
         self.status.set_inputs(self.inputs.clone());
+        self.begin_time().await?;
         self.note_time();
         for (input, next) in self.inputs.iter().zip(&self.next) {
             self.status.set_position(&input.topic, input.log.partition(), *next);

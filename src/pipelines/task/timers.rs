@@ -5,6 +5,7 @@
 use super::super::flight::Done;
 use super::super::instance::{Ask, Worker};
 use super::super::output::{CollectError, Defaults, collect_with};
+use super::super::status::TaskInput;
 use super::super::time::TaskTime;
 use super::super::view::{DeploymentState, ErrorView, TimerView};
 use super::{Stop, Task};
@@ -21,6 +22,9 @@ use crate::wasm::{Answer, Fault};
 
 /// How long a task sleeps for a timer by the clock before it looks again: somebody may have set the clock meanwhile.
 const SLEEP_MS_MAX: i64 = 10_000;
+/// Calls beside those that the timers need which are set, before records come in between: code that sets timers anew whose
+/// time has passed would be called for them for ever.
+const CALLS_AGAIN_MAX: u64 = 64;
 
 /// How many timers are tried, and what is known of them.
 struct Trial {
@@ -29,15 +33,30 @@ struct Trial {
     within: usize,
     /// tries that failed so far
     failed: u32,
+    /// calls until records come in between
+    calls: Option<u64>,
 }
 
 impl Default for Trial {
     fn default() -> Self {
-        Self { most: TIMERS_DUE_MAX, within: 0, failed: 0 }
+        Self { most: TIMERS_DUE_MAX, within: 0, failed: 0, calls: None }
     }
 }
 
 impl Trial {
+    /// One call more, while so many timers are set. Those that look for the one that fails end by themselves.
+    fn count_call(&mut self, timers: u64) {
+        let calls = self.calls.get_or_insert(timers / TIMERS_DUE_MAX as u64 + CALLS_AGAIN_MAX);
+        if self.within == 0 {
+            *calls = calls.saturating_sub(1);
+        }
+    }
+
+    /// It is time for records.
+    fn makes_room(&self) -> bool {
+        self.calls == Some(0) && self.within == 0 && self.failed == 0
+    }
+
     /// So many went well.
     fn passed(&mut self, count: usize) {
         self.within = self.within.saturating_sub(count);
@@ -52,7 +71,7 @@ impl Trial {
 }
 
 impl Task {
-    /// Finds the event time that is stored, for code or a spec that has one.
+    /// Finds the event time of the inputs that is stored, for code or a spec that has one.
     pub(super) async fn begin_time(&mut self) -> Result<(), Stop> {
         let spec = &self.deployment.spec;
         self.fires = self.shared.registry.is_timed(self.deployment.digest);
@@ -75,14 +94,8 @@ impl Task {
         if timers == 0 {
             self.next_timers = [TimestampMs::MAX; 2];
         }
-        let partition = self.status.partition;
-        let of = |name: &crate::model::TopicName| {
-            let topic = self.shared.broker.topic(name.as_str()).ok()?;
-            // An input with fewer partitions is none of this task's.
-            topic.log(partition)?;
-            Some(stored.greatest.get(&(topic.id(), partition)).copied())
-        };
-        let greatest: Vec<_> = spec.input.topics.iter().filter_map(of).collect();
+        let of = |i: &TaskInput| stored.greatest.get(&(i.log.topic_id(), i.log.partition())).copied();
+        let greatest = self.inputs.iter().map(of);
         let tick = self.shared.broker.clock().tick_ms();
         self.time = Some(TaskTime::new(spec.time.as_ref(), stored.watermark, greatest, tick));
         self.status.set_clock(self.shared.broker.clock().clone());
@@ -128,15 +141,17 @@ impl Task {
         }
     }
 
-    /// Returns when a timer may be due by the clock, or an input is idle.
+    /// Returns when a timer may be due, or an input is idle.
     pub(super) fn moment(&self) -> impl Future<Output = ()> + use<> {
         let clock = self.shared.broker.clock().clone();
         let at = self.next_timers[TimerClock::Wall as usize];
         let now = clock.now_ms();
         let timer = (self.fires && at != TimestampMs::MAX)
             .then(|| clock.tick_ms() + at.saturating_sub(now).clamp(0, SLEEP_MS_MAX));
+        // Records were let in between, and none came.
+        let left = (self.fires && self.is_due(TimerClock::EventTime)).then(|| clock.tick_ms());
         let idle = self.time.as_ref().and_then(TaskTime::next_tick);
-        let tick = timer.into_iter().chain(idle).min();
+        let tick = timer.into_iter().chain(left).chain(idle).min();
         async move {
             match tick {
                 Some(tick) => clock.sleep_until(tick).await,
@@ -156,7 +171,7 @@ impl Task {
         }
         for clock in TimerClock::ALL {
             let mut trial = Trial::default();
-            while self.is_due(clock) {
+            while self.is_due(clock) && !trial.makes_room() {
                 self.check_orders()?;
                 self.fire_some(clock, &mut trial).await?;
             }
@@ -186,6 +201,7 @@ impl Task {
         if let Err(fault) = self.call(Ask::Start).await? {
             return self.timers_failed(&[], fault, trial).await;
         }
+        trial.count_call(self.instance.as_mut().and_then(Worker::state).map_or(0, |state| state.timers()));
         let watermark = self.time.as_ref().and_then(TaskTime::watermark);
         let due = self.take_due(clock, watermark, trial.most)?;
         if due.is_empty() {

@@ -1,7 +1,8 @@
 //! Does with timers what its records say, for tests of the host. A value is one command: `set CLOCK NAME AT`,
 //! `in CLOCK NAME MS` (from that clock's present), `cancel CLOCK NAME` or `now`, which emits both presents; CLOCK is `event`
 //! or `wall`. A timer that fires is told by a record with its name as key and `CLOCK AT` as value. One whose name begins
-//! with `trap` panics, with `refuse` it is refused alone, with `later` the whole call asks for time.
+//! with `trap` panics, with `refuse` it is refused alone, with `later` the whole call asks for time; `again` is set anew for
+//! the time that has passed.
 
 use millstream_sdk::timers::{self, Clock, Timer};
 use millstream_sdk::{Fault, Input, ListProcessor, Output, Timed, processor};
@@ -65,6 +66,7 @@ impl Timed for TimerProbe {
                 Some(b"trap") => panic!("the timer says so"),
                 Some(b"refuse") => return Err(Fault::at(index, "the timer says so")),
                 Some(b"later") => return Err(Fault::Retry("the timer says so".into())),
+                Some(b"again") => timers::set(timer.clock, timer.name.clone(), timer.at),
                 _ => {}
             }
             outputs.push(Output::new().key(timer.name.clone()).value(format!("{clock} {}", timer.at)));
