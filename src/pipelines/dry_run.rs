@@ -178,7 +178,7 @@ impl DryRun<'_> {
                     if report.failed.is_some() {
                         break;
                     }
-                    report.cut = report.bytes() > self.bytes_max;
+                    report.cut |= report.bytes() > self.bytes_max;
                     if report.cut {
                         break;
                     }
@@ -320,11 +320,16 @@ fn stored(spec: &DeploymentSpec, output: Output, samples: &[Sample], part: &Rang
 
 impl Report {
     fn bytes(&self) -> usize {
-        let of = |entry: &Entry| match entry {
-            Entry::Stored { record, .. } => record.size(),
-            Entry::Rejected(reason) | Entry::Failed(reason) => reason.len(),
-        };
-        self.entries.iter().map(of).sum()
+        self.entries.iter().map(Entry::bytes).sum()
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Stored { record, .. } => record.size(),
+            Self::Rejected(reason) | Self::Failed(reason) => reason.len(),
+        }
     }
 }
 

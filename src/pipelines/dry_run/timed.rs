@@ -103,7 +103,9 @@ impl DryRun<'_> {
         if !self.component.is_timed() {
             return;
         }
+        let mut made = report.bytes();
         for _ in 0..FIRINGS_MAX {
+            let before_call = report.entries.len();
             let mut live = match instance.take() {
                 Some(live) => live,
                 None => match self.start().await {
@@ -135,7 +137,11 @@ impl DryRun<'_> {
                     return;
                 }
             }
-            if report.bytes() > self.bytes_max {
+            // Many small ones take more than their bytes.
+            made +=
+                report.entries[before_call..].iter().map(|e| size_of::<Entry>() + e.bytes()).sum::<usize>();
+            report.cut = made > self.bytes_max;
+            if report.cut {
                 return;
             }
         }
@@ -206,31 +212,50 @@ mod tests {
 
     /// What keys and times lead to, with the verdicts.
     async fn run(time: serde_json::Value, records: &[(&str, i64)]) -> (Vec<String>, Vec<Verdict>) {
-        let spec = json!({
-            "name": "d", "kind": "processor", "module": "tumbling-count", "input": { "topics": ["in"] },
-            "output": { "routes": { "late": "late" } }, "time": time,
-        });
-        let spec = serde_json::from_value(spec).unwrap();
-        let run = DryRun {
-            component: &example("tumbling-count"),
-            spec: &spec,
-            log: std::sync::Arc::new(Silent),
-            state: &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 }),
-            clock: &Clock::system(),
-            at_fault: AtFault::End,
-            strict: false,
-            bytes_max: 1 << 20,
-            flush: true,
-        };
         let sample = |(offset, (key, timestamp)): (u64, &(&str, i64))| {
             let key = Some(key.as_bytes().to_vec().into());
             let record = Record { key, timestamp: *timestamp, value: Some("x".into()), ..Record::default() };
             Sample { topic: 0, partition: 0, offset, record }
         };
         let samples: Vec<_> = (0..).zip(records).map(sample).collect();
-        let report = run.run(&samples).await;
+        let report = report("tumbling-count", time, &samples).await;
         assert!(report.failed.is_none(), "{:?}", report.failed);
+        assert!(!report.cut);
         (texts(&report.entries), report.verdicts.into_iter().flatten().collect())
+    }
+
+    async fn report(guest: &str, time: serde_json::Value, samples: &[Sample]) -> Report {
+        let spec = json!({
+            "name": "d", "kind": "processor", "module": guest, "input": { "topics": ["in"] },
+            "output": { "default": "out", "routes": { "late": "late" } }, "time": time,
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        let run = DryRun {
+            component: &example(guest),
+            spec: &spec,
+            log: std::sync::Arc::new(Silent),
+            state: &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 }),
+            clock: &Clock::system(),
+            at_fault: AtFault::End,
+            strict: false,
+            bytes_max: 8 << 10,
+            flush: true,
+        };
+        run.run(samples).await
+    }
+
+    #[tokio::test]
+    async fn timers_that_are_set_anew_for_ever_end_where_their_outputs_are_too_large() {
+        let command = |text: &'static str, timestamp| {
+            let record = Record { value: Some(text.into()), timestamp, ..Record::default() };
+            Sample { topic: 0, partition: 0, offset: 0, record }
+        };
+        let samples = [command("set event again 5", 9), command("set event never 9999", 9)];
+        let report = report("timer-probe", json!({}), &samples).await;
+        assert!(report.failed.is_none(), "{:?}", report.failed);
+        assert!(report.cut);
+        let most = (8 << 10) / size_of::<Entry>();
+        assert!((10..=most + 1).contains(&report.entries.len()), "{} entries", report.entries.len());
     }
 
     #[tokio::test]

@@ -21,6 +21,9 @@ use crate::wasm::{Component, LogSink};
 
 /// Bytes asked of the storage in one read.
 const READ_BYTES: usize = MIB;
+/// What one version may make of one batch and the timers that it makes due, beside the outputs of one call (a guess). Both lie
+/// in memory until they are compared.
+const OUTPUTS_MAX: usize = 64 * MIB;
 
 /// One of the two versions.
 pub(super) struct Side {
@@ -37,6 +40,7 @@ pub(super) struct Side {
 impl Side {
     pub(super) async fn go_on(&mut self, samples: &[Sample]) -> Report {
         let Self { component, spec, log, scratch, clock, live, time } = self;
+        let of_call = usize::try_from(spec.limits.output.bytes).unwrap_or(usize::MAX);
         let run = DryRun {
             component,
             spec,
@@ -45,7 +49,7 @@ impl Side {
             clock,
             at_fault: AtFault::GoOn,
             strict: true,
-            bytes_max: usize::MAX,
+            bytes_max: OUTPUTS_MAX.saturating_add(of_call),
             flush: false,
         };
         run.go_on(live, time, samples).await
@@ -202,6 +206,9 @@ impl ShadowTask {
         for (who, report) in [("version that runs", &expected), ("candidate", &found)] {
             if let Some(failed) = &report.failed {
                 return Some(format!("the {who} cannot be run: {}", failed.fault));
+            }
+            if report.cut {
+                return Some(format!("the {who} makes more of one batch than can be compared"));
             }
         }
         self.shadow.board.compare(&self.inputs[index].topic, samples, expected, found);
