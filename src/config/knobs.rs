@@ -22,7 +22,7 @@ pub struct Knob {
 }
 
 /// Every setting, in alphabetical order.
-pub const KNOBS: [Knob; 33] = [
+pub const KNOBS: [Knob; 34] = [
     Knob {
         name: "data_dir",
         default: "millstream-data, in the working directory",
@@ -288,6 +288,13 @@ pub const KNOBS: [Knob; 33] = [
         doc: "The most keys of one task's state that a deployment may ask for. A spec that says nothing asks for \
               100000000 and is refused below that.",
         set: |c, text| c.limits.set("state_keys", text),
+    },
+    Knob {
+        name: "limits.state_timers",
+        default: "no ceiling",
+        doc: "The most timers of one task that a deployment may ask for. Each takes disk as two keys and twice its \
+              name of at most 1KiB. A spec that says nothing gets 10000000, or this where it is less.",
+        set: |c, text| c.limits.set("state_timers", text),
     },
     Knob {
         name: "limits.wall",

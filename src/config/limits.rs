@@ -62,6 +62,7 @@ impl Limits {
             "state_bytes" => ceiling.state_bytes = bytes(text, 1, u64::MAX)?,
             "guest_memory" => self.guest_memory = bytes(text, MIB as u64, u64::MAX)?,
             "state_keys" => ceiling.state_keys = number(text, u64::MAX)?,
+            "state_timers" => ceiling.state_timers = number(text, u64::MAX)?,
             "instances" => ceiling.instances = number(text, PARTITIONS_MAX)?,
             "log_lines" => ceiling.log_lines = number(text, LOG_LINES_MAX)?,
             "output_records" => ceiling.output_records = number(text, GUEST_OUTPUT_RECORDS_MAX)?,
@@ -107,7 +108,7 @@ mod tests {
             _ => "7",
         };
         let all: Vec<_> = names.map(|name| limits.set(name, text(name))).collect();
-        assert_eq!(all, vec![Ok(()); 13]);
+        assert_eq!(all, vec![Ok(()); 14]);
         assert_eq!((limits.ceiling.memory, limits.guest_memory, limits.deployments), (2 << 20, 2 << 20, 7));
         assert_eq!(limits.set("memory", "2GiB"), Err("2GiB, expected 1MiB to 1GiB".to_owned()));
         assert_eq!(limits.set("instances", "0"), Err("`0`, expected 1 to 1000".to_owned()));

@@ -165,6 +165,7 @@ async fn every_ceiling_is_named_with_its_setting_and_holds_at_every_door() -> Re
             "state_bytes",
         ),
         ("state_keys = 5", "/state/max_keys", json!({ "state": { "max_keys": 6 } }), "state_keys"),
+        ("state_timers = 5", "/state/max_timers", json!({ "state": { "max_timers": 6 } }), "state_timers"),
     ];
     let dir = tempfile::tempdir()?;
     let settings = dir.path().join("settings.toml");

@@ -32,6 +32,8 @@ pub struct Ceiling {
     pub state_bytes: u64,
     /// `state.max_keys`
     pub state_keys: u64,
+    /// `state.max_timers`
+    pub state_timers: u64,
 }
 
 impl Default for Ceiling {
@@ -46,6 +48,7 @@ impl Default for Ceiling {
             output_records: GUEST_OUTPUT_RECORDS_MAX,
             state_bytes: u64::MAX,
             state_keys: u64::MAX,
+            state_timers: u64::MAX,
         }
     }
 }
@@ -82,6 +85,7 @@ impl Ceiling {
         let records = [limits.output.records as u64, self.output_records as u64];
         count("/limits/output/records", "output_records", records[0], records[1]);
         count("/state/max_keys", "state_keys", state.max_keys, self.state_keys);
+        count("/state/max_timers", "state_timers", state.max_timers, self.state_timers);
         found
     }
 
@@ -109,7 +113,7 @@ impl Ceiling {
             stores,
             max_bytes: max_bytes.min(self.state_bytes),
             max_keys: max_keys.min(self.state_keys),
-            max_timers,
+            max_timers: max_timers.min(self.state_timers),
         }
     }
 
@@ -142,17 +146,24 @@ mod tests {
     fn what_is_above_the_ceiling_is_named_with_the_setting() {
         let spec: DeploymentSpec = serde_json::from_value(serde_json::json!({
             "name": "d", "kind": "processor", "module": "m", "input": { "topics": ["t"] },
-            "limits": { "memory": "128MiB", "log_lines": 500 }, "state": { "max_keys": 11 }
+            "limits": { "memory": "128MiB", "log_lines": 500 }, "state": { "max_keys": 11, "max_timers": 12 }
         }))
         .unwrap();
         assert_eq!(Ceiling::default().problems(&spec), []);
-        let low = Ceiling { memory: 64 << 20, log_lines: 100, state_keys: 10, ..Ceiling::default() };
+        let low = Ceiling {
+            memory: 64 << 20,
+            log_lines: 100,
+            state_keys: 10,
+            state_timers: 9,
+            ..Ceiling::default()
+        };
         let said: Vec<_> =
             low.problems(&spec).iter().map(|p| format!("{} {}", p.pointer, p.detail)).collect();
         let expected = [
             "/limits/memory 128MiB, this server allows at most 64MiB (`limits.memory` in its settings)",
             "/limits/log_lines 500, this server allows at most 100 (`limits.log_lines` in its settings)",
             "/state/max_keys 11, this server allows at most 10 (`limits.state_keys` in its settings)",
+            "/state/max_timers 12, this server allows at most 9 (`limits.state_timers` in its settings)",
         ];
         assert_eq!(said, expected);
         assert!(low.notes(&spec)[0].ends_with("it goes on as it was stored and would be refused today"));
