@@ -11,6 +11,8 @@
 //! timer    one per window and task, at its end
 //! ```
 
+mod cursor;
+
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ use crate::timers::{self, Clock, Timer};
 
 use super::codec::{self, Key, Stored, encode};
 use super::hash::Map;
-use super::table::{Entry, Table};
+use super::table::Table;
+use cursor::{Cursor, after};
 
 /// Rows of a pane deleted in one commit; the rest go in the next one.
 const DELETED_MAX: usize = 20_000;
@@ -117,6 +120,23 @@ enum Purpose {
     Delete = 2,
 }
 
+/// What can still change.
+#[derive(Debug, Clone, Copy)]
+struct Past {
+    now: Option<i64>,
+    delay: i64,
+    keep: i64,
+}
+
+impl Past {
+    /// A window's results were told, and cannot be told again with what belonged to them.
+    fn is_final(self, end: i64) -> bool {
+        let Some(now) = self.now else { return false };
+        let is_kept = self.keep > 0 && now <= end.saturating_add(self.keep);
+        end.saturating_add(self.delay) <= now && !is_kept
+    }
+}
+
 // === impl Windows ===
 
 impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
@@ -160,7 +180,8 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
     }
 
     /// Keeps a window's aggregates for this long after its end, for deployments with `late: update`: a late record fires
-    /// its window once more, and all of its results are visited again.
+    /// its window once more, and all of its results are visited again. Later than that, and without this after its first
+    /// results, nothing changes a window: see [`is_over`](Self::is_over).
     #[must_use]
     pub fn keep(mut self, lateness: Duration) -> Self {
         self.keep = i64::try_from(lateness.as_millis()).unwrap_or(i64::MAX);
@@ -205,16 +226,37 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
         self.panes.row(&(pane, key.clone())).get_or_insert_default()
     }
 
+    /// Whether every window of a time is over, its results told and not kept: what a record of this time changes is dropped
+    /// by the next flush. Such records can be counted with this, or put aside. Always false by the server's clock.
+    pub fn is_over(&self, time: i64) -> bool {
+        self.is_pane_over(self.pane(time))
+    }
+
+    /// Its last window is over, and with it those before. One that was broken off still has some of it to tell, and those
+    /// after it wait.
+    fn is_pane_over(&self, pane: i64) -> bool {
+        let last = pane.saturating_add(self.size - self.hop);
+        self.past().is_final(last) && self.broken_off.is_none_or(|first| last < first)
+    }
+
+    fn past(&self) -> Past {
+        // The server's clock goes on before the timers have fired.
+        let now = if self.clock == Clock::EventTime { timers::watermark() } else { None };
+        Past { now, delay: self.delay, keep: self.keep }
+    }
+
     /// Early results: the panes changed since the last flush with their end, key and aggregate so far. In tumbling
     /// windows a pane is a window.
     pub fn early(&self) -> impl Iterator<Item = (Window, &K, &A)> {
         let window = |end: i64| Window { start: end - self.hop, end };
-        self.panes.changed().filter_map(move |((end, key), row)| Some((window(*end), key, row?)))
+        let live = self.panes.changed().filter(|((end, _), _)| !self.is_pane_over(*end));
+        live.filter_map(move |((end, key), row)| Some((window(*end), key, row?)))
     }
 
-    /// Writes the aggregates of the batch and sets the timers of its windows.
+    /// Writes the aggregates of the batch and sets the timers of its windows. Those of windows that are over are dropped.
     pub fn flush(&mut self) {
-        let (clock, name, delay) = (self.clock, self.panes.name(), self.delay);
+        self.drop_what_is_over();
+        let (clock, name, delay, past) = (self.clock, self.panes.name(), self.delay, self.past());
         let now = match clock {
             Clock::EventTime => timers::watermark(),
             Clock::Wall => Some(timers::now()),
@@ -226,6 +268,9 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
                 continue;
             }
             for end in (0..self.size / self.hop).map(|n| pane.saturating_add(n * self.hop)) {
+                if past.is_final(end) {
+                    continue;
+                }
                 // A late record fires its windows again, whose timers are gone.
                 let is_late = now.is_some_and(|now| end <= now);
                 if self.remembered.insert(end, ()).is_none() || is_late {
@@ -237,6 +282,14 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
             self.remembered.clear();
         }
         self.panes.flush();
+    }
+
+    fn drop_what_is_over(&mut self) {
+        let keys = self.panes.changed().map(|(key, _)| key);
+        let over: Vec<_> = keys.filter(|(pane, _)| self.is_pane_over(*pane)).cloned().collect();
+        for key in over {
+            self.panes.set(key, None);
+        }
     }
 
     /// Whether a timer is of these windows.
@@ -355,61 +408,6 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
     }
 }
 
-/// A pane's rows, a page at a time.
-struct Cursor {
-    start: Vec<u8>,
-    end: Vec<u8>,
-    page: Vec<Entry>,
-    /// the next one of the page
-    at: usize,
-    is_last: bool,
-}
-
-// === impl Cursor ===
-
-impl Cursor {
-    fn new(pane: i64, after_key: &[u8]) -> Self {
-        let mut start = encode(&pane);
-        if !after_key.is_empty() {
-            start.extend_from_slice(after_key);
-            start.push(0);
-        }
-        Self { start, end: encode(&pane.saturating_add(1)), page: Vec::new(), at: 0, is_last: false }
-    }
-
-    fn fill<K: Key, A: Stored>(&mut self, panes: &Table<(i64, K), A>) {
-        if self.at < self.page.len() || self.is_last {
-            return;
-        }
-        let (page, is_last) = panes.page(&self.start, Some(&self.end));
-        if let Some((last, _)) = page.last() {
-            self.start = after(last);
-        }
-        self.page = page;
-        self.at = 0;
-        self.is_last = is_last;
-    }
-
-    /// The bytes of the next key, without those of the pane.
-    fn key(&self) -> Option<&[u8]> {
-        self.page.get(self.at).map(|(key, _)| &key[size_of::<i64>()..])
-    }
-
-    /// The row of the next key.
-    fn take(&mut self) -> &[u8] {
-        self.at += 1;
-        &self.page[self.at - 1].1
-    }
-}
-
-/// The first key after this one.
-fn after(key: &[u8]) -> Vec<u8> {
-    let mut next = Vec::with_capacity(key.len() + 1);
-    next.extend_from_slice(key);
-    next.push(0);
-    next
-}
-
 /// The name of a timer: store, purpose, end, and the key after which to go on.
 fn timer(store: &str, purpose: Purpose, end: i64, after: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(store.len() + 10 + after.len());
@@ -445,11 +443,13 @@ mod tests {
         windows: Windows<u64, u64>,
         calls: usize,
         breaks: bool,
+        /// what is read after the next call
+        between: Vec<(i64, u64)>,
     }
 
     impl OneByOne {
         fn over(windows: Windows<u64, u64>) -> Self {
-            Self { windows, calls: 0, breaks: false }
+            Self { windows, calls: 0, breaks: false, between: Vec::new() }
         }
 
         fn count(&mut self, batch: &[(i64, u64)]) {
@@ -483,6 +483,8 @@ mod tests {
                     if self.breaks { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })?;
             }
+            let between = std::mem::take(&mut self.between);
+            self.count(&between);
             Ok(outputs)
         }
     }
@@ -537,6 +539,45 @@ mod tests {
         code.count(&[(7, 1)]);
         assert_eq!(code.results(50), rows(&[(10, "1:2"), (10, "2:1")]));
         assert_eq!(code.results(111), []);
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_record_later_than_its_windows_changes_nothing_that_was_told() {
+        let mut code = OneByOne::over(hopping());
+        code.count(&BATCH);
+        assert_eq!(code.results(30), rows(&RESULTS[..5]));
+        // The windows that end at 10 to 30 are told. The first record belongs to one of them, the second to the last one too.
+        code.count(&[(5, 3), (15, 3)]);
+        assert_eq!((code.windows.is_over(5), code.windows.is_over(15)), (true, false));
+        assert_eq!(code.results(30), [], "none is told again");
+        assert_eq!(code.results(1_000), rows(&[(40, "1:2"), (40, "2:1"), (40, "3:1"), (50, "1:1")]));
+        code.count(&[(5, 1), (45, 1)]);
+        assert_eq!(code.results(2_000), []);
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_record_later_than_what_is_kept_is_dropped() {
+        let windows = Windows::tumbling("w", Duration::from_millis(10)).unwrap();
+        let mut code = OneByOne::over(windows.keep(Duration::from_millis(100)));
+        code.count(&[(5, 1)]);
+        assert_eq!(code.results(111), rows(&[(10, "1:1")]));
+        code.count(&[(7, 1)]);
+        assert_eq!(code.windows.early().count(), 0);
+        assert_eq!(code.results(111), [], "its window was told with one that is not kept any more");
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn a_late_record_of_a_window_that_was_broken_off_leaves_what_is_not_told_yet() {
+        let mut code = OneByOne::over(hopping());
+        (code.breaks, code.between) = (true, vec![(6, 1), (6, 2)]);
+        code.count(&[(5, 1), (5, 2), (5, 3)]);
+        // They come when the first window has told of the first key.
+        let all = code.results(1_000);
+        assert_eq!(all[..3], rows(&[(10, "1:1"), (10, "2:2"), (10, "3:1")]));
+        assert!(all[3..].iter().all(|(end, _)| *end > 10), "told once: {all:?}");
         assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
     }
 
