@@ -223,7 +223,7 @@ impl Task {
         self.read_now(index);
         loop {
             let count = run_length(rest, self.deployment.spec.limits.batch.records);
-            let count = self.time.as_ref().map_or(count, |time| time.cut(index, &rest[..count]));
+            let count = self.cut(index, &rest[..count]);
             let (run, after) = rest.split_at(count);
             rest = after;
             let until = rest.first().map_or(end, |next| next.offset);

@@ -250,6 +250,22 @@ async fn timers_that_are_set_anew_for_the_past_let_records_in_between() -> Resul
 }
 
 #[tokio::test]
+async fn disorder_cuts_calls_only_where_event_time_is_asked_for() -> Result<()> {
+    let server = serve("timer-probe", json!({})).await?;
+    let last = produce(&server, [100, 99, 101, 100].map(now).into()).await?;
+    until_read(&server, last).await?;
+    let last = produce(&server, vec![command("set event far 9999")]).await?;
+    until_read(&server, last).await?;
+    let last = produce(&server, [110, 109, 111].map(now).into()).await?;
+    until_read(&server, last).await?;
+    // Each call tells of one watermark.
+    let told: Vec<_> = records(&server, "out").await?.iter().map(text).collect();
+    let [none, first, second] = ["None true", "Some(101) true", "Some(110) true"];
+    assert_eq!(told, [none, none, none, none, first, second, second]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_input_that_is_silent_holds_windows_back_no_longer_than_the_spec_says() -> Result<()> {
     let server = Server::start().await?;
     server.topic("in", 1).await?;

@@ -145,6 +145,7 @@ impl DryRun<'_> {
                 return;
             }
         }
+        report.cut = true;
     }
 
     /// One call. Were there any?
@@ -218,13 +219,13 @@ mod tests {
             Sample { topic: 0, partition: 0, offset, record }
         };
         let samples: Vec<_> = (0..).zip(records).map(sample).collect();
-        let report = report("tumbling-count", time, &samples).await;
+        let report = report("tumbling-count", time, &samples, 8 << 10).await;
         assert!(report.failed.is_none(), "{:?}", report.failed);
         assert!(!report.cut);
         (texts(&report.entries), report.verdicts.into_iter().flatten().collect())
     }
 
-    async fn report(guest: &str, time: serde_json::Value, samples: &[Sample]) -> Report {
+    async fn report(guest: &str, time: serde_json::Value, samples: &[Sample], bytes_max: usize) -> Report {
         let spec = json!({
             "name": "d", "kind": "processor", "module": guest, "input": { "topics": ["in"] },
             "output": { "default": "out", "routes": { "late": "late" } }, "time": time,
@@ -238,7 +239,7 @@ mod tests {
             clock: &Clock::system(),
             at_fault: AtFault::End,
             strict: false,
-            bytes_max: 8 << 10,
+            bytes_max,
             flush: true,
         };
         run.run(samples).await
@@ -251,11 +252,21 @@ mod tests {
             Sample { topic: 0, partition: 0, offset: 0, record }
         };
         let samples = [command("set event again 5", 9), command("set event never 9999", 9)];
-        let report = report("timer-probe", json!({}), &samples).await;
+        let report = report("timer-probe", json!({}), &samples, 8 << 10).await;
         assert!(report.failed.is_none(), "{:?}", report.failed);
         assert!(report.cut);
         let most = (8 << 10) / size_of::<Entry>();
         assert!((10..=most + 1).contains(&report.entries.len()), "{} entries", report.entries.len());
+    }
+
+    #[tokio::test]
+    async fn timers_that_are_left_after_many_calls_are_said_to_be_left() {
+        let record = Record { value: Some("set event again 5".into()), timestamp: 9, ..Record::default() };
+        let samples = [Sample { topic: 0, partition: 0, offset: 0, record }];
+        let report = report("timer-probe", json!({}), &samples, usize::MAX).await;
+        assert!(report.failed.is_none(), "{:?}", report.failed);
+        assert!(report.cut);
+        assert_eq!(report.entries.len(), FIRINGS_MAX, "one in a call");
     }
 
     #[tokio::test]

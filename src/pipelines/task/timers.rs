@@ -18,7 +18,7 @@ use crate::runtime::backoff;
 use crate::state::watermarks::{self, Watermarks};
 use crate::state::{self, Timer, TimerClock};
 use crate::storage::{Commit, ReadError, Storage};
-use crate::wasm::{Answer, Fault};
+use crate::wasm::{Answer, Fault, Input};
 
 /// How long a task sleeps for a timer by the clock before it looks again: somebody may have set the clock meanwhile.
 const SLEEP_MS_MAX: i64 = 10_000;
@@ -177,6 +177,14 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// How many of the first records make one call at most: all, unless the code can tell by a timer what the watermark is.
+    pub(super) fn cut(&self, index: usize, records: &[Input<'_>]) -> usize {
+        let asks = self.deployment.spec.time.is_some()
+            || self.next_timers[TimerClock::EventTime as usize] != TimestampMs::MAX;
+        let time = self.time.as_ref().filter(|_| self.fires && asks);
+        time.map_or(records.len(), |time| time.cut(index, records))
     }
 
     fn pass_time(&mut self) {
@@ -341,12 +349,14 @@ impl Task {
                 OnErrorPolicy::Skip => {}
                 OnErrorPolicy::DeadLetter => self.give_timer_to_dead(&mut outbox, timer, fault, attempt)?,
             }
-            // Of its state nothing changes but that it is gone.
+            // Of its state nothing changes but that it is gone. What is due first may be another one, set by `open`.
             if let Err(fault) = self.call(Ask::Start).await? {
                 return Err(Stop::failed(self.timer_error(&fault, None, 1)));
             }
-            let watermark = self.time.as_ref().and_then(TaskTime::watermark);
-            self.take_due(timer.clock, watermark, 1)?;
+            if let Some(state) = self.instance.as_mut().and_then(Worker::state) {
+                let gone = state.cancel_timer(timer.clock, &timer.name);
+                gone.map_err(|error| self.failed("state_unreadable", error.to_string()))?;
+            }
             let done = match policy {
                 OnErrorPolicy::Skip => Done { skipped: 1, fired: 1, ..Done::default() },
                 _ => Done { dead_letters: 1, fired: 1, ..Done::default() },
