@@ -156,7 +156,14 @@ impl Pipelines {
             let view = self.entry(deployment.spec.name.as_str()).ok().map(|e| e.view());
             return Ok(Applied { view, created, changed, diff });
         }
-        self.check_topics(&deployment.spec, module.kind, false).await?;
+        // Partitions may have been added to an input while the code was opened.
+        let now = self.check_topics(&deployment.spec, module.kind, false).await?;
+        if now != tasks {
+            return Err(Clash::Inputs.because(format!(
+                "the inputs of deployment `{}` had {tasks} partitions and have {now} meanwhile; apply it again",
+                deployment.spec.name
+            )));
+        }
         let replacement = Replacement { ready, ..Replacement::new(deployment, how.cause, commit) };
         let view = self.replace(replacement).await?;
         Ok(Applied { view: Some(view), created, changed, diff })

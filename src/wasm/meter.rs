@@ -55,6 +55,11 @@ impl Meter {
         .await
     }
 
+    /// Has the running call met a tick?
+    pub(super) fn is_long(&self) -> bool {
+        self.long.load(Relaxed)
+    }
+
     /// CPU time of the running call, from inside its poll, at an epoch tick.
     pub(super) fn at_tick(&self) -> Duration {
         self.long.store(true, Relaxed);

@@ -1,4 +1,5 @@
-//! Turns of calls that take long. Whoever runs past a tick gives the thread up and waits, in order, for a turn. There are as
+//! Turns of calls that take long. At its first tick a call only lets others have the thread: ticks are the node's, also one of
+//! microseconds may meet one. Whoever runs past a second gives the thread up and waits, in order, for a turn. There are as
 //! many turns as threads: however many calls are long, one that is short finds no more of them before it than can run.
 
 use std::sync::Arc;
@@ -29,6 +30,12 @@ impl Turns {
     pub(super) fn new(threads: usize) -> Self {
         let free = Arc::new(Semaphore::new(threads.max(1)));
         Self(Arc::new(Shared { free, pressing: AtomicBool::new(false) }))
+    }
+
+    /// A call's first tick: others have the thread, and it goes on behind them, however many wait for a turn.
+    pub(super) fn first(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.0.pressing.store(true, Relaxed);
+        tokio::task::yield_now()
     }
 
     /// Ends the turn of a call, if it has one; the future waits for its next.
@@ -77,6 +84,19 @@ mod tests {
         third.await;
         calls[2].end_turn();
         again.await;
+    }
+
+    #[tokio::test]
+    async fn a_call_at_its_first_tick_does_not_queue_behind_long_ones() {
+        let turns = Turns::new(1);
+        let [long, waits]: [Arc<Meter>; 2] = Default::default();
+        turns.next(&long).await;
+        let mut waits = Box::pin(turns.next(&waits));
+        tokio::select! {
+            biased;
+            () = &mut waits => panic!("the first has its turn"),
+            () = turns.first() => {}
+        }
     }
 
     #[tokio::test]
