@@ -69,6 +69,7 @@ const RUST_SDK: &[File] = embedded! {
     "sdk/src/toolbox/table.rs" => "sdk/src/toolbox/table.rs",
     "sdk/src/toolbox/top.rs" => "sdk/src/toolbox/top.rs",
     "sdk/src/toolbox/windows.rs" => "sdk/src/toolbox/windows.rs",
+    "sdk/src/toolbox/windows/cursor.rs" => "sdk/src/toolbox/windows/cursor.rs",
     "sdk/wit/deps/clocks.wit" => "sdk/wit/deps/clocks.wit",
     "sdk/wit/deps/http.wit" => "sdk/wit/deps/http.wit",
     "sdk/wit/deps/io.wit" => "sdk/wit/deps/io.wit",
