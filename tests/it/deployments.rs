@@ -263,8 +263,12 @@ async fn code_whose_open_refuses_is_deployed_in_no_kind_and_leaves_nothing_behin
             "told to refuse",
         ),
         (
-            json!({ "kind": "sink", "module": "webhook-sink", "input": input, "params": { "batch": "0" } }),
-            "1 or more",
+            // More than its code can count, which the declared type does not say.
+            json!({
+                "kind": "sink", "module": "webhook-sink", "input": input,
+                "params": { "url": "http://127.0.0.1:1/", "batch": 99_999_999_999_u64 },
+            }),
+            "batch",
         ),
         (
             json!({
