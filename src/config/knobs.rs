@@ -251,7 +251,7 @@ pub const KNOBS: [Knob; 34] = [
         name: "limits.memory",
         default: "1GiB",
         doc: "The most linear memory of an instance that a deployment may ask for. Rust needs 1 to 2 MiB, Python \
-              tens; a spec that says nothing asks for 64MiB and is refused below that.",
+              tens; a spec that says nothing asks for 64MiB and gets this where it is less.",
         set: |c, text| c.limits.set("memory", text),
     },
     Knob {
@@ -279,14 +279,14 @@ pub const KNOBS: [Knob; 34] = [
         name: "limits.state_bytes",
         default: "no ceiling",
         doc: "The most bytes of state of one task that a deployment may ask for (MiB, GiB). A spec that says \
-              nothing asks for 4GiB and is refused below that.",
+              nothing asks for 4GiB and gets this where it is less.",
         set: |c, text| c.limits.set("state_bytes", text),
     },
     Knob {
         name: "limits.state_keys",
         default: "no ceiling",
         doc: "The most keys of one task's state that a deployment may ask for. A spec that says nothing asks for \
-              100000000 and is refused below that.",
+              100000000 and gets this where it is less.",
         set: |c, text| c.limits.set("state_keys", text),
     },
     Knob {
@@ -300,8 +300,8 @@ pub const KNOBS: [Knob; 34] = [
         name: "limits.wall",
         default: "10m",
         doc: "The most wall time of one call, host functions included, that a deployment may ask for (ms, s, m). \
-              It bounds what a call that waits can hold up; a spec that says nothing asks for 30s and is refused \
-              below that.",
+              It bounds what a call that waits can hold up; a spec that says nothing asks for 30s and gets \
+              this where it is less.",
         set: |c, text| c.limits.set("wall", text),
     },
     Knob {
