@@ -193,11 +193,18 @@ impl WasiHttpHooks for Client {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Sent, Error>> + Send> {
         let (granted, instance) = (self.granted.clone(), self.instance.clone());
+        // Within the call, for the future may be looked at only after it.
+        let begun = instance.as_ref().map(|instance| instance.under_way.begin());
         Box::new(async move {
-            let (Some(granted), Some(instance)) = (granted, instance) else {
+            let (Some(granted), Some(instance), Some(begun)) = (granted, instance, begun) else {
                 return Err(Error::HttpRequestDenied);
             };
-            let response = exchange(&granted, &instance, request, Waits::of(options)).await?;
+            let waits = Waits::of(options);
+            let response = tokio::select! {
+                biased;
+                () = begun.ended() => return Err(Error::ConnectionTerminated),
+                answered = exchange(&granted, &instance, &begun, request, &waits) => answered?,
+            };
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
             Ok((response.map(BodyExt::boxed_unsync), nothing))
         })
@@ -240,8 +247,9 @@ impl Waits {
 async fn exchange(
     granted: &HttpAccess,
     instance: &Instance,
+    exchange: &Arc<Exchange>,
     request: Request<WasiBody>,
-    waits: Waits,
+    waits: &Waits,
 ) -> Result<Response<Download>, Error> {
     let shared = &granted.outbound.0;
     let (target, secrets) = granted.access.target(request.uri()).map_err(|refused| match refused {
@@ -255,18 +263,16 @@ async fn exchange(
         }
     })?;
     let request = prepared(request, secrets)?;
-    let places = [
-        // A guest that begins more at once than it may is told so; it would wait for itself.
-        instance.places.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?,
-        place(&granted.places, waits.connect).await?,
-        place(&shared.places, waits.connect).await?,
-    ];
-    let exchange = instance.under_way.begin(places);
-    tokio::select! {
-        biased;
-        () = exchange.ended() => Err(Error::ConnectionTerminated),
-        answered = send(shared, instance, &exchange, request, target, &waits) => answered,
+    // A guest that begins more at once than it may is told so; it would wait for itself.
+    let own = instance.places.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
+    let mut held = exchange.hold(own);
+    for places in [&granted.places, &shared.places] {
+        held = held && exchange.hold(place(places, waits.connect).await?);
     }
+    if !held {
+        return Err(Error::ConnectionTerminated);
+    }
+    send(shared, instance, exchange, request, target, waits).await
 }
 
 async fn send(

@@ -8,9 +8,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::dial::Connection;
 
-/// Places among the requests of the instance, of the deployment and of the node.
-pub(super) type Places = [OwnedSemaphorePermit; 3];
-
 #[derive(Default)]
 pub(super) struct UnderWay(Mutex<Vec<Weak<Exchange>>>);
 
@@ -24,14 +21,16 @@ pub(super) struct Exchange {
 struct Held {
     /// from the head of the answer to its end
     connection: Option<Connection>,
-    _places: Places,
+    /// among the requests of the instance, of the deployment and of the node
+    places: Vec<OwnedSemaphorePermit>,
 }
 
 // === impl UnderWay ===
 
 impl UnderWay {
-    pub(super) fn begin(&self, places: Places) -> Arc<Exchange> {
-        let held = Mutex::new(Some(Held { connection: None, _places: places }));
+    /// A request that has no place yet: it is known from here on, so that the end of its call ends it also while it waits.
+    pub(super) fn begin(&self) -> Arc<Exchange> {
+        let held = Mutex::new(Some(Held { connection: None, places: Vec::new() }));
         let exchange = Arc::new(Exchange { held, ended: Notify::new() });
         let mut open = self.0.lock();
         open.retain(|exchange| exchange.strong_count() > 0);
@@ -55,6 +54,11 @@ impl Exchange {
     /// Waits for the end of the call that it belongs to.
     pub(super) async fn ended(&self) {
         self.ended.notified().await;
+    }
+
+    /// Keeps a place until its end; false: it has ended meanwhile.
+    pub(super) fn hold(&self, place: OwnedSemaphorePermit) -> bool {
+        self.held.lock().as_mut().map(|held| held.places.push(place)).is_some()
     }
 
     /// Keeps the connection that the answer comes over; false: it has ended meanwhile.
