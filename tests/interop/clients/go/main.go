@@ -173,6 +173,8 @@ func member(topic, group string) {
 	c := client(kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.Balancers(kgo.RangeBalancer()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.SessionTimeout(8*time.Second),
 		kgo.HeartbeatInterval(time.Second), kgo.AutoCommitInterval(300*time.Millisecond), kgo.AutoCommitMarks(),
+		// It commits behind what it was handed: without them a tail of markers stays uncommitted.
+		kgo.KeepControlRecords(),
 		kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.OnPartitionsAssigned(assigned(func(p int32) { mine = append(mine, p) })),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, c *kgo.Client, partitions map[string][]int32) {
@@ -188,7 +190,9 @@ func member(topic, group string) {
 	for ctx.Err() == nil {
 		fetches := c.PollFetches(ctx)
 		fetches.EachRecord(func(r *kgo.Record) {
-			tell(r)
+			if !r.Attrs.IsControl() {
+				tell(r)
+			}
 			c.MarkCommitRecords(r)
 		})
 		out.Flush()

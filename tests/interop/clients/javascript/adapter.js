@@ -166,7 +166,9 @@ async function member(topic, groupId) {
   await consumer.connect();
   await consumer.subscribe({ topics: [topic], fromBeginning: true });
   await consumer.run({
+    // By the interval alone it would not commit a tail without records: it looks at the clock when something has come.
     autoCommitInterval: 300,
+    autoCommitThreshold: 5,
     eachMessage: async ({ partition, message }) => tellMessage(topic, partition, message),
   });
   await ended;
