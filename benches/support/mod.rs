@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 pub(crate) mod events;
+pub(crate) mod filled;
 pub(crate) mod guests;
 pub(crate) mod load;
 pub(crate) mod process;
