@@ -267,7 +267,9 @@ def mistakes(tool: Tool, language: str, installed: pathlib.Path, folder: pathlib
     missing = []
 
     def expect(what: str, told: str, wanted: list[str]):
-        missing.extend(f"{language}, {what}: {want!r} is not in\n{told}" for want in wanted if want not in told)
+        # A message with quotes stands escaped in the answer.
+        seen = told + told.replace('\\"', '"')
+        missing.extend(f"{language}, {what}: {want!r} is not in\n{told}" for want in wanted if want not in seen)
 
     for source, wanted in UNBUILT[language]:
         code.write_text(source)
