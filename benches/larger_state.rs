@@ -85,7 +85,7 @@ async fn measure(memory: &'static str, load: Load) -> Result<Seen> {
         [("first of each key", load.keys, load.updates), ("at random", load.updates, 0)]
     {
         let (meter, watch) = (Meter::start(server.pid())?, MemoryWatch::start(server.pid()));
-        until_left(&server, left).await?;
+        until_read(&server, until).await?;
         let (spent, (peak, _)) = (meter.stop()?, watch.stop());
         phases.push(vec![
             memory.to_owned(),
@@ -133,12 +133,12 @@ fn key(number: u64) -> Vec<u8> {
     key
 }
 
-async fn until_left(server: &Server, left: u64) -> Result<()> {
+async fn until_read(server: &Server, records: u64) -> Result<()> {
     let begin = Instant::now();
     loop {
         let view = server.get("/v1/deployments/counts").await?;
         ensure!(view["state"] != "failed", "the deployment failed: {view}");
-        if view["totals"]["lag"].as_u64().is_some_and(|lag| lag <= left) {
+        if view["totals"]["records_in"].as_u64().is_some_and(|read| read >= records) {
             return Ok(());
         }
         ensure!(begin.elapsed() < MOST, "not there after {MOST:?}: {}", view["totals"]);
