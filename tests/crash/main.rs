@@ -7,6 +7,7 @@
 //! crash --server PATH --transactions [--rounds 50] [--seed N]          the same for transactions of Kafka clients
 //! crash --server PATH --sources [--rounds 50] [--seed N] [--expect-failure]    while sources poll, and are rewound
 //! crash --server PATH --upgrades [--rounds 50] [--seed N] [--expect-failure]   during upgrades, rollbacks and pauses
+//! crash --server PATH --time [--rounds 50] [--seed N] [--expect-failure]       while windows, joins and timers are at work
 //! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
 //! ```
 //! `--expect-failure` turns the verdict round: for a server that was built with its commit deliberately broken.
@@ -24,6 +25,7 @@ mod producer;
 mod server;
 mod sources;
 mod sync_order;
+mod time;
 mod transactions;
 mod upgrades;
 
@@ -62,6 +64,7 @@ struct Args {
     transactions: bool,
     sources: bool,
     upgrades: bool,
+    time: bool,
     sync: Option<String>,
 }
 
@@ -75,6 +78,7 @@ fn args() -> Result<Args> {
         transactions: false,
         sources: false,
         upgrades: false,
+        time: false,
         sync: None,
     };
     let mut words = std::env::args().skip(1);
@@ -88,6 +92,7 @@ fn args() -> Result<Args> {
             "--transactions" => args.transactions = true,
             "--sources" => args.sources = true,
             "--upgrades" => args.upgrades = true,
+            "--time" => args.time = true,
             "--expect-failure" => args.expect_failure = true,
             other => bail!("unknown argument {other}"),
         }
@@ -111,6 +116,8 @@ async fn main() -> Result<()> {
         sources::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else if args.upgrades {
         upgrades::rounds(&args.server, args.rounds, Random(args.seed)).await
+    } else if args.time {
+        time::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else {
         rounds(&args).await
     };
