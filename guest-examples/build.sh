@@ -13,11 +13,11 @@ guests=(
     also-viewed bench-list bench-packed count-by-key enrich http-poll-source item-cf
     nexmark redact-json validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
-    misbehaving/unruly misbehaving/wrong-world template template-processor template-sink template-source
+    misbehaving/unruly misbehaving/wrong-world template template-processor template-timed template-sink template-source
     testing/number-counter testing/stamp testing/stamp-counter testing/text-counter testing/timer-probe testing/tumbling-count
 )
 # They become users' projects.
-templates=(template template-processor template-sink template-source)
+templates=(template template-processor template-timed template-sink template-source)
 manifest=prebuilt/MANIFEST.json
 
 # The name of a guest's file, from its folder.

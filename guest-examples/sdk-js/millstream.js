@@ -4,7 +4,8 @@
 //
 //   export const transform = eachRecord((record) => (record.text() === "heartbeat" ? drop : keep));
 //
-// A processor turns records into state and outputs, topic to topic; its stores are in sdk/state.js:
+// A processor turns records into state and outputs, topic to topic; its stores are in sdk/state.js, its timers in
+// sdk/timers.js:
 //
 //   import { emit, processEach } from "../sdk/millstream.js";
 //
@@ -98,22 +99,11 @@ export const processEach = (each, open) => ({
 export const processBatch = (all, open) => ({
   open: opening(open),
   /** @param {Input[]} batch */
-  process(batch) {
-    try {
-      const outputs = all(batch.map((input, index) => new Record(input, index)));
-      if (!Array.isArray(outputs)) throw new TypeError(`a list of output(…) is expected, not ${kind(outputs)}`);
-      for (const made of outputs) {
-        if (!("key" in Object(made) && "source" in made)) throw new TypeError(`output(…) is expected, not ${kind(made)}`);
-      }
-      return outputs;
-    } catch (error) {
-      throw { tag: "fatal", val: words(error) };
-    }
-  },
+  process: (batch) => thrown(() => outputsOf(all(batch.map((input, index) => new Record(input, index))))),
 });
 
 /**
- * An output for `processBatch`.
+ * An output for `processBatch`, and for `timerBatch` of sdk/timers.js.
  * @param {Fields} fields
  * @param {Record | number} [record] it comes from; what is left out is taken from there
  * @returns {Output}
@@ -275,8 +265,31 @@ function listed(headers) {
   return pairs.map(([name, value]) => ({ name: String(name), value: value === null ? null : bytesOf(value) }));
 }
 
-/** Runs code for one record, whose fault it is what it throws. @template T @param {number} index @param {() => T} code */
-function at(index, code) {
+// --- for the other files of the SDK
+
+/** What a batch leads to. @param {unknown} outputs @returns {Output[]} */
+export function outputsOf(outputs) {
+  if (!Array.isArray(outputs)) throw new TypeError(`a list of output(…) is expected, not ${kind(outputs)}`);
+  for (const made of outputs) {
+    if (!("key" in Object(made) && "source" in made)) throw new TypeError(`output(…) is expected, not ${kind(made)}`);
+  }
+  return outputs;
+}
+
+/** Runs code for a batch, whose fault as a whole it is what it throws. @template T @param {() => T} code */
+export function thrown(code) {
+  try {
+    return code();
+  } catch (error) {
+    throw { tag: "fatal", val: words(error) };
+  }
+}
+
+/**
+ * Runs code for one record or timer, whose fault it is what it throws.
+ * @template T @param {number} index @param {() => T} code
+ */
+export function at(index, code) {
   try {
     return code();
   } catch (error) {
@@ -301,7 +314,7 @@ function opening(open = () => {}) {
 const ASYNC = "a function that Millstream calls cannot be `async`: nothing here has to be waited for";
 
 /** @param {unknown} verdict @returns {Verdict | undefined} */
-function checked(verdict) {
+export function checked(verdict) {
   if (verdict instanceof Verdict) return verdict;
   if (verdict === undefined || verdict === null) return undefined;
   if (verdict instanceof Promise) throw new TypeError(ASYNC);
@@ -360,7 +373,7 @@ const starlingmonkey = typeof TextDecoder === "function";
 const decoder = starlingmonkey ? new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }) : null;
 const encoder = starlingmonkey ? new TextEncoder() : null;
 /** @type {(value: number) => number | bigint} */
-const integer = starlingmonkey ? BigInt : (value) => value;
+export const integer = starlingmonkey ? BigInt : (value) => value;
 
 // A loop over bytes takes ten times as long as these built-in functions, which between them do the same.
 const beyondAscii = /[\x80-\xff]/;

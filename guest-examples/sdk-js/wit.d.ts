@@ -55,6 +55,19 @@ declare module "millstream:functions/state@0.1.0" {
   }
 }
 
+declare module "millstream:functions/timers@0.1.0" {
+  export type Clock = "event-time" | "wall";
+  /** A timer that is due. */
+  export interface Due {
+    clock: Clock;
+    name: Uint8Array;
+    at: number | bigint;
+  }
+  export function set(clock: Clock, name: Uint8Array, at: number | bigint): void;
+  export function cancel(clock: Clock, name: Uint8Array): void;
+  export function now(clock: Clock): number | bigint | null | undefined;
+}
+
 /** Goes to the deployment's log. */
 declare var console: { [level in "trace" | "debug" | "log" | "info" | "warn" | "error"]: (...parts: unknown[]) => void };
 declare var performance: { now(): number };

@@ -22,7 +22,15 @@ A processor turns records into state and outputs, topic to topic:
 
     Processor = process_each(count)
 
-The contract behind both is wit/millstream.wit. There is no network and no file; `print` writes to the deployment's log.
+With `world = "timed-processor"` in pyproject.toml it is called again when time has come so far:
+
+    def judge(record: Record) -> None:
+        event_time.set(record.key_bytes, record.timestamp + 60_000)
+
+    Processor = process_each(judge)
+    OnTimer = timer_each(lambda timer: emit(output("a minute later", key=timer.name)))
+
+The contract behind all of them is wit/millstream.wit. There is no network and no file; `print` writes to the deployment's log.
 """
 
 import json
@@ -191,6 +199,64 @@ class Store:
         return self._open().scan(_key(start), None if end is None else _key(end), limit)
 
 
+class Clock:
+    """What moves timers on. What is set and cancelled commits together with the outputs of the call, or not at all. A name is
+    text or bytes, at most 1024 bytes."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def set(self, name: Key, at: int) -> None:
+        """Sets the timer of this name, or moves it. It fires once, after the call in which this clock has reached `at`
+        (milliseconds since 1970); at once when it is there already."""
+        if type(at) is not int:
+            raise TypeError(f"a timer's time has to be whole milliseconds, not {_kind(at)}")
+        timers = _timers()
+        timers.set(timers.Clock[self._name], _key(name), at)
+
+    def cancel(self, name: Key) -> None:
+        """One that is not set is no error."""
+        timers = _timers()
+        timers.cancel(timers.Clock[self._name], _key(name))
+
+    def now(self) -> Optional[int]:
+        """Milliseconds since 1970, fixed while a call lasts. Of `event_time` it is the watermark: no record before it is
+        expected any more, except late ones; None before there is one."""
+        timers = _timers()
+        return timers.now(timers.Clock[self._name])
+
+
+#: moved by the timestamps of the records, as the task's watermark
+event_time = Clock("EVENT_TIME")
+
+#: the server's clock
+wall = Clock("WALL")
+
+
+class Timer:
+    """A timer that is due."""
+
+    __slots__ = ("clock", "name_bytes", "at")
+
+    def __init__(self, due: Any):
+        self.clock = wall if due.clock.name == "WALL" else event_time  #: what it went by
+        self.name_bytes: bytes = due.name  #: as it was set
+        self.at: int = due.at  #: as it was set, in milliseconds since 1970
+
+    @property
+    def name(self) -> Optional[str]:
+        """As it was set, as text; None when it is none."""
+        return _text(self.name_bytes)
+
+
+def _timers() -> Any:
+    try:
+        from wit_world.imports import timers
+    except ImportError:
+        raise TypeError('timers need `world = "timed-processor"` in pyproject.toml') from None
+    return timers
+
+
 Open = Optional[Callable[[], None]]
 
 
@@ -255,15 +321,62 @@ def process_batch(all: Callable[[list[Record]], Sequence[types.Output]], open: O
 
         def process(self, batch: list[types.Input]) -> list[types.Output]:
             try:
-                outputs = list(all([Record(given, index) for index, given in enumerate(batch)]))
-                for made in outputs:
-                    if type(made) is not types.Output:
-                        raise TypeError(f"output(…) is expected, not {_kind(made)}")
-                return outputs
+                return _outputs(all([Record(given, index) for index, given in enumerate(batch)]))
             except Exception as error:
                 raise Err(types.Error_Fatal(_words(error)))
 
     return Processor
+
+
+def timer_each(each: Callable[[Timer], Optional[Verdict]]) -> type:
+    """What a processor names `OnTimer`: asks `each` what a timer that is due leads to, which is `emit(…)` or nothing. An output
+    without a timestamp has the time of the last timer of the call. What `each` raises, or `reject(…)`, is a fault of that
+    timer; `on_error` of the deployment decides about it."""
+    _timers()
+    _prepare(each)
+
+    class OnTimer:
+        def on_timer(self, due: list) -> list[types.Output]:
+            outputs: list[types.Output] = []
+            for index, given in enumerate(due):
+                try:
+                    verdict = _checked(each(Timer(given)))
+                    if isinstance(verdict, types.Outcome_Keep):
+                        raise TypeError("keep is for records; a timer leads to emit(…) or to nothing")
+                except Exception as error:
+                    raise Err(types.Error_At((index, _words(error))))
+                if isinstance(verdict, types.Outcome_Emit):
+                    outputs += verdict.value
+                elif isinstance(verdict, types.Outcome_Reject):
+                    raise Err(types.Error_At((index, verdict.value)))
+            return outputs
+
+    return OnTimer
+
+
+def timer_batch(all: Callable[[list[Timer]], Sequence[types.Output]]) -> type:
+    """The same for timers together, at most 256 of one clock, sorted by time, for whoever reads and writes many keys at once;
+    it gives what `output(…)` makes. What `all` raises makes the server try again with fewer timers, until the one that fails
+    stands alone."""
+    _timers()
+    _prepare(all)
+
+    class OnTimer:
+        def on_timer(self, due: list) -> list[types.Output]:
+            try:
+                return _outputs(all([Timer(given) for given in due]))
+            except Exception as error:
+                raise Err(types.Error_Fatal(_words(error)))
+
+    return OnTimer
+
+
+def _outputs(made: Iterable[types.Output]) -> list[types.Output]:
+    outputs = list(made)
+    for one in outputs:
+        if type(one) is not types.Output:
+            raise TypeError(f"output(…) is expected, not {_kind(one)}")
+    return outputs
 
 
 class _Opening:

@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Transform,
     /// Keeps state, topic to topic
     Processor,
+    /// A processor that is called again when time has come so far: windows, sessions, time-outs
+    TimedProcessor,
     /// Delivers records to the outside
     Sink,
     /// Brings records from outside, polled by the server
@@ -98,6 +100,20 @@ const RUST_PROCESSOR: &[File] = embedded! {
     "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
 };
 
+const RUST_TIMED: &[File] = embedded! {
+    ".gitignore" => "template-timed/.gitignore",
+    "Cargo.toml" => "template-timed/Cargo.toml",
+    "README.md" => "template-timed/README.md",
+    "src/lib.rs" => "template-timed/src/lib.rs",
+};
+
+/// What the timed templates of all languages have in common.
+const TIMED: &[File] = embedded! {
+    "deploy.yaml" => "template-timed/deploy.yaml",
+    "tests/minutes.in.ndjson" => "template-timed/tests/minutes.in.ndjson",
+    "tests/minutes.out.ndjson" => "template-timed/tests/minutes.out.ndjson",
+};
+
 const RUST_SOURCE: &[File] = embedded! {
     ".gitignore" => "template-source/.gitignore",
     "Cargo.toml" => "template-source/Cargo.toml",
@@ -117,6 +133,7 @@ const RUST_SINK: &[File] = embedded! {
 const JS_SDK: &[File] = embedded! {
     "sdk/millstream.js" => "sdk-js/millstream.js",
     "sdk/state.js" => "sdk-js/state.js",
+    "sdk/timers.js" => "sdk-js/timers.js",
     "sdk/wit.d.ts" => "sdk-js/wit.d.ts",
 };
 
@@ -140,6 +157,13 @@ const JS_PROCESSOR: &[File] = embedded! {
     "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
 };
 
+const JS_TIMED: &[File] = embedded! {
+    ".gitignore" => "template-js/.gitignore",
+    "README.md" => "template-js-timed/README.md",
+    "package.json" => "template-js-timed/package.json",
+    "src/index.js" => "template-js-timed/src/index.js",
+};
+
 const TS_TRANSFORM: &[File] = embedded! {
     "README.md" => "template-ts/README.md",
     "package.json" => "template-ts/package.json",
@@ -160,6 +184,14 @@ const TS_PROCESSOR: &[File] = embedded! {
     "deploy.yaml" => "template-processor/deploy.yaml",
     "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
     "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+const TS_TIMED: &[File] = embedded! {
+    ".gitignore" => "template-js/.gitignore",
+    "README.md" => "template-ts-timed/README.md",
+    "package.json" => "template-ts-timed/package.json",
+    "src/index.ts" => "template-ts-timed/src/index.ts",
+    "tsconfig.json" => "template-ts/tsconfig.json",
 };
 
 const PYTHON_SDK: &[File] = embedded! {
@@ -186,20 +218,31 @@ const PYTHON_PROCESSOR: &[File] = embedded! {
     "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
 };
 
+const PYTHON_TIMED: &[File] = embedded! {
+    ".gitignore" => "template-python/.gitignore",
+    "README.md" => "template-python-timed/README.md",
+    "app.py" => "template-python-timed/app.py",
+    "pyproject.toml" => "template-python-timed/pyproject.toml",
+};
+
 /// What there is to begin with.
-const TEMPLATES: [Template; 10] = {
+const TEMPLATES: [Template; 14] = {
     use {Kind::*, Language::*};
     [
         template(Rust, Transform, "src/lib.rs", &[RUST_TRANSFORM, RUST_SDK]),
         template(Rust, Processor, "src/lib.rs", &[RUST_PROCESSOR, RUST_SDK]),
+        template(Rust, TimedProcessor, "src/lib.rs", &[RUST_TIMED, TIMED, RUST_SDK]),
         template(Rust, Sink, "src/lib.rs", &[RUST_SINK, RUST_SDK]),
         template(Rust, Source, "src/lib.rs", &[RUST_SOURCE, RUST_SDK]),
         template(Js, Transform, "src/index.js", &[JS_TRANSFORM, JS_SDK, WIT]),
         template(Js, Processor, "src/index.js", &[JS_PROCESSOR, JS_SDK, WIT]),
+        template(Js, TimedProcessor, "src/index.js", &[JS_TIMED, TIMED, JS_SDK, WIT]),
         template(Ts, Transform, "src/index.ts", &[TS_TRANSFORM, JS_SDK, WIT]),
         template(Ts, Processor, "src/index.ts", &[TS_PROCESSOR, JS_SDK, WIT]),
+        template(Ts, TimedProcessor, "src/index.ts", &[TS_TIMED, TIMED, JS_SDK, WIT]),
         template(Python, Transform, "app.py", &[PYTHON_TRANSFORM, PYTHON_SDK, WIT]),
         template(Python, Processor, "app.py", &[PYTHON_PROCESSOR, PYTHON_SDK, WIT]),
+        template(Python, TimedProcessor, "app.py", &[PYTHON_TIMED, TIMED, PYTHON_SDK, WIT]),
     ]
 };
 
@@ -322,14 +365,18 @@ mod tests {
         for folder in [
             "template",
             "template-processor",
+            "template-timed",
             "template-sink",
             "template-source",
             "template-js",
             "template-js-processor",
+            "template-js-timed",
             "template-ts",
             "template-ts-processor",
+            "template-ts-timed",
             "template-python",
             "template-python-processor",
+            "template-python-timed",
             "sdk",
             "sdk-js",
             "sdk-python",

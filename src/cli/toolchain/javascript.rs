@@ -19,13 +19,15 @@ const MISSING: &str =
 /// The oldest Node.js that the tools run on.
 const NODE_MIN: u64 = 18;
 
-/// An export that a world asks for.
-const EXPORTS: [(&str, &str); 4] = [
-    ("inline-transform", "transform"),
-    ("stateful-processor", "processor"),
-    ("migrating-processor", "processor"),
-    ("timed-processor", "processor"),
+/// Exports that a world asks for.
+const EXPORTS: [(&str, &[&str]); 4] = [
+    ("inline-transform", &["transform"]),
+    ("stateful-processor", &["processor"]),
+    ("migrating-processor", &["processor", "migrate"]),
+    ("timed-processor", &["processor", "onTimer"]),
 ];
+/// The last of them, which other worlds would not call.
+const ON_TIMER: &str = "onTimer";
 
 /// componentize-js is a library without a command. Without HTTP there is nothing that a server could refuse to link.
 const STARLINGMONKEY: &str = r#"
@@ -156,7 +158,8 @@ fn is_advice(line: &str) -> bool {
     line.starts_with("  You can mark the path") || line.contains("Are you trying to bundle for node?")
 }
 
-/// Refuses code without the export that its world asks for: the engines would find out when the first record comes.
+/// Refuses code without the exports that its world asks for: the engines would find out when the first record comes. And
+/// code whose timers nobody would call.
 fn exported(project: &Project, facts: &Path) -> Result<(), Failure> {
     let world = project.entry.world.as_str();
     let Some((_, wanted)) = EXPORTS.iter().find(|(w, _)| *w == world) else { return Ok(()) };
@@ -169,13 +172,17 @@ fn exported(project: &Project, facts: &Path) -> Result<(), Failure> {
         .flat_map(|(_, output)| output["exports"].as_array().into_iter().flatten())
         .filter_map(Value::as_str)
         .collect();
-    if names.contains(wanted) {
-        return Ok(());
+    let main = &project.entry.main;
+    if names.contains(&ON_TIMER) && !wanted.contains(&ON_TIMER) {
+        return Err(Failure::Local(format!(
+            "{main} exports {ON_TIMER}, which the world `{world}` does not call\nhint: \"millstream\": \
+             {{ \"world\": \"timed-processor\" }} in package.json"
+        )));
     }
+    let Some(missing) = wanted.iter().find(|wanted| !names.contains(wanted)) else { return Ok(()) };
     let there = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
     Err(Failure::Local(format!(
-        "{} exports {there}, but the world `{world}` asks for `{wanted}`\nhint: export const {wanted} = …",
-        project.entry.main
+        "{main} exports {there}, but the world `{world}` asks for `{missing}`\nhint: export const {missing} = …"
     )))
 }
 

@@ -1,0 +1,31 @@
+// Counts the records of each key by the minute, by their timestamps. A minute's counts are told when it is over: when no
+// record of it is expected any more.
+
+import { type Record, type Verdict, emit, processEach } from "../sdk/millstream.js";
+import { Store } from "../sdk/state.js";
+import { type Timer, eventTime, timerEach } from "../sdk/timers.js";
+
+const MINUTE = 60_000;
+const counts = new Store("counts");
+
+function count(record: Record): void {
+  if (record.key === null) return; // leads to nothing
+  const start = Math.floor(record.timestamp / MINUTE) * MINUTE;
+  const end = start + MINUTE;
+  if (end <= (eventTime.now() ?? -Infinity)) return; // this minute has been told
+  const name = `${start}/${record.key}`;
+  const seen: number = counts.json(name) ?? 0;
+  if (seen === 0) eventTime.set(name, end);
+  counts.put(name, seen + 1);
+}
+
+// When a minute of a key is over. State, timers and outputs of a call are one commit.
+function tell(timer: Timer): Verdict {
+  const count: number = counts.json(timer.nameBytes);
+  counts.delete(timer.nameBytes);
+  const [start, ...key] = (timer.name ?? "").split("/");
+  return emit({ key: key.join("/"), value: { start: Number(start), count }, timestamp: timer.at - 1 });
+}
+
+export const processor = processEach(count);
+export const onTimer = timerEach(tell);
