@@ -88,6 +88,6 @@ schemathesis: ## requests made from the server's own OpenAPI document (EXAMPLES=
 	@$(SETUP); cargo build --all-targets; \
 	CARGO_TARGET_DIR=$(TARGET_DIR) tests/schemathesis/run.sh $(TARGET_DIR)/debug/millstream $(SCHEMATHESIS)
 
-languages: ## Rust, JavaScript and Python from an empty folder to a running transform; needs npm, python3 and their registries
+languages: ## every language from an empty folder to records that run (LANGUAGES="--only c,go"); needs its tools and registries
 	@$(SETUP); cargo build --all-targets; \
 	tests/languages/run.py --server $(TARGET_DIR)/debug/millstream $(LANGUAGES)

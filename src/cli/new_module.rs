@@ -225,8 +225,77 @@ const PYTHON_TIMED: &[File] = embedded! {
     "pyproject.toml" => "template-python-timed/pyproject.toml",
 };
 
+const C_SDK: &[File] = embedded! {
+    "sdk/millstream.c" => "sdk-c/millstream.c",
+    "sdk/millstream.h" => "sdk-c/millstream.h",
+    ".gitignore" => "template-c/.gitignore",
+    "compile_flags.txt" => "template-c/compile_flags.txt",
+};
+
+const C_TRANSFORM: &[File] = embedded! {
+    "README.md" => "template-c/README.md",
+    "millstream.toml" => "template-c/millstream.toml",
+    "src/transform.c" => "template-c/src/transform.c",
+    "deploy.yaml" => "template-js/deploy.yaml",
+    "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
+    "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+};
+
+const C_PROCESSOR: &[File] = embedded! {
+    "README.md" => "template-c-processor/README.md",
+    "millstream.toml" => "template-c-processor/millstream.toml",
+    "src/processor.c" => "template-c-processor/src/processor.c",
+    "deploy.yaml" => "template-processor/deploy.yaml",
+    "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
+    "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+const C_TIMED: &[File] = embedded! {
+    "README.md" => "template-c-timed/README.md",
+    "millstream.toml" => "template-c-timed/millstream.toml",
+    "src/processor.c" => "template-c-timed/src/processor.c",
+};
+
+const GO_SDK: &[File] = embedded! {
+    "sdk/go.mod" => "sdk-go/go.mod",
+    "sdk/internal/abi/batch.go" => "sdk-go/internal/abi/batch.go",
+    "sdk/internal/abi/host.go" => "sdk-go/internal/abi/host.go",
+    "sdk/internal/abi/memory.go" => "sdk-go/internal/abi/memory.go",
+    "sdk/internal/abi/open.go" => "sdk-go/internal/abi/open.go",
+    "sdk/millstream.go" => "sdk-go/millstream.go",
+    "sdk/processor/processor.go" => "sdk-go/processor/processor.go",
+    "sdk/state/state.go" => "sdk-go/state/state.go",
+    "sdk/timed/timed.go" => "sdk-go/timed/timed.go",
+    "sdk/transform/transform.go" => "sdk-go/transform/transform.go",
+    ".gitignore" => "template-go/.gitignore",
+};
+
+const GO_TRANSFORM: &[File] = embedded! {
+    "README.md" => "template-go/README.md",
+    "go.mod" => "template-go/go.mod",
+    "main.go" => "template-go/main.go",
+    "deploy.yaml" => "template-js/deploy.yaml",
+    "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
+    "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+};
+
+const GO_PROCESSOR: &[File] = embedded! {
+    "README.md" => "template-go-processor/README.md",
+    "go.mod" => "template-go-processor/go.mod",
+    "main.go" => "template-go-processor/main.go",
+    "deploy.yaml" => "template-processor/deploy.yaml",
+    "tests/count.in.ndjson" => "template-processor/tests/count.in.ndjson",
+    "tests/count.out.ndjson" => "template-processor/tests/count.out.ndjson",
+};
+
+const GO_TIMED: &[File] = embedded! {
+    "README.md" => "template-go-timed/README.md",
+    "go.mod" => "template-go-timed/go.mod",
+    "main.go" => "template-go-timed/main.go",
+};
+
 /// What there is to begin with.
-const TEMPLATES: [Template; 14] = {
+const TEMPLATES: [Template; 20] = {
     use {Kind::*, Language::*};
     [
         template(Rust, Transform, "src/lib.rs", &[RUST_TRANSFORM, RUST_SDK]),
@@ -243,6 +312,12 @@ const TEMPLATES: [Template; 14] = {
         template(Python, Transform, "app.py", &[PYTHON_TRANSFORM, PYTHON_SDK, WIT]),
         template(Python, Processor, "app.py", &[PYTHON_PROCESSOR, PYTHON_SDK, WIT]),
         template(Python, TimedProcessor, "app.py", &[PYTHON_TIMED, TIMED, PYTHON_SDK, WIT]),
+        template(C, Transform, "src/transform.c", &[C_TRANSFORM, C_SDK, WIT]),
+        template(C, Processor, "src/processor.c", &[C_PROCESSOR, C_SDK, WIT]),
+        template(C, TimedProcessor, "src/processor.c", &[C_TIMED, TIMED, C_SDK, WIT]),
+        template(Go, Transform, "main.go", &[GO_TRANSFORM, GO_SDK, WIT]),
+        template(Go, Processor, "main.go", &[GO_PROCESSOR, GO_SDK, WIT]),
+        template(Go, TimedProcessor, "main.go", &[GO_TIMED, TIMED, GO_SDK, WIT]),
     ]
 };
 
@@ -377,9 +452,17 @@ mod tests {
             "template-python",
             "template-python-processor",
             "template-python-timed",
+            "template-c",
+            "template-c-processor",
+            "template-c-timed",
+            "template-go",
+            "template-go-processor",
+            "template-go-timed",
             "sdk",
             "sdk-js",
             "sdk-python",
+            "sdk-c",
+            "sdk-go",
         ] {
             files_below(Path::new(folder), &mut there);
         }

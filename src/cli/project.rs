@@ -17,6 +17,8 @@ pub(super) enum Language {
     /// TypeScript
     Ts,
     Python,
+    C,
+    Go,
 }
 
 /// What runs JavaScript in a component.
@@ -37,7 +39,7 @@ pub(super) struct Project {
     pub(super) folder: PathBuf,
     pub(super) language: Language,
     pub(super) name: String,
-    /// JavaScript and Python
+    /// JavaScript, Python and C
     pub(super) entry: Entry,
     /// Python: packages that the build needs, and those that the code imports
     pub(super) packages: Packages,
@@ -57,7 +59,7 @@ pub(super) struct Entry {
     /// JavaScript: a file; Python: a module
     #[serde(default)]
     pub(super) main: String,
-    /// a world of `wit/`
+    /// a world of `wit/`, of C one of the packed ones
     #[serde(default)]
     pub(super) world: String,
     /// JavaScript alone
@@ -65,9 +67,14 @@ pub(super) struct Entry {
     pub(super) engine: Option<Engine>,
 }
 
-/// Manifests, each with its language.
-const MANIFESTS: [(&str, Language); 3] =
-    [("Cargo.toml", Language::Rust), ("package.json", Language::Js), ("pyproject.toml", Language::Python)];
+/// Manifests, each with its language. C has none of its own.
+const MANIFESTS: [(&str, Language); 5] = [
+    ("Cargo.toml", Language::Rust),
+    ("package.json", Language::Js),
+    ("pyproject.toml", Language::Python),
+    ("millstream.toml", Language::C),
+    ("go.mod", Language::Go),
+];
 
 #[derive(Deserialize)]
 struct Cargo {
@@ -88,6 +95,13 @@ struct PyProject {
     tool: Tool,
     #[serde(default, rename = "dependency-groups")]
     groups: Groups,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    name: String,
+    world: String,
 }
 
 #[derive(Deserialize)]
@@ -149,6 +163,16 @@ impl Project {
                 let packages = Packages { build: project.groups.build, code };
                 (project.project.name, project.tool.millstream.or("app"), packages)
             }
+            Language::C => {
+                let own: Own = toml::from_str(text).map_err(|e| e.to_string())?;
+                (own.name, Entry { world: own.world, ..Entry::default() }, Packages::default())
+            }
+            Language::Go => {
+                let path = text.lines().find_map(|line| line.trim().strip_prefix("module "));
+                let name = path.and_then(|path| path.trim().trim_matches('"').rsplit('/').next());
+                let name = name.ok_or("it names no module")?.to_owned();
+                (name, Entry::default(), Packages::default())
+            }
         };
         if language == Language::Python && entry.engine.is_some() {
             return Err("`engine` is for JavaScript".to_owned());
@@ -196,6 +220,12 @@ mod tests {
         assert_eq!((python.name.as_str(), python.entry), ("shout", entry("app", "inline-transform")));
         let packages = Packages { build: vec!["componentize-py==0.25.1".into()], code: vec!["attrs".into()] };
         assert_eq!(python.packages, packages);
+
+        let c = parse(Language::C, "name = \"shout\"\nworld = \"packed-transform\"\n");
+        assert_eq!((c.name.as_str(), c.entry.world.as_str()), ("shout", "packed-transform"));
+
+        let go = parse(Language::Go, "// one\nmodule example.org/our/shout\n\ngo 1.24\n");
+        assert_eq!(go.name, "shout");
     }
 
     #[test]

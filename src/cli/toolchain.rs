@@ -1,6 +1,8 @@
 //! `millstream module build`: a project becomes a component by its language's own tools, with the flags that are needed.
 //! What a project needs for itself is installed into the project; what belongs to the machine is named, never installed.
 
+mod c;
+mod go;
 mod javascript;
 mod params;
 mod python;
@@ -19,6 +21,7 @@ use super::output::human_bytes;
 use super::project::{Engine, Language, Project};
 use super::session::Session;
 use crate::runtime::clock::monotonic;
+use crate::wasm::inspect;
 
 /// A built module.
 #[derive(Debug, Clone)]
@@ -38,6 +41,8 @@ pub(super) async fn build(session: &Session, project: &Project) -> Result<Built,
         Language::Rust => rust::build(session, project).await?,
         Language::Js | Language::Ts => javascript::build(session, project).await?,
         Language::Python => python::build(session, project).await?,
+        Language::C => c::build(session, project).await?,
+        Language::Go => go::build(project).await?,
     };
     let file = params::embed(project, file)?;
     let metadata = std::fs::metadata(&file);
@@ -121,6 +126,15 @@ fn output(project: &Project) -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&folder)
         .map_err(|e| Failure::local(&format!("cannot make {}", folder.display()), e))?;
     Ok(folder.join(format!("{}.wasm", project.name)))
+}
+
+/// Puts the WIT of a world into a module whose tools cannot do it.
+fn with_world(file: &Path, world: &str) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::local(&format!("cannot change {}", file.display()), e);
+    let module = std::fs::read(file).map_err(failed)?;
+    let module = inspect::with_world(module, world)
+        .map_err(|why| Failure::Local(format!("{}: {why}", file.display())))?;
+    std::fs::write(file, module).map_err(failed)
 }
 
 /// A path for a tool that runs in the project's folder.

@@ -5,10 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use wit_component::{ComponentEncoder, DecodedWasm, WitPrinter};
+use memchr::memmem;
+use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, WitPrinter, embed_component_metadata};
 use wit_parser::{InterfaceId, PackageId, Resolve, WorldId, WorldItem};
 
-use super::{PACKAGE, PACKAGE_VERSION, WIT};
+use super::{PACKAGE, PACKAGE_VERSION, WIT, preview1};
 use crate::model::module::ModuleKind;
 use crate::model::params::{Params, SECTION};
 use crate::model::suggest;
@@ -166,12 +167,38 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>, Invalid> {
     if described.is_none() {
         return Err(Invalid::NoWit);
     }
-    let encoded =
-        ComponentEncoder::default().validate(true).module(module).and_then(|mut encoder| encoder.encode());
-    encoded.map_err(|e| {
-        let detail = format!("{e:#}");
-        if detail.contains("wasi_snapshot_preview1") { Invalid::Preview1 } else { Invalid::Encode(detail) }
-    })
+    let encoded = ComponentEncoder::default().validate(true).module(module).and_then(|encoder| {
+        let adapted = preview1::is_named(module);
+        let encoder = if adapted { encoder.adapter(preview1::MODULE, preview1::ADAPTER)? } else { encoder };
+        { encoder }.encode()
+    });
+    encoded.map_err(|e| Invalid::Encode(format!("{e:#}")))
+}
+
+/// What a project was built into, with the released WIT of `world` inside: for tools that cannot put it there.
+///
+/// # Errors
+/// A world that is not released, or bytes that are no core module.
+pub fn with_world(mut module: Vec<u8>, world: &str) -> Result<Vec<u8>, String> {
+    let Released { resolve, package } = &*RELEASED;
+    let world = resolve.select_world(&[*package], Some(world)).map_err(|e| format!("{e:#}"))?;
+    embed_component_metadata(&mut module, resolve, world, StringEncoding::UTF8)
+        .map_err(|e| format!("{e:#}"))?;
+    Ok(module)
+}
+
+/// The world of packed forms that a core module's exports belong to.
+pub fn packed_world(module: &[u8]) -> Option<&'static str> {
+    let worlds = [
+        ("on-timer-packed", "on-timer", "timed-packed-processor"),
+        ("processor-packed", "process", "packed-processor"),
+        ("transform-packed", "process", "packed-transform"),
+    ];
+    let found = worlds.into_iter().find(|(interface, function, _)| {
+        let export = format!("{PACKAGE}/{interface}@{PACKAGE_VERSION}#{function}");
+        memmem::find(module, export.as_bytes()).is_some()
+    });
+    found.map(|(.., world)| world)
 }
 
 #[derive(Clone, Copy)]

@@ -22,6 +22,7 @@ mod on_timer;
 mod output;
 mod packed;
 mod places;
+mod preview1;
 mod processor;
 mod sink;
 mod source;

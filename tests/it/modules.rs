@@ -82,6 +82,16 @@ fn a_processors_golden_files_see_its_state() -> Result<()> {
 }
 
 #[test]
+fn a_timed_processors_golden_files_see_its_timers_fire() -> Result<()> {
+    let fixture = Fixture::new("timed-processor", "template-timed")?;
+    let passed = fixture.test(&["-o", "json"])?;
+    assert_eq!(code(&passed), 0, "{}", text(&passed));
+    let report: serde_json::Value = serde_json::from_slice(&passed.stdout)?;
+    assert_eq!((&report["result"], &report["records_out"]), (&"passed".into(), &4.into()), "{report}");
+    Ok(())
+}
+
+#[test]
 fn what_is_missing_or_wrong_in_a_test_is_named() -> Result<()> {
     let fixture = Fixture::new("transform", "template")?;
     std::fs::write(fixture.golden("new.in.ndjson"), "{\"value\": 1}\n")?;

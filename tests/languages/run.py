@@ -2,9 +2,10 @@
 """Every language as a new user meets it: from an empty folder to code that runs, then the examples' golden tests, then what
 strangers do wrong and what they are told.
 
-    tests/languages/run.py --server target/debug/millstream [--only rust,js,ts,starlingmonkey,python] [--records 20000]
+    tests/languages/run.py --server target/debug/millstream [--only rust,js,ts,starlingmonkey,python,c,go] [--records 20000]
 
-Needs the languages' own tools (cargo with wasm32-unknown-unknown, npm, python3) and their registries. What is measured
+Needs the languages' own tools (cargo with wasm32-unknown-unknown, npm, python3, a clang with wasi-libc or Zig, go) and
+their registries. What is measured
 is printed as a table: for judging a change it has to be a quiet machine's. `new`, `dev` and `record` are the three commands
 of the README; together they are the time from an empty folder to the first record that the code has made.
 """
@@ -28,13 +29,24 @@ MISTAKES = pathlib.Path(__file__).resolve().parent
 CASES = [
     ("rust", "transform", None),
     ("rust", "processor", None),
+    ("rust", "timed-processor", None),
     ("js", "transform", "js-transform"),
     ("js", "processor", None),
+    ("js", "timed-processor", None),
     ("ts", "transform", None),
     ("ts", "processor", None),
+    ("ts", "timed-processor", None),
     ("starlingmonkey", "transform", None),
+    ("starlingmonkey", "timed-processor", None),
     ("python", "transform", "py-transform"),
     ("python", "processor", None),
+    ("python", "timed-processor", None),
+    ("c", "transform", "c-transform"),
+    ("c", "processor", None),
+    ("c", "timed-processor", None),
+    ("go", "transform", "go-transform"),
+    ("go", "processor", None),
+    ("go", "timed-processor", None),
 ]
 #: packages that package.json does not name
 STARLINGMONKEY = ["@bytecodealliance/componentize-js@0.23.0", "@bytecodealliance/preview2-shim@0.17.4"]
@@ -85,6 +97,41 @@ TOLD_BY_PYTHON = {
     "rejects": ["because"],
     "drops": ['"verdict": "drop"'],
 }
+#: What mistakes.c does at a record with this value, and what is told of it.
+TOLD_BY_C = {
+    "fails": ["no such customer"],
+    "divides": ["divide by zero", "ms_transform"],
+    "writes anywhere": ["out of bounds", "ms_transform"],
+    "aborts": ["abort"],
+    "emits to 5": ["5"],
+    "logs": ['"seen 12"', '"odd"'],
+    "loops": ["cpu_limit", "`limits.cpu` of the deployment raises it"],
+    "takes memory": ["out of memory"],
+    "opens": ["there is no such file"],
+    "tells the time": ['"value": 20'],
+    "rejects": ["because"],
+    "drops": ['"verdict": "drop"'],
+}
+#: What mistakes.go does at a record with this value, and what is told of it.
+TOLD_BY_GO = {
+    "panics": ["no such customer", "at main.judge (wrong-go/main.go:29)"],
+    "reads beyond": ["index out of range [12] with length 3", "at main.reads"],
+    "reads nil": ["nil pointer dereference", "at main.judge"],
+    "fails": ["no such item"],
+    "emits to nowhere": ["the deployment has no route `nowhere`"],
+    "logs": ['"seen 12"', '"odd"'],
+    "loops": ["cpu_limit", "`limits.cpu` of the deployment raises it"],
+    "recurses": ["stack"],
+    "takes memory": ["out of memory"],
+    "waits for nobody": ["deadlock"],
+    "starts another": ["from another"],
+    "sleeps": ['"value": true'],
+    "tells the time": ['"value": 20'],
+    "fetches": ["dial tcp"],
+    "opens": ["/etc/passwd"],
+    "rejects": ["because"],
+    "drops": ['"verdict": "drop"'],
+}
 #: Sources that do not build, and what is told of them.
 UNBUILT = {
     "js": [
@@ -93,6 +140,7 @@ UNBUILT = {
         ('import "nothing-there";\n', ['Could not resolve "nothing-there"', "npm install NAME"]),
         ('import { readFileSync } from "fs";\nreadFileSync("a");\n', ["no Node.js around the code"]),
         ('\nthrow new Error("too early");\nexport const transform = 1;\n', ["Error: too early", "src/index.js:2"]),
+        ("export const transform = 1, onTimer = 2;\n", ["exports onTimer", '"timed-processor"']),
     ],
     "ts": [
         ("export const transform: number = 'text';\n", ["src/index.ts", "TS2322", "types do not fit"]),
@@ -103,9 +151,21 @@ UNBUILT = {
         ("import nothing_there\n", ["No module named 'nothing_there'"]),
         ("raise RuntimeError('too early')\n", ["RuntimeError: too early"]),
         ("Transforms = 1\n", ["Transform"]),
+        ("from millstream import *\nOnTimer = timer_each(print)\n", ['world = "timed-processor"', "app.py"]),
         ("from millstream import *\nasync def judge(record): pass\nTransform = each_record(judge)\n", ["cannot be `async`"]),
     ],
+    "c": [
+        ("ms_verdict ms_transform(\n", ["src/transform.c:1"]),
+        ('#include "millstream.h"\n', ["ms_transform"]),
+    ],
+    "go": [
+        ("package main\nfunc main() { return 1 }\n", ["main.go:2"]),
+        ("package main\nfunc main() {}\n", ["offers nothing that the server calls", "transform.Each"]),
+    ],
 }
+#: where the code of a template is, by language
+CODE = {"js": "src/index.js", "ts": "src/index.ts", "python": "app.py", "c": "src/transform.c", "go": "main.go"}
+TOLD = {"js": TOLD_BY_JAVASCRIPT, "python": TOLD_BY_PYTHON, "c": TOLD_BY_C, "go": TOLD_BY_GO}
 
 
 class Tool:
@@ -192,9 +252,16 @@ def begin(tool: Tool, language: str, kind: str, folder: pathlib.Path) -> pathlib
 def first_record(tool: Tool, kind: str, project: pathlib.Path):
     """Produces a record and waits for what the code has made of it."""
     topic, name = "events", project.name
-    tool.run("produce", topic, "--format", "text", "-k", "a", cwd=project, stdin=b"hello\n")
-    out = {"transform": topic, "processor": f"{name}-counts"}[kind]
-    wanted = {"transform": "HELLO", "processor": "1"}[kind]
+    if kind == "timed-processor":
+        # The second record ends the minute of the first.
+        start = int(time.time()) // 60 * 60_000 - 120_000
+        lines = [json.dumps({"key": "a", "value": "hello", "timestamp": at}) for at in (start, start + 70_000)]
+        tool.run("produce", topic, "--ndjson", cwd=project, stdin="\n".join(lines).encode())
+        wanted = json.dumps({"start": start, "count": 1}, separators=(",", ":"))
+    else:
+        tool.run("produce", topic, "--format", "text", "-k", "a", cwd=project, stdin=b"hello\n")
+        wanted = {"transform": "HELLO", "processor": "1"}[kind]
+    out = topic if kind == "transform" else f"{name}-counts"
     until = time.monotonic() + 60
     while wanted not in (seen := tool.run("consume", out, "--format", "text", "-o", "%v\n", cwd=project)).split():
         if time.monotonic() > until:
@@ -245,6 +312,8 @@ def case(tool: Tool, language: str, kind: str, example: str | None, records: int
     tool.run("deployment", "delete", deployed, "--yes", cwd=folder)
     if example:
         tool.run("deployment", "delete", name, "--yes", cwd=folder)
+    # The next case begins with its own first record.
+    tool.run("topic", "delete", "events", cwd=folder)
     return [
         f"{language} {kind}",
         f"{new - began:.1f} s",
@@ -263,7 +332,7 @@ def mistakes(tool: Tool, language: str, installed: pathlib.Path, folder: pathlib
     tool.run("module", "new", name, "--lang", language, cwd=folder)
     project = folder / name
     tools_of(installed, project)
-    code = project / {"js": "src/index.js", "ts": "src/index.ts", "python": "app.py"}[language]
+    code = project / CODE[language]
     missing = []
 
     def expect(what: str, told: str, wanted: list[str]):
@@ -274,9 +343,9 @@ def mistakes(tool: Tool, language: str, installed: pathlib.Path, folder: pathlib
     for source, wanted in UNBUILT[language]:
         code.write_text(source)
         expect(source, tool.run("module", "build", cwd=project, fails=True), wanted)
-    suffix, cases = {"js": (".js", TOLD_BY_JAVASCRIPT), "python": (".py", TOLD_BY_PYTHON)}.get(language, ("", {}))
+    cases = TOLD.get(language, {})
     if cases:
-        shutil.copy(MISTAKES / f"mistakes{suffix}", code)
+        shutil.copy(MISTAKES / f"mistakes{code.suffix}", code)
         tool.run("module", "push", cwd=project)
     for value, wanted in cases.items():
         record = json.dumps({"value_text": value}).encode()

@@ -29,7 +29,7 @@ pub(super) fn embed(project: &Project, built: PathBuf) -> Result<PathBuf, Failur
             )));
         }
         Language::Rust => output(project)?,
-        Language::Js | Language::Ts | Language::Python => built,
+        Language::Js | Language::Ts | Language::Python | Language::C | Language::Go => built,
     };
     std::fs::write(&out, with_params(&bytes, &params))
         .map_err(|e| Failure::local(&format!("cannot write {}", out.display()), e))?;

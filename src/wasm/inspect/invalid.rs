@@ -21,9 +21,6 @@ pub enum Invalid {
     /// a core module that nothing is known of
     #[error("this is a core WebAssembly module without WIT, so its functions have no meaning to the server")]
     NoWit,
-    /// a core module for WASI preview 1
-    #[error("this core module imports wasi_snapshot_preview1")]
-    Preview1,
     /// a core module that does not fit its own WIT
     #[error("the core module does not fit the WIT it carries: {0}")]
     Encode(String),
@@ -114,11 +111,6 @@ impl Invalid {
                 "build with bindings for {PACKAGE}@{PACKAGE_VERSION} (Rust: the SDK's macros, C: link the \
                  *_component_type.o that wit-bindgen wrote), which put the WIT into the module"
             ),
-            Self::Preview1 => {
-                "build for wasm32-unknown-unknown, or as a reactor without WASI calls, or upload a component made \
-                 with the preview 1 adapter (wasm32-wasip2 does this by itself)"
-                    .into()
-            }
             Self::Encode(_) => "build the bindings again from the WIT that `millstream module wit` prints".into(),
             Self::NoKind { .. } => format!(
                 "export one of them: choose a world of {PACKAGE}@{PACKAGE_VERSION} (`millstream module wit` prints it) when \

@@ -131,12 +131,21 @@ fn a_core_module_without_wit_says_so() {
 }
 
 #[test]
-fn preview_1_says_what_to_do() {
-    let text = CORE
-        .replace("(memory", r#"(import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) (memory"#);
-    let mut bytes = wat::parse_str(text).unwrap();
-    embed(&mut bytes, WIT, "inline-transform");
-    assert_eq!(refused(bytes), Invalid::Preview1);
+fn calls_of_preview_1_become_wasi_0_2_and_unknown_ones_are_named() {
+    let importing = |function: &str| {
+        let import =
+            format!(r#"(import "wasi_snapshot_preview1" "{function}" (func $f (param i32))) (memory"#);
+        // Unless it is called, it is nobody's import.
+        let text = CORE
+            .replace("(memory", &import)
+            .replace("(func (export", "(func (param i32) (call $f (local.get 0))) (func (export");
+        let mut bytes = wat::parse_str(text).unwrap();
+        embed(&mut bytes, WIT, "inline-transform");
+        inspect(&bytes.into())
+    };
+    assert_eq!(importing("proc_exit").unwrap().kind, ModuleKind::Transform);
+    let told = importing("fork").unwrap_err();
+    assert!(matches!(&told, Invalid::Encode(detail) if detail.contains("`fork`")), "{told:?}");
 }
 
 #[test]

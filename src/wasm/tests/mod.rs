@@ -3,6 +3,7 @@
 mod limits;
 mod packed;
 mod prebuilt;
+mod preview1;
 mod processor;
 mod source;
 mod transform;

@@ -1,0 +1,54 @@
+// Package abi speaks the packed forms of wit/millstream.wit by the canonical ABI of WebAssembly components. Pointers are 32
+// bits wide there, while Go's have 64.
+package abi
+
+import "unsafe"
+
+// kept is what the server was given to write to in this call: nothing else points to it yet.
+var kept [][]byte
+
+var nothing [2]uint64
+
+// Where the server puts what it hands over. A size is a multiple of its alignment, which is how Go aligns.
+//
+//go:wasmexport cabi_realloc
+func realloc(old unsafe.Pointer, oldLen, align, size uint32) unsafe.Pointer {
+	if size == 0 {
+		return unsafe.Pointer(&nothing)
+	}
+	made := make([]byte, size)
+	if old != nil {
+		copy(made, unsafe.Slice((*byte)(old), oldLen))
+	}
+	kept = append(kept, made)
+	return unsafe.Pointer(unsafe.SliceData(made))
+}
+
+// Over ends a call: the server has read its answer.
+func Over() {
+	clear(kept)
+	kept = kept[:0]
+}
+
+// Bytes are at a pointer that the server was given by realloc.
+func Bytes(at, size uint32) []byte {
+	if size == 0 {
+		return []byte{}
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(at))), size)
+}
+
+// At is where bytes lie, for the server to read before the call is over.
+func At(bytes []byte) (unsafe.Pointer, uint32) {
+	if len(bytes) == 0 {
+		return unsafe.Pointer(&nothing), 0
+	}
+	return unsafe.Pointer(unsafe.SliceData(bytes)), uint32(len(bytes))
+}
+
+// Text is At for text.
+func Text(text string) (unsafe.Pointer, uint32) {
+	return At(unsafe.Slice(unsafe.StringData(text), len(text)))
+}
+
+func address(at unsafe.Pointer) uint32 { return uint32(uintptr(at)) }

@@ -1,0 +1,37 @@
+// Package transform is for code that judges and rewrites records, before they are stored or topic to topic.
+package transform
+
+import (
+	"unsafe"
+
+	"millstream"
+	"millstream/internal/abi"
+)
+
+var (
+	each  func(millstream.Record) millstream.Verdict
+	start func() error
+	made  abi.Transformed
+)
+
+// Each asks `judge` about every record. Call it in `init`.
+func Each(judge func(millstream.Record) millstream.Verdict) { each = judge }
+
+// Open is called once per instance, before the first record: read parameters there. An error stops the deployment.
+func Open(open func() error) { start = open }
+
+//go:wasmexport millstream:functions/transform-packed@0.1.0#open
+func open() unsafe.Pointer { return abi.Open("transform.Each", each != nil, start) }
+
+//go:wasmexport cabi_post_millstream:functions/transform-packed@0.1.0#open
+func afterOpen(unsafe.Pointer) { abi.Over() }
+
+//go:wasmexport millstream:functions/transform-packed@0.1.0#process
+func process(entries unsafe.Pointer, count uint32, data unsafe.Pointer, size uint32) unsafe.Pointer {
+	return abi.Run(&made, abi.Inputs(entries, count, data, size), abi.Source, func(input abi.Input) abi.Verdict {
+		return each(millstream.FromInput(input)).Packed()
+	})
+}
+
+//go:wasmexport cabi_post_millstream:functions/transform-packed@0.1.0#process
+func afterProcess(unsafe.Pointer) { abi.Over() }
