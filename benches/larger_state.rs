@@ -81,9 +81,10 @@ async fn measure(memory: &'static str, load: Load) -> Result<Seen> {
         "output": { "default": "totals" }
     });
     server.deploy(&spec).await?;
-    for (name, records, left) in
-        [("first of each key", load.keys, load.updates), ("at random", load.updates, 0)]
-    {
+    for (name, records, until) in [
+        ("first of each key", load.keys, load.keys),
+        ("at random", load.updates, load.keys + load.updates),
+    ] {
         let (meter, watch) = (Meter::start(server.pid())?, MemoryWatch::start(server.pid()));
         until_read(&server, until).await?;
         let (spent, (peak, _)) = (meter.stop()?, watch.stop());
