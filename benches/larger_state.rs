@@ -81,10 +81,9 @@ async fn measure(memory: &'static str, load: Load) -> Result<Seen> {
         "output": { "default": "totals" }
     });
     server.deploy(&spec).await?;
-    for (name, records, until) in [
-        ("first of each key", load.keys, load.keys),
-        ("at random", load.updates, load.keys + load.updates),
-    ] {
+    for (name, records, until) in
+        [("first of each key", load.keys, load.keys), ("at random", load.updates, load.keys + load.updates)]
+    {
         let (meter, watch) = (Meter::start(server.pid())?, MemoryWatch::start(server.pid()));
         until_read(&server, until).await?;
         let (spent, (peak, _)) = (meter.stop()?, watch.stop());
