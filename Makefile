@@ -56,7 +56,7 @@ bench-fluvio: ## our engine beside Fluvio's on the same batches (a release build
 	cargo run --release --manifest-path benches/fluvio/Cargo.toml -- guest-examples/prebuilt/bench-packed.wasm \
 		$$CARGO_TARGET_DIR/$$wasm/release/fluvio_filter.wasm $$CARGO_TARGET_DIR/$$wasm/release/fluvio_map.wasm
 
-crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP, of Kafka's transactions, of polls and of windows each, 20 upgrades and 2 rollbacks; the order of fsync and answers where strace is there
+crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP, of Kafka's transactions, of polls, of windows and of stages each, 20 upgrades and 2 rollbacks; the order of fsync and answers where strace is there
 	@$(SETUP); cargo build --all-targets --features torn-commit; \
 	cp $(TARGET_DIR)/debug/millstream $(TARGET_DIR)/debug/millstream-torn; cargo build --all-targets; \
 	crash=$(TARGET_DIR)/debug/examples/crash; server=$(TARGET_DIR)/debug/millstream; \
@@ -65,10 +65,12 @@ crash: ## kill -9 under load, 50 rounds (or CRASH_ROUNDS) over HTTP, of Kafka's 
 	$$crash --server $$server --sources --rounds $${CRASH_ROUNDS:-50}; \
 	$$crash --server $$server --upgrades --rounds $${UPGRADE_ROUNDS:-22}; \
 	$$crash --server $$server --time --rounds $${CRASH_ROUNDS:-50}; \
+	$$crash --server $$server --stages --rounds $${CRASH_ROUNDS:-50}; \
 	$$crash --server $$server-torn --rounds $${CRASH_ROUNDS:-50} --expect-failure; \
 	$$crash --server $$server-torn --sources --rounds $${CRASH_ROUNDS:-50} --expect-failure; \
 	$$crash --server $$server-torn --upgrades --rounds $${UPGRADE_ROUNDS:-22} --expect-failure; \
 	$$crash --server $$server-torn --time --rounds $${CRASH_ROUNDS:-50} --expect-failure; \
+	$$crash --server $$server-torn --stages --rounds $${CRASH_ROUNDS:-50} --expect-failure; \
 	if command -v strace >/dev/null; then \
 		$$crash --server $$server --sync fsync; $$crash --server $$server --sync os; \
 	else echo "strace is not installed: the order of fsync and answers is not checked"; fi

@@ -10,8 +10,8 @@ export LC_ALL=C
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 guests=(
-    also-viewed bench-list bench-packed count-by-key enrich http-poll-source item-cf
-    nexmark redact-json validate-json webhook-sink word-count
+    also-viewed bench-list bench-packed count-by-key enrich enrich-join fraud-window http-poll-source item-cf
+    nexmark redact-json trending validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-timed template-sink template-source
     testing/number-counter testing/stamp testing/stamp-counter testing/text-counter testing/timer-probe testing/tumbling-count

@@ -362,8 +362,17 @@ impl Broker {
         if_revision: Option<u64>,
     ) -> Result<(), TopicError> {
         let (broker, name) = (self.clone(), self.topic(name)?.name().clone());
+        if name.is_internal() {
+            return Err(TopicError::Internal(name));
+        }
         to_its_end(name.clone(), async move { broker.delete_whole(name.as_str(), force, if_revision).await })
             .await
+    }
+
+    /// Deletes a topic of the server's own.
+    pub(crate) async fn delete_internal(&self, name: &TopicName) -> Result<(), TopicError> {
+        let (broker, own) = (self.clone(), name.clone());
+        to_its_end(name.clone(), async move { broker.delete_whole(own.as_str(), true, None).await }).await
     }
 
     async fn delete_whole(
@@ -376,9 +385,6 @@ impl Broker {
         let _one = catalog.changes.lock().await;
         let handle = catalog.find(name)?;
         let name = handle.name().clone();
-        if name.is_internal() {
-            return Err(TopicError::Internal(name));
-        }
         check_revision(&handle.topic, if_revision)?;
         let by = catalog.users(&name, |_| true);
         if !by.is_empty() && !force {

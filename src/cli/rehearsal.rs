@@ -135,7 +135,7 @@ async fn stored(
     if !spec.input.topics.contains(&topic) {
         spec.input.topics.push(topic);
     }
-    let topics: Vec<_> = spec.input.topics.iter().map(ToString::to_string).collect();
+    let topics = spec.input_names();
     let samples =
         golden::samples(&line, &topics).map_err(|why| Failure::Refused(format!("{place}: {why}")))?;
     let samples: Vec<_> = samples.into_iter().map(|(_, sample)| sample).collect();
@@ -165,7 +165,7 @@ async fn one(
         let text = std::fs::read_to_string(path);
         text.map_err(|e| Failure::local(&format!("cannot read {}", path.display()), e))
     };
-    let topics: Vec<_> = spec.input.topics.iter().map(ToString::to_string).collect();
+    let topics = spec.input_names();
     let wrong = |why| Failure::Refused(format!("{}, {why}", test.input.display()));
     let (numbers, samples): (Vec<_>, Vec<Sample>) =
         golden::samples(&read(&test.input)?, &topics).map_err(wrong)?.into_iter().unzip();

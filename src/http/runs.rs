@@ -289,7 +289,7 @@ struct Again {
 impl Again {
     fn command(&self, run: &RunReport, sample: &Sample) -> Option<String> {
         let topic = run.topic(sample)?;
-        let mut command = reproduce(&run.spec.name, topic, sample.partition, sample.offset);
+        let mut command = reproduce(&run.spec.name, &topic, sample.partition, sample.offset);
         if let Some(module) = &self.module {
             command.push_str(&format!(" --module {module}"));
         }
@@ -322,7 +322,7 @@ fn view(run: &RunReport, again: Option<&Again>) -> RunView {
     }
     let records =
         run.samples.iter().zip(&report.verdicts).zip(outputs).map(|((sample, verdict), outputs)| {
-            let topic = run.topic(sample).map(ToString::to_string).unwrap_or_default();
+            let topic = run.topic(sample).as_ref().map(ToString::to_string).unwrap_or_default();
             let (reason, fault) = told(verdict.as_ref());
             let again = fault.as_ref().and(again);
             RecordView {

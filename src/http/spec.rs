@@ -103,6 +103,8 @@ pub(super) struct Spec {
     input: Option<Input>,
     source: Option<SourceSpec>,
     output: Option<Output>,
+    /// processors: short name → a topic between its stages, which it alone writes (the route of that name) and reads
+    internal: Option<BTreeMap<String, InternalTopic>>,
     /// what its code reads; numbers and booleans are taken as their text
     #[schema(schema_with = super::openapi::params_schema)]
     params: Option<BTreeMap<String, String>>,
@@ -166,6 +168,14 @@ struct Output {
 struct CreateTopics {
     /// of each output topic that has to be created
     partitions: u32,
+}
+
+#[derive(ToSchema)]
+#[schema(as = DeploymentInternalTopic)]
+#[expect(dead_code, reason = "describes the body for the OpenAPI document")]
+struct InternalTopic {
+    /// while about so many records of a partition wait, the tasks read nothing else; default 100,000
+    max_lag: Option<u64>,
 }
 
 #[derive(ToSchema)]
@@ -369,7 +379,7 @@ mod tests {
     fn the_schema_has_the_members_of_a_whole_spec() {
         let spec = json!({
             "name": "x", "kind": "processor", "module": "x", "input": { "topics": ["x"] },
-            "params": { "a": "b" }, "source": {}, "time": {}
+            "params": { "a": "b" }, "source": {}, "time": {}, "internal": { "a": {} }
         });
         let spec: DeploymentSpec = serde_json::from_value(spec).unwrap();
         let Value::Object(whole) = serde_json::to_value(spec).unwrap() else { panic!("an object") };

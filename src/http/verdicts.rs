@@ -69,10 +69,12 @@ pub(super) fn output(
     timestamp: Option<TimestampMs>,
 ) -> Option<Box<RawValue>> {
     let topic = match route {
-        Some(route) => spec.output.routes.get(route),
-        None => spec.output.default.as_ref(),
+        Some(route) => {
+            spec.route_names().position(|name| name == route).map(|at| spec.route_topics().swap_remove(at))
+        }
+        None => spec.output.default.clone(),
     };
-    let named = [("route", route), ("topic", topic.map(TopicName::as_str))];
+    let named = [("route", route), ("topic", topic.as_ref().map(TopicName::as_str))];
     let named = named.into_iter().filter_map(|(name, value)| Some(format!("\"{name}\":{},", string(value?))));
     object(&(named.collect::<String>() + &members(record, timestamp)))
 }

@@ -5,6 +5,7 @@ mod ceiling;
 mod check;
 mod grants;
 mod guest_limits;
+mod internal;
 mod time;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use super::{DeploymentName, Offset, Partition, TimestampMs, TopicId, TopicName, 
 pub use ceiling::Ceiling;
 pub use grants::{Destination, GrantedHost, Grants, HttpGrant, SecretGrant};
 pub use guest_limits::{BatchLimits, GuestLimits, OutputLimits};
+pub use internal::{InternalTopic, owner_of};
 pub use time::{LatePolicy, TimeSpec};
 
 /// Where its code runs.
@@ -249,6 +251,9 @@ pub struct DeploymentSpec {
     /// what it writes
     #[serde(default)]
     pub output: OutputSpec,
+    /// processors only: short name → a topic between its stages
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub internal: BTreeMap<String, InternalTopic>,
     /// what its code reads with `config.get`
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "scalars")]
     pub params: BTreeMap<String, String>,

@@ -224,6 +224,12 @@ pub const STATE_KEYS_DEFAULT: u64 = 100_000_000;
 pub const STORES_MAX: usize = 32;
 /// Characters of a store's name.
 pub const STORE_NAME_MAX: usize = 64;
+/// Internal topics of one deployment.
+pub const INTERNAL_TOPICS_MAX: usize = 8;
+/// Records of an internal topic's partition that may wait unless set: a second's work of the stage behind it (a guess).
+pub const INTERNAL_LAG_DEFAULT: u64 = 100_000;
+/// The most of them that can be asked for.
+pub const INTERNAL_LAG_MAX: u64 = 1_000_000_000;
 /// Timers of one task unless set: each is two rows.
 pub const TIMERS_DEFAULT: u64 = 10_000_000;
 /// Bytes of a timer's name: a window's start, a key and some more.

@@ -75,18 +75,24 @@ impl Pipelines {
     /// See [`DeployError`]; then nothing has changed.
     pub async fn apply(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
         let apply = async move |pipelines: Self| {
-            let applied = pipelines.apply_whole(spec.clone(), options).await;
+            let _one = pipelines.0.changes.lock().await;
+            let applied =
+                pipelines.apply_locked(spec.clone(), options, How::by(Action::Applied.into())).await;
             if applied.is_err() {
-                pipelines.release_view(&spec);
+                pipelines.give_back(&spec).await;
             }
             applied
         };
         self.change(apply).await
     }
 
-    async fn apply_whole(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
-        let _one = self.0.changes.lock().await;
-        self.apply_locked(spec, options, How::by(Action::Applied.into())).await
+    /// What was taken for a deployment that has not come.
+    async fn give_back(&self, spec: &DeploymentSpec) {
+        self.release_view(spec);
+        self.drop_internal(spec).await;
+        if !self.knows(&spec.name) {
+            self.broker().detach(&spec.name);
+        }
     }
 
     /// Under the change lock.
@@ -156,7 +162,11 @@ impl Pipelines {
             let view = self.entry(deployment.spec.name.as_str()).ok().map(|e| e.view());
             return Ok(Applied { view, created, changed, diff });
         }
-        // Partitions may have been added to an input while the code was opened.
+        if created {
+            // From now on nobody adds partitions to its inputs.
+            self.broker().attach(&deployment.spec.name, self.uses(&deployment));
+        }
+        // It may have happened while the code was opened.
         let now = self.check_topics(&deployment.spec, module.kind, false).await?;
         if now != tasks {
             return Err(Clash::Inputs.because(format!(
@@ -245,13 +255,16 @@ impl Pipelines {
         let inputs: Vec<_> =
             spec.input.topics.iter().map(|t| self.broker().topic(t.as_str())).collect::<Result<_, _>>()?;
         let partitions = inputs.first().map_or(1, |t| t.topic.partitions);
-        if let Some(other) = inputs.iter().find(|t| t.topic.partitions != partitions) {
-            let first = inputs.first().map(|t| t.name().to_string()).unwrap_or_default();
+        let by = |topic: &&Arc<TopicHandle>| topic.topic.partitions;
+        if let (Some(least), Some(most)) = (inputs.iter().min_by_key(by), inputs.iter().max_by_key(by))
+            && by(&least) != by(&most)
+        {
+            let (least, less, most, more) = (least.name(), by(&least), most.name(), by(&most));
             return Err(Clash::Inputs.because(format!(
-                "topic `{}` has {} partitions, topic `{first}` has {partitions}; the inputs of a processor must have \
-                 the same number, so that a key's records meet in one task",
-                other.name(),
-                other.topic.partitions
+                "topic `{least}` has {less} partitions, topic `{most}` has {more}; the inputs of a deployment must have \
+                 the same number, so that a key's records meet in one task: add {} to `{least}` before it holds keyed \
+                 records, or copy it to a topic of {more}",
+                more - less
             )));
         }
         for name in spec.outputs() {
@@ -263,6 +276,9 @@ impl Pipelines {
             let name = spec.dead_letter_topic();
             let create = NewTopic::new(name.clone(), partitions, dead_letter_config(&inputs)?);
             self.check_output(&name, Some(create), dry_run).await?;
+        }
+        if !dry_run {
+            self.make_internal(spec, partitions).await?;
         }
         self.reserve_view(spec, dry_run).await?;
         Ok(if spec.kind.has_tasks() { partitions } else { 0 })

@@ -233,8 +233,8 @@ impl DryRun<'_> {
         let config = InstanceConfig {
             label: format!("{}/0", spec.name),
             params: spec.params.clone(),
-            inputs: spec.input.topics.iter().map(ToString::to_string).collect(),
-            outputs: spec.output.routes.keys().cloned().collect(),
+            inputs: spec.input_names(),
+            outputs: spec.route_names().cloned().collect(),
             limits: spec.limits.clone(),
             log: self.log.clone(),
             place: None,
@@ -312,7 +312,7 @@ pub(super) fn judged(
 fn stored(spec: &DeploymentSpec, output: Output, samples: &[Sample], part: &Range<usize>) -> Entry {
     let source = output.source.map(|index| part.start + index as usize);
     let origin = source.and_then(|index| samples.get(index)).map(|s| &s.record);
-    let route = output.route.and_then(|index| spec.output.routes.keys().nth(index as usize));
+    let route = output.route.and_then(|index| spec.route_names().nth(index as usize));
     let (route, timestamp) = (route.cloned(), output.timestamp);
     let last = samples[part.clone()].last().map_or(0, |s| s.record.timestamp);
     Entry::Stored { source, route, record: output::fill(output, origin, last), timestamp }

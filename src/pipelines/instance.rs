@@ -160,8 +160,8 @@ pub(super) async fn prepare(
     let config = InstanceConfig {
         label: format!("{}/{task}", spec.name),
         params: spec.params.clone(),
-        inputs: spec.input.topics.iter().map(ToString::to_string).collect(),
-        outputs: spec.output.routes.keys().cloned().collect(),
+        inputs: spec.input_names(),
+        outputs: spec.route_names().cloned().collect(),
         limits: spec.limits.clone(),
         log,
         place,

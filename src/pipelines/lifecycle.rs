@@ -156,6 +156,9 @@ impl Pipelines {
         self.forget_shadow(&entry.deployment.spec.name);
         self.remove(&entry.deployment.spec.name);
         self.hide_view(&entry.deployment.spec).await;
+        if !keep {
+            self.drop_internal(&entry.deployment.spec).await;
+        }
         self.0.shared.failing.forget(&entry.deployment.spec.name);
         events::publish(What::DeploymentDeleted, &entry.deployment.spec.name, Vec::new());
         if keep {

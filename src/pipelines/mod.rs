@@ -9,6 +9,7 @@ mod expiry;
 mod failing;
 mod flight;
 mod instance;
+mod internal;
 mod lifecycle;
 mod logs;
 mod metrics;

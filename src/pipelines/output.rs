@@ -35,10 +35,11 @@ pub(super) fn collect_with(
     defaults: Defaults,
 ) -> Result<Outbox, CollectError> {
     let mut outbox = Outbox::default();
+    let routes = spec.route_topics();
     for output in outputs {
         let topic = match output.route {
             None => spec.output.default.as_ref(),
-            Some(route) => spec.output.routes.values().nth(route as usize),
+            Some(route) => routes.get(route as usize),
         };
         let Some(topic) = topic else {
             return Err(CollectError::Fault(Fault::no_output()));

@@ -51,6 +51,13 @@ pub(super) fn conflict<'a>(
                  partitions; delete it first, or deploy under another name"
             ));
         }
+        if !past.spec.internal.keys().eq(spec.internal.keys()) {
+            return past_says(format!(
+                "the internal topics of processor `{}` cannot change, for the records in them are part of its state; \
+                 delete it with its state first, or deploy under another name",
+                spec.name
+            ));
+        }
         if spec.kind == DeploymentKind::View && moves {
             return past_says(format!(
                 "the input topic of view `{}` cannot change, for what groups have committed of it are offsets of that \

@@ -129,7 +129,7 @@ impl Pipelines {
             by_task.entry(task).or_default().push(index);
         }
         let generation = task_id(&entry, 0);
-        let topics = entry.deployment.spec.input.topics.iter();
+        let topics = entry.deployment.spec.inputs().into_iter();
         let topics: Vec<_> =
             topics.filter_map(|name| Some(self.broker().topic(name.as_str()).ok()?.id())).collect();
         let expiry = self.expiry(&entry, store);
@@ -284,7 +284,7 @@ async fn wait_for(
     wait: Duration,
 ) -> Result<(), StateError> {
     let deployment = &entry.deployment.spec.name;
-    let reads = entry.deployment.spec.input.topics.contains(topic);
+    let reads = entry.deployment.spec.inputs().contains(topic);
     let Some(task) = entry.tasks.get(partition as usize).filter(|_| reads) else {
         let (deployment, topic) = (deployment.clone(), topic.clone());
         return Err(StateError::NotAnInput { deployment, topic, partition });

@@ -111,8 +111,9 @@ impl Pipelines {
             let positions = match positions {
                 Some(positions) => positions,
                 None => {
-                    let positions = self.effective_from(old.as_deref().unwrap_or(&deployment)).await?;
+                    let mut positions = self.effective_from(old.as_deref().unwrap_or(&deployment)).await?;
                     if cause.state == StateChange::Clear {
+                        self.empty_internal(&deployment.spec, &mut positions);
                         self.clear_state(&mut deployment, &positions, &mut commit);
                     }
                     positions
@@ -191,7 +192,7 @@ impl Pipelines {
         let stored = self.broker().storage().on_reader(load).await??;
         let mut from = Vec::new();
         for (partition, stored) in (0..).zip(&stored) {
-            for name in &deployment.spec.input.topics {
+            for name in deployment.spec.inputs() {
                 let Ok(topic) = self.broker().topic(name.as_str()) else { continue };
                 let begun =
                     deployment.start.iter().find(|s| s.topic == topic.id() && s.partition == partition);

@@ -30,7 +30,7 @@ const COUNTED_STEP: usize = 4 * MIB;
 pub struct RewindPlan {
     /// in input and partition order
     pub partitions: Vec<RewindPartition>,
-    /// records that will be read again (or, where negative, passed over)
+    /// records of the inputs that will be read again (or, where negative, passed over)
     pub replayed: i64,
     /// at least one partition's count is an estimate
     pub estimated: bool,
@@ -71,6 +71,18 @@ pub struct RewindPartition {
     pub clamped: bool,
     #[serde(skip)]
     id: TopicId,
+    /// of the deployment's own
+    #[serde(skip)]
+    is_internal: bool,
+}
+
+impl RewindPartition {
+    /// From one offset to another, forth or back; not counted yet.
+    fn new(topic: &TopicHandle, partition: Partition, way: Range<Offset>, clamped: bool) -> Self {
+        let (topic, id) = (topic.name().clone(), topic.id());
+        let Range { start: from, end: to } = way;
+        Self { topic, partition, from, to, records: 0, estimated: false, clamped, id, is_internal: false }
+    }
 }
 
 impl Pipelines {
@@ -111,7 +123,7 @@ impl Pipelines {
             // Nothing may move while the plan is made.
             self.halt(&entry.deployment.spec.name).await;
         }
-        let plan = self.plan_rewind(&entry, &to).await;
+        let plan = self.plan_rewind(&entry, &to, fate).await;
         let partitions = match plan {
             Ok(partitions) if !dry_run => partitions,
             other => {
@@ -148,11 +160,21 @@ impl Pipelines {
         Ok(plan_of(partitions, Some(view)))
     }
 
-    async fn plan_rewind(&self, entry: &Entry, to: &RewindTo) -> Result<Vec<RewindPartition>, DeployError> {
+    async fn plan_rewind(
+        &self,
+        entry: &Entry,
+        to: &RewindTo,
+        fate: StateFate,
+    ) -> Result<Vec<RewindPartition>, DeployError> {
         if let RewindTo::Offsets(offsets) = to {
             let inputs = &entry.deployment.spec.input.topics;
             if let Some(other) = offsets.keys().find(|name| !inputs.contains(name)) {
-                let detail = format!("topic `{other}` is no input of this deployment");
+                let detail = match entry.deployment.spec.internal_topics().any(|own| own == *other) {
+                    true => format!(
+                        "topic `{other}` is internal to this deployment: it is emptied with the state, and never read again"
+                    ),
+                    false => format!("topic `{other}` is no input of this deployment"),
+                };
                 return Err(Clash::Position.because(detail));
             }
             let tasks = entry.deployment.tasks;
@@ -175,17 +197,18 @@ impl Pipelines {
             for partition in 0..topic.topic.partitions {
                 let from = self.position(entry, &topic, partition).await?;
                 let (to, clamped) = self.target(&topic, partition, from, to).await?;
-                let (topic, id, records, estimated) = (name.clone(), topic.id(), 0, false);
-                partitions.push(RewindPartition {
-                    topic,
-                    partition,
-                    from,
-                    to,
-                    records,
-                    estimated,
-                    clamped,
-                    id,
-                });
+                partitions.push(RewindPartition::new(&topic, partition, from..to, clamped));
+            }
+        }
+        if fate == StateFate::Clear {
+            // What waits there was made of the state that goes, and is made anew from what is read again.
+            for name in entry.deployment.spec.internal_topics() {
+                let topic = self.broker().topic(name.as_str())?;
+                for log in topic.logs() {
+                    let from = self.position(entry, &topic, log.partition()).await?;
+                    let emptied = RewindPartition::new(&topic, log.partition(), from..log.tail(), false);
+                    partitions.push(RewindPartition { is_internal: true, ..emptied });
+                }
             }
         }
         Ok(partitions)
@@ -256,7 +279,7 @@ impl Pipelines {
             p.records = if p.to <= p.from { count } else { -count };
             p.estimated = estimated;
         }
-        plan.replayed = plan.partitions.iter().map(|p| p.records).sum();
+        plan.replayed = plan.partitions.iter().filter(|p| !p.is_internal).map(|p| p.records).sum();
         plan.estimated = plan.partitions.iter().any(|p| p.estimated);
     }
 

@@ -246,7 +246,7 @@ impl Pipelines {
         limit: usize,
     ) -> Result<Vec<Sample>, RunError> {
         check_count(limit)?;
-        let inputs = &spec.input.topics;
+        let inputs = spec.inputs();
         let index = index_of(spec, topic.as_ref().map(TopicName::as_str))?;
         let name = inputs.get(index as usize).map(TopicName::as_str).unwrap_or_default();
         let topic = self.broker().topic(name).map_err(super::DeployError::from)?;
@@ -283,8 +283,8 @@ fn check_count(records: usize) -> Result<(), RunError> {
 
 fn index_of(spec: &DeploymentSpec, topic: Option<&str>) -> Result<u32, RunError> {
     let Some(topic) = topic else { return Ok(0) };
-    let inputs = &spec.input.topics;
-    match inputs.iter().position(|input| input.as_str() == topic) {
+    let (inputs, names) = (spec.inputs(), spec.input_names());
+    match inputs.iter().zip(names).position(|(input, name)| input.as_str() == topic || name == topic) {
         Some(index) => Ok(u32::try_from(index).unwrap_or(u32::MAX)),
         None => {
             let inputs: Vec<_> = inputs.iter().map(|t| format!("`{t}`")).collect();
@@ -297,8 +297,8 @@ fn index_of(spec: &DeploymentSpec, topic: Option<&str>) -> Result<u32, RunError>
 
 impl RunReport {
     /// The input that a sample is of.
-    pub fn topic(&self, sample: &Sample) -> Option<&TopicName> {
-        self.spec.input.topics.get(sample.topic as usize)
+    pub fn topic(&self, sample: &Sample) -> Option<TopicName> {
+        self.spec.inputs().into_iter().nth(sample.topic as usize)
     }
 
     /// What a deployment with this spec would do with a record that was refused or that the code fails on.

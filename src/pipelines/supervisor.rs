@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::DeployError;
 use super::failing::Failing;
 use super::instance::Worker;
+use super::internal::Backlog;
 use super::logs::{DeploymentLog, Logs};
 use super::ready::Ready;
 use super::running::{self, Running};
@@ -103,6 +104,7 @@ impl Pipelines {
         for deployment in stored {
             pipelines.start(Arc::new(deployment)).await;
         }
+        pipelines.sweep_internal().await;
         Ok(pipelines)
     }
 
@@ -154,7 +156,8 @@ impl Pipelines {
                     entry.tasks.push(self.start_source(&deployment, ready.source.take()));
                 }
                 DeploymentKind::Processor | DeploymentKind::Sink => {
-                    let log = self.log(&deployment.spec);
+                    let log =
+                        (self.log(&deployment.spec), Arc::new(Backlog::of(self.broker(), &deployment.spec)));
                     let new = || Places::new(deployment.spec.limits.instances);
                     let places = ready.places.take().unwrap_or_else(new);
                     let start = |task| {
@@ -201,7 +204,7 @@ impl Pipelines {
         &self,
         deployment: &Arc<Deployment>,
         task: Partition,
-        log: DeploymentLog,
+        log: (DeploymentLog, Arc<Backlog>),
         place: (Places, Option<Worker>),
     ) -> Arc<Running> {
         let (name, failing) = (deployment.spec.name.clone(), self.0.shared.failing.clone());
@@ -308,13 +311,13 @@ impl Pipelines {
     }
 
     /// The topics that a deployment needs as they are.
-    fn uses(&self, deployment: &Deployment) -> Vec<(TopicName, Use)> {
+    pub(super) fn uses(&self, deployment: &Deployment) -> Vec<(TopicName, Use)> {
         let spec = &deployment.spec;
         let input = if spec.kind.has_tasks() { Use::StatefulInput } else { Use::Input };
         // Of code that is gone it is not known whether it rejects.
         let module = self.0.shared.registry.kind(deployment.digest).unwrap_or(ModuleKind::Transform);
         let dead = spec.wants_dead_letters(module).then(|| spec.dead_letter_topic());
-        let inputs = spec.input.topics.iter().map(|t| (t.clone(), input));
+        let inputs = spec.inputs().into_iter().map(|topic| (topic, input));
         inputs.chain(spec.outputs().cloned().chain(dead).map(|t| (t, Use::Output))).collect()
     }
 

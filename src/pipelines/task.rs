@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::expiry::Rounds;
 use super::flight::{Flight, Refused};
 use super::instance::{Ask, Present, Worker};
+use super::internal::Backlog;
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::{Source, run_length};
@@ -68,7 +69,9 @@ pub(super) struct Task {
     /// when the instance was made
     pub(super) since: Option<Instant>,
     pub(super) orders: watch::Receiver<Order>,
-    inputs: Vec<TaskInput>,
+    pub(super) inputs: Vec<TaskInput>,
+    /// of the whole deployment
+    backlog: Arc<Backlog>,
     /// where it reads on; what is committed may lie behind
     next: Vec<Offset>,
     pub(super) instance: Option<Worker>,
@@ -89,7 +92,7 @@ impl Task {
         shared: Arc<Shared>,
         deployment: Arc<Deployment>,
         status: Arc<Status>,
-        log: DeploymentLog,
+        (log, backlog): (DeploymentLog, Arc<Backlog>),
         (places, instance): (Places, Option<Worker>),
         (orders, fence): (watch::Receiver<Order>, Fence),
     ) -> Self {
@@ -105,6 +108,7 @@ impl Task {
             since: instance.as_ref().map(|_| clock::monotonic()),
             orders,
             inputs: Vec::new(),
+            backlog,
             next: Vec::new(),
             instance,
             flight,
@@ -179,28 +183,33 @@ impl Task {
         self.status.set_state(DeploymentState::Running);
         loop {
             self.expire().await?;
+            self.purge().await?;
             self.fire().await?;
             let Some(index) = self.wait_for_records().await? else { continue };
             let Visible { batches, next } = self.read(index).await?;
             let mut rest = batches.as_slice();
-            while !rest.is_empty() {
+            let mut held_back = false;
+            while !rest.is_empty() && !held_back {
                 let payloads = self.unpack(rest)?;
                 let (some, after) = rest.split_at(payloads.len());
                 rest = after;
-                self.process(index, some, &payloads).await?;
+                held_back = !self.process(index, some, &payloads).await?;
             }
-            self.pass_over(index, next);
+            if !held_back {
+                self.pass_over(index, next);
+            }
             self.make_room();
         }
     }
 
-    /// Takes the batches through the code, in runs of at most the deployment's batch size.
+    /// Takes the batches through the code, in runs of at most the deployment's batch size. False: there are more, which have to
+    /// wait until less lies in an internal topic.
     async fn process(
         &mut self,
         index: usize,
         batches: &[RecordBatch],
         payloads: &[Payload],
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let from = self.next[index];
         let mut inputs = Vec::with_capacity(batches.iter().map(|b| b.header().count as usize).sum());
         for payload in payloads {
@@ -233,8 +242,12 @@ impl Task {
                 self.fire().await?;
             }
             self.next[index] = until;
+            self.note_read(index);
             if rest.is_empty() {
-                return Ok(());
+                return Ok(true);
+            }
+            if self.is_held_back(index) {
+                return Ok(false);
             }
             self.check_orders()?;
         }

@@ -28,6 +28,7 @@ struct Rules {
 pub(super) struct TaskTime {
     rules: Arc<Rules>,
     watermark: Option<TimestampMs>,
+    /// The internal topics behind them have none: what a deployment hands itself is as late as its own code makes it.
     inputs: Vec<InputTime>,
 }
 
@@ -121,7 +122,7 @@ impl TaskTime {
         let (mut late, mut aside, mut passed, mut kept) = (0, Vec::new(), Vec::new(), None);
         for (count, input) in records.iter().enumerate() {
             let at = input.record.timestamp;
-            let is_late = after.is_late(at);
+            let is_late = index < after.inputs.len() && after.is_late(at);
             late += u64::from(is_late);
             match (&self.rules.late, is_late) {
                 (LatePolicy::Update, _) | (_, false) => {
@@ -282,6 +283,17 @@ mod tests {
         let early = inputs(&early);
         let judged = time.judge(1, &early);
         assert_eq!((judged.late, judged.after.watermark()), (1, Some(100)), "it does not go back");
+    }
+
+    #[test]
+    fn an_internal_topic_has_no_time() {
+        let time = time(serde_json::json!({ "late": "drop" }), 1);
+        let (own, handed) = (records(&[100]), records(&[40, 900]));
+        let time = time.judge(0, &inputs(&own)).after;
+        let handed = inputs(&handed);
+        let judged = time.judge(1, &handed);
+        assert_eq!((judged.kept.len(), judged.late, judged.after.watermark()), (2, 0, Some(100)));
+        assert_eq!(time.cut(1, &handed), 2);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! crash --server PATH --sources [--rounds 50] [--seed N] [--expect-failure]    while sources poll, and are rewound
 //! crash --server PATH --upgrades [--rounds 50] [--seed N] [--expect-failure]   during upgrades, rollbacks and pauses
 //! crash --server PATH --time [--rounds 50] [--seed N] [--expect-failure]       while windows, joins and timers are at work
+//! crash --server PATH --stages [--rounds 50] [--seed N] [--expect-failure]     while records change their key between stages
 //! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
 //! ```
 //! `--expect-failure` turns the verdict round: for a server that was built with its commit deliberately broken.
@@ -24,6 +25,7 @@ mod kafka;
 mod producer;
 mod server;
 mod sources;
+mod stages;
 mod sync_order;
 mod time;
 mod transactions;
@@ -65,6 +67,7 @@ struct Args {
     sources: bool,
     upgrades: bool,
     time: bool,
+    stages: bool,
     sync: Option<String>,
 }
 
@@ -79,6 +82,7 @@ fn args() -> Result<Args> {
         sources: false,
         upgrades: false,
         time: false,
+        stages: false,
         sync: None,
     };
     let mut words = std::env::args().skip(1);
@@ -93,6 +97,7 @@ fn args() -> Result<Args> {
             "--sources" => args.sources = true,
             "--upgrades" => args.upgrades = true,
             "--time" => args.time = true,
+            "--stages" => args.stages = true,
             "--expect-failure" => args.expect_failure = true,
             other => bail!("unknown argument {other}"),
         }
@@ -118,6 +123,8 @@ async fn main() -> Result<()> {
         upgrades::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else if args.time {
         time::rounds(&args.server, args.rounds, Random(args.seed)).await
+    } else if args.stages {
+        stages::rounds(&args.server, args.rounds, Random(args.seed)).await
     } else {
         rounds(&args).await
     };

@@ -8,9 +8,10 @@
 //! | `sessions` | session | its last 20 item ids as varints, oldest first |
 //! | `also_viewed` | item id | `{"item":…,"items":[{"item":…,"weight":…},…]}`, the 20 heaviest |
 //!
-//! Ids are keys as decimal text.
+//! Ids are keys as decimal text. Deployed with an internal topic `pairs` it works in two stages, see `staged`.
 
 mod row;
+mod staged;
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -38,6 +39,8 @@ const ROW_BYTES_MIN: usize = 160;
 pub struct AlsoViewed {
     keep: usize,
     emit: Emit,
+    /// index of the internal topic among the inputs, when there are two stages
+    pairs: Option<u32>,
     rows: Store,
     sessions: Store,
     also_viewed: Store,
@@ -56,6 +59,8 @@ enum Emit {
     List,
     /// the prediction before learning from it, where the session has an item before it
     Prediction,
+    /// nothing
+    None,
 }
 
 #[derive(Default)]
@@ -79,13 +84,16 @@ impl Processor for AlsoViewed {
         let emit = match config::get("emit").as_deref() {
             None | Some("list") => Emit::List,
             Some("prediction") => Emit::Prediction,
+            Some("none") => Emit::None,
             Some(other) => {
-                return Err(format!("parameter `emit`: `{other}`, expected `list` or `prediction`"));
+                return Err(format!("parameter `emit`: `{other}`, expected `list`, `prediction` or `none`"));
             }
         };
+        let pairs = staged::topic(emit)?;
         Ok(Self {
             keep: config::parse_or("keep", 200_u32)? as usize,
             emit,
+            pairs,
             rows: Store::open("rows"),
             sessions: Store::open("sessions"),
             also_viewed: Store::open("also_viewed"),
@@ -97,13 +105,20 @@ impl Processor for AlsoViewed {
     }
 
     fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
-        // Faults of records come first: after this loop nothing but unreadable state can end the batch.
-        let mut events = Vec::with_capacity(batch.len());
-        for (index, input) in batch.iter().enumerate() {
-            events.push(event(input).map_err(|why| Fault::at(index, why))?);
-        }
         self.batch += 1;
-        let mut sessions = self.read(&events)?;
+        let outputs = if self.pairs.is_some() { self.staged(batch) } else { self.whole(batch) }?;
+        self.make_room();
+        Ok(outputs)
+    }
+}
+
+impl AlsoViewed {
+    /// Sessions and rows in one task.
+    fn whole(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
+        let events = events(batch)?;
+        let mut sessions = self.read_sessions(&events)?;
+        let items = events.iter().map(|event| event.item.0);
+        self.read_rows(items.chain(sessions.values().flatten().copied()).collect())?;
 
         let mut outputs = Vec::with_capacity(batch.len());
         for (index, Event { session, item }) in events.iter().enumerate() {
@@ -118,33 +133,36 @@ impl Processor for AlsoViewed {
                     &predicted,
                 )));
             }
-            self.learn(past, item.0);
+            for (back, &before) in past.iter().rev().enumerate() {
+                self.meet(before, item.0, back + 1);
+            }
+            remember(past, item.0);
             if self.emit == Emit::List {
                 let best = self.cached(item.0).row.best(PREDICTED);
                 outputs.push(output.value(format!(r#"{{"session":{session},{}}}"#, list(item.0, &best))));
             }
         }
-        self.write(&sessions);
-        self.make_room();
+        self.write_rows();
+        self.write_sessions(&sessions);
         Ok(outputs)
     }
-}
 
-impl AlsoViewed {
-    /// Brings in the sessions and rows that the batch may touch, one call per store.
-    fn read<'e>(&mut self, events: &'e [Event<'_>]) -> Result<HashMap<&'e str, Vec<u32>>, Fault> {
+    /// Brings in the sessions of the batch.
+    fn read_sessions<'e>(&self, events: &'e [Event<'_>]) -> Result<HashMap<&'e str, Vec<u32>>, Fault> {
         let mut names: Vec<&str> = events.iter().map(|event| &*event.session.text).collect();
         names.sort_unstable();
         names.dedup();
         let mut sessions = HashMap::with_capacity(names.len());
-        let mut items: Vec<u32> = events.iter().map(|event| event.item.0).collect();
         for (&name, stored) in names.iter().zip(self.sessions.get_many(&names)) {
             let past = past(stored.as_deref().unwrap_or_default());
             let past = past.ok_or_else(|| unreadable("sessions", name))?;
-            items.extend(&past);
             sessions.insert(name, past);
         }
+        Ok(sessions)
+    }
 
+    /// Brings in the rows of these items, those that are not in memory with one read.
+    fn read_rows(&mut self, mut items: Vec<u32>) -> Result<(), Fault> {
         items.sort_unstable();
         items.dedup();
         items.retain(|id| match self.cache.get_mut(id) {
@@ -163,36 +181,30 @@ impl AlsoViewed {
             self.cache_bytes += ROW_BYTES_MIN + row.bytes();
             self.cache.insert(id, Cached { row, used: self.batch, is_changed: false });
         }
-        Ok(sessions)
+        Ok(())
     }
 
-    /// A row that `read` brought in.
+    /// A row that `read_rows` brought in.
     fn cached(&mut self, id: u32) -> &mut Cached {
         self.cache.get_mut(&id).expect("read for every item of the batch")
     }
 
-    /// Learns that `item` came in a session after the items of `past`, and adds it to them.
-    fn learn(&mut self, past: &mut Vec<u32>, item: u32) {
+    /// Learns that `item` came so many steps after another one.
+    fn meet(&mut self, before: u32, item: u32, step: usize) {
         let keep = self.keep;
-        for (back, &before) in past.iter().rev().enumerate() {
-            let cached = self.cached(before);
-            let bytes = cached.row.bytes();
-            cached.row.meet(item, back + 1, keep);
-            let grown = cached.row.bytes();
-            let was_changed = std::mem::replace(&mut cached.is_changed, true);
-            if !was_changed {
-                self.changed.push(before);
-            }
-            self.cache_bytes = self.cache_bytes + grown - bytes;
+        let cached = self.cached(before);
+        let bytes = cached.row.bytes();
+        cached.row.meet(item, step, keep);
+        let grown = cached.row.bytes();
+        let was_changed = std::mem::replace(&mut cached.is_changed, true);
+        if !was_changed {
+            self.changed.push(before);
         }
-        if past.len() == STEPS_MAX {
-            past.remove(0);
-        }
-        past.push(item);
+        self.cache_bytes = self.cache_bytes + grown - bytes;
     }
 
-    /// Writes back everything the batch changed, one call per store.
-    fn write(&mut self, sessions: &HashMap<&str, Vec<u32>>) {
+    /// Writes back the rows that the batch changed and their lists, one call per store.
+    fn write_rows(&mut self) {
         let mut rows = Vec::new();
         let mut lists = Vec::new();
         for id in std::mem::take(&mut self.changed) {
@@ -204,6 +216,9 @@ impl AlsoViewed {
         }
         self.rows.put_many(&rows);
         self.also_viewed.put_many(&lists);
+    }
+
+    fn write_sessions(&self, sessions: &HashMap<&str, Vec<u32>>) {
         let session = |(&name, past): (&&str, &Vec<u32>)| {
             let mut bytes = Vec::with_capacity(past.len() * 4);
             past.iter().for_each(|&id| put_varint(u64::from(id), &mut bytes));
@@ -230,6 +245,19 @@ impl AlsoViewed {
             }
         }
     }
+}
+
+/// The events of the records. Faults of records come first: after this nothing but unreadable state can end the batch.
+fn events<'a>(batch: &[Record<'a>]) -> Result<Vec<Event<'a>>, Fault> {
+    batch.iter().map(|record| event(record).map_err(|why| record.fault(why))).collect()
+}
+
+/// Adds an item to a session, of which the last ones are kept.
+fn remember(past: &mut Vec<u32>, item: u32) {
+    if past.len() == STEPS_MAX {
+        past.remove(0);
+    }
+    past.push(item);
 }
 
 fn event<'a>(input: &Record<'a>) -> Result<Event<'a>, String> {

@@ -75,6 +75,49 @@ fn batches_and_restarts_change_nothing() {
 }
 
 #[test]
+fn two_stages_come_to_the_same_rows() {
+    let item = |n: u64| ((n * n * 31 + n * 7) % 97) as u32;
+    let events: Vec<Input> = (0..600).map(|n| event_of(&(n % 13).to_string(), item(n), n)).collect();
+    testing::set_param("keep", "0");
+    process(&mut open(), &events).expect("no fault");
+    let whole = ["rows", "sessions", "also_viewed"].map(store);
+
+    testing::reset();
+    for (name, value) in [("keep", "0"), ("emit", "none")] {
+        testing::set_param(name, value);
+    }
+    testing::set_inputs(&["views", "pairs"]);
+    testing::set_outputs(&["pairs"]);
+    let mut staged = open();
+    for batch in events.chunks(50) {
+        let pairs = process(&mut staged, batch).expect("no fault");
+        let pair = |output: Output| {
+            assert_eq!(output.topic.as_deref(), Some("pairs"));
+            let (millstream_sdk::Content::Bytes(key), millstream_sdk::Content::Bytes(value)) =
+                (output.key, output.value)
+            else {
+                panic!("a pair has both");
+            };
+            Input { topic: 1, ..testing::keyed(key, value) }
+        };
+        let pairs: Vec<Input> = pairs.into_iter().map(pair).collect();
+        assert_eq!(process(&mut staged, &pairs).expect("no fault"), []);
+    }
+    assert!(["rows", "sessions", "also_viewed"].map(store) == whole);
+    let broken = Input { topic: 1, ..testing::keyed("7", [5, 21]) };
+    assert_eq!(process(&mut staged, &[broken]), Err(Fault::At(0, "no pairs of this version".into())));
+}
+
+#[test]
+fn two_stages_predict_nothing() {
+    testing::set_param("emit", "prediction");
+    testing::set_inputs(&["views", "pairs"]);
+    testing::set_outputs(&["pairs"]);
+    let refused = AlsoViewed::open().err().expect("it has no row at hand");
+    assert!(refused.contains("prediction"), "{refused}");
+}
+
+#[test]
 fn bad_records_are_faults_of_their_own() {
     let fault = process(&mut open(), &[event_of("1", 1, 0), input("{}")]);
     let why = "the value is no event: missing field `session` at line 1 column 2";

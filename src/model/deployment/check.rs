@@ -29,6 +29,7 @@ impl DeploymentSpec {
         if self.kind == DeploymentKind::View {
             self.check_view(&mut say);
         }
+        self.check_internal(&mut say);
         self.check_state(&mut say);
         self.check_time(&mut say);
         self.check_limits(&mut say);

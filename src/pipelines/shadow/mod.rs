@@ -308,13 +308,14 @@ impl Pipelines {
         let moment = Scratch::pinned(id, pinned.clone());
         let stored = self.broker().storage().on_reader(move |_| moment.positions()).await??;
         let (mut inputs, mut next) = (Vec::new(), Vec::new());
-        for name in &deployment.spec.input.topics {
+        for (index, name) in (0..).zip(&deployment.spec.inputs()) {
             let topic = self.broker().topic(name.as_str())?;
             let Some(log) = topic.log(partition) else { continue };
             let begun = deployment.start.iter().find(|s| s.topic == topic.id() && s.partition == partition);
             let begun = begun.map_or(0, |s| s.offset);
             let stands = stored.get(&(topic.id(), partition)).copied().unwrap_or(begun);
-            next.push(match from {
+            // An internal topic is read from where the task stands.
+            next.push(match from.filter(|_| index < deployment.spec.input.topics.len()) {
                 Some(to) => self.target(&topic, partition, stands, to).await?.0,
                 None => stands,
             });

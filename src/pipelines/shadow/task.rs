@@ -61,7 +61,8 @@ impl Side {
             let stored = self.scratch.watermarks()?;
             let of = |i: &TaskInput| stored.greatest.get(&(i.log.topic_id(), i.log.partition())).copied();
             let (spec, tick) = (self.spec.time.as_ref(), self.clock.tick_ms());
-            self.time = Some(TaskTime::new(spec, stored.watermark, inputs.iter().map(of), tick));
+            let greatest = inputs.iter().take(self.spec.input.topics.len()).map(of);
+            self.time = Some(TaskTime::new(spec, stored.watermark, greatest, tick));
         }
         Ok(())
     }

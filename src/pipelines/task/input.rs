@@ -35,7 +35,7 @@ impl Task {
         self.flight.begin();
         self.inputs.clear();
         self.next.clear();
-        for name in &self.deployment.spec.input.topics.clone() {
+        for name in &self.deployment.spec.inputs() {
             let topic = self.shared.broker.topic(name.as_str());
             let topic = topic.map_err(|error| self.failed("topic_gone", error.to_string()))?;
             if let Some(log) = topic.log(self.status.partition) {
@@ -53,6 +53,7 @@ impl Task {
             }
         }
         self.status.set_inputs(self.inputs.clone());
+        (0..self.inputs.len()).for_each(|index| self.note_read(index));
         self.begin_time().await?;
         self.note_time();
         for (input, next) in self.inputs.iter().zip(&self.next) {
@@ -72,13 +73,29 @@ impl Task {
         stored.get(&(topic, partition)).copied().or_else(|| start().map(|s| s.offset)).unwrap_or(0)
     }
 
-    /// The index of an input with records, the inputs in turn; `None`: something else is due.
+    /// Tells the other tasks how far an internal topic is read.
+    pub(super) fn note_read(&self, index: usize) {
+        if let Some(topic) = self.internal(index) {
+            self.backlog.read_to(topic, self.status.partition, self.next[index]);
+        }
+    }
+
+    /// Does too much wait in an internal topic for more to be read of this input?
+    pub(super) fn is_held_back(&self, index: usize) -> bool {
+        self.internal(index).is_none() && self.backlog.is_full()
+    }
+
+    /// The index of an input with records, the inputs in turn; `None`: something else is due. While too much waits in an
+    /// internal topic, whoever's it is, only those are read.
     pub(super) async fn wait_for_records(&mut self) -> Result<Option<usize>, Stop> {
         loop {
             self.check_orders()?;
+            let mut eased = self.backlog.watch();
+            let is_full = self.backlog.is_full();
             for _ in 0..self.inputs.len() {
                 self.turn = (self.turn + 1) % self.inputs.len();
-                if self.inputs[self.turn].log.stable() > self.next[self.turn] {
+                let may_be_read = !is_full || self.internal(self.turn).is_some();
+                if may_be_read && self.inputs[self.turn].log.stable() > self.next[self.turn] {
                     return Ok(Some(self.turn));
                 }
             }
@@ -90,8 +107,9 @@ impl Task {
                 self.ordered().await;
                 continue;
             }
-            let waits =
-                self.inputs.iter().zip(&self.next).map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
+            let first = if is_full { self.deployment.spec.input.topics.len() } else { 0 };
+            let read = self.inputs.iter().zip(&self.next).skip(first);
+            let waits = read.map(|(i, next)| Box::pin(i.log.wait_stable_past(*next)));
             let (due, moment) = (self.rounds.due(), self.moment());
             let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
             let (places, holds) = (self.places.clone(), self.instance.is_some());
@@ -100,6 +118,7 @@ impl Task {
                 _ = orders.wait_for(|order| *order != Order::Run) => Ok(false),
                 ended = flight.next(), if !flight.is_empty() => ended.map(|()| false),
                 _ = futures_util::future::select_all(waits) => Ok(false),
+                _ = eased.changed(), if is_full => Ok(false),
                 () = due => return Ok(None),
                 () = moment => return Ok(None),
                 // Nothing to do, and another task waits.
@@ -124,6 +143,7 @@ impl Task {
     pub(super) fn pass_over(&mut self, index: usize, next: Offset) {
         if self.next[index] < next {
             self.next[index] = next;
+            self.note_read(index);
             self.tell(index);
         }
     }

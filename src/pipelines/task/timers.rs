@@ -95,7 +95,7 @@ impl Task {
             self.next_timers = [TimestampMs::MAX; 2];
         }
         let of = |i: &TaskInput| stored.greatest.get(&(i.log.topic_id(), i.log.partition())).copied();
-        let greatest = self.inputs.iter().map(of);
+        let greatest = self.inputs.iter().take(spec.input.topics.len()).map(of);
         let tick = self.shared.broker.clock().tick_ms();
         self.time = Some(TaskTime::new(spec.time.as_ref(), stored.watermark, greatest, tick));
         self.status.set_clock(self.shared.broker.clock().clone());
