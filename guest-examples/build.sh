@@ -14,7 +14,7 @@ guests=(
     nexmark redact-json trending validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
     misbehaving/unruly misbehaving/wrong-world template template-processor template-timed template-sink template-source
-    testing/number-counter testing/stamp testing/stamp-counter testing/text-counter testing/timer-probe testing/tumbling-count
+    testing/asking-sink testing/number-counter testing/packed-counter testing/stamp testing/stamp-counter testing/text-counter testing/timer-probe testing/tumbling-count
 )
 # They become users' projects.
 templates=(template template-processor template-timed template-sink template-source)

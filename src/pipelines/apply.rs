@@ -1,11 +1,12 @@
 //! Applying a spec: the change is stored first and then put in force.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::DeployError;
 use super::error::Clash;
 use super::plan::{self, Change};
-use super::ready::Ready;
+use super::ready::{Form, Opened, Round};
 use super::replace::{Cause, Replacement};
 use super::supervisor::{Pipelines, live_max};
 use super::view::DeploymentView;
@@ -19,9 +20,8 @@ use crate::model::revision::{Action, StateChange};
 use crate::model::topic::TopicConfig;
 use crate::model::{DeploymentName, TopicName};
 use crate::runtime::tasks;
+use crate::storage::Commit;
 use crate::storage::tables::counters::{self, Counter};
-use crate::storage::{Commit, Storage};
-use crate::wasm::Fault;
 
 /// What the headers of a dead letter may take: the words of a panic are the largest of them.
 const DEAD_LETTER_ROOM: usize = 256 * KIB;
@@ -43,15 +43,15 @@ pub(super) struct How {
     pub(super) cause: Cause,
     /// the code, whatever the spec's module means now
     pub(super) pinned: Option<Digest>,
-    /// the code has to be open before anything changes; else a node too busy to open it takes it untried
-    pub(super) ready: bool,
+    /// as in [`Form::must_open`]
+    pub(super) must_open: bool,
     /// a migration that is not done is given up
     pub(super) abandon: bool,
 }
 
 impl How {
     pub(super) fn by(cause: Cause) -> Self {
-        Self { cause, pinned: None, ready: false, abandon: false }
+        Self { cause, pinned: None, must_open: false, abandon: false }
     }
 }
 
@@ -72,18 +72,27 @@ impl Pipelines {
     /// Creates a deployment or changes it to what the spec says; the same spec again changes nothing.
     ///
     /// # Errors
-    /// See [`DeployError`]; then nothing has changed.
+    /// See [`DeployError`]; then nothing has changed, but that topics may have been created for it.
     pub async fn apply(&self, spec: DeploymentSpec, options: ApplyOptions) -> Result<Applied, DeployError> {
         let apply = async move |pipelines: Self| {
-            let _one = pipelines.0.changes.lock().await;
-            let applied =
-                pipelines.apply_locked(spec.clone(), options, How::by(Action::Applied.into())).await;
-            if applied.is_err() {
-                pipelines.give_back(&spec).await;
-            }
-            applied
+            let round = |opened| pipelines.apply_round(&spec, options, opened);
+            pipelines.in_rounds(round).await
         };
         self.change(apply).await
+    }
+
+    async fn apply_round(
+        &self,
+        spec: &DeploymentSpec,
+        options: ApplyOptions,
+        opened: Option<Opened>,
+    ) -> Result<Round, DeployError> {
+        let _one = self.0.changes.lock().await;
+        let round = self.apply_locked(spec.clone(), options, How::by(Action::Applied.into()), opened).await;
+        if !matches!(round, Ok(Round::Done(_))) {
+            self.give_back(spec).await;
+        }
+        round
     }
 
     /// What was taken for a deployment that has not come.
@@ -95,13 +104,14 @@ impl Pipelines {
         }
     }
 
-    /// Under the change lock.
+    /// Under the change lock: checks everything, and makes the change if the code was opened for just this.
     pub(super) async fn apply_locked(
         &self,
         spec: DeploymentSpec,
         options: ApplyOptions,
         how: How,
-    ) -> Result<Applied, DeployError> {
+        opened: Option<Opened>,
+    ) -> Result<Round, DeployError> {
         let problems = spec.problems();
         if !problems.is_empty() {
             return Err(DeployError::Spec(problems));
@@ -136,7 +146,7 @@ impl Pipelines {
         let tasks = self.check_topics(&spec, module.kind, true).await?;
         if !changed {
             let view = self.entry(spec.name.as_str()).ok().map(|e| e.view());
-            return Ok(Applied { view, created, changed, diff });
+            return Ok(Round::Done(Box::new(Applied { view, created, changed, diff })));
         }
 
         let limit = self.0.options.deployments_max;
@@ -154,29 +164,27 @@ impl Pipelines {
         let mut commit = Commit::new();
         let mut deployment = self.make(spec, &module, past.as_deref(), tasks, &mut commit).await?;
         deployment.migration = migration;
-        let ready = match self.make_ready(&deployment, how.cause.state, created).await {
-            Err(DeployError::NotReady { fault: Fault::Busy(_), .. }) if !how.ready => Ready::default(),
-            ready => ready?,
+        let form = Form { deployment, state: how.cause.state, is_new: created, must_open: how.must_open };
+        let Some(Opened { form: Form { deployment: of, .. }, ready }) = opened.filter(|o| o.is_for(&form))
+        else {
+            return Ok(Round::Open(Box::new(form)));
         };
         if options.dry_run {
-            let view = self.entry(deployment.spec.name.as_str()).ok().map(|e| e.view());
-            return Ok(Applied { view, created, changed, diff });
+            let view = self.entry(form.deployment.spec.name.as_str()).ok().map(|e| e.view());
+            return Ok(Round::Done(Box::new(Applied { view, created, changed, diff })));
         }
         if created {
             // From now on nobody adds partitions to its inputs.
-            self.broker().attach(&deployment.spec.name, self.uses(&deployment));
+            self.broker().attach(&form.deployment.spec.name, self.uses(&form.deployment));
         }
-        // It may have happened while the code was opened.
-        let now = self.check_topics(&deployment.spec, module.kind, false).await?;
-        if now != tasks {
-            return Err(Clash::Inputs.because(format!(
-                "the inputs of deployment `{}` had {tasks} partitions and have {now} meanwhile; apply it again",
-                deployment.spec.name
-            )));
+        if self.check_topics(&form.deployment.spec, module.kind, false).await? != tasks {
+            // It happened a moment ago: the next round sees it.
+            return Ok(Round::Open(Box::new(form)));
         }
+        let deployment = Deployment { id: of.id, ..form.deployment };
         let replacement = Replacement { ready, ..Replacement::new(deployment, how.cause, commit) };
         let view = self.replace(replacement).await?;
-        Ok(Applied { view: Some(view), created, changed, diff })
+        Ok(Round::Done(Box::new(Applied { view: Some(view), created, changed, diff })))
     }
 
     /// Runs a change to its end, also when whoever asked for it has gone: half a change would leave a deployment that is
@@ -341,8 +349,8 @@ impl Pipelines {
             });
         }
         let start = if spec.kind.has_tasks() { self.start_positions(&spec).await? } else { Vec::new() };
-        let next = move |storage: &Storage| counters::load(storage, Counter::Deployment);
-        let id = self.broker().storage().on_reader(next).await??;
+        // Also one whose code is only opened has a number of its own, under which no state is.
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         counters::put(commit, Counter::Deployment, id + 1);
         Ok(Deployment {
             id,

@@ -177,6 +177,8 @@ pub enum Clash {
     Shadow,
     /// as many instances as the node may have
     Instances,
+    /// changes by others, again and again
+    Meanwhile,
     /// what a shadow run takes: a JSON pointer into its request
     Request(&'static str),
 }

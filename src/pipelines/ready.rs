@@ -1,10 +1,13 @@
 //! What is to take over is loaded and opened while what runs goes on: then the change itself takes milliseconds, and code
-//! that cannot be started changes nothing.
+//! that cannot be started changes nothing. Code takes its time to open, so other changes are made meanwhile: a change goes
+//! in rounds, each of which decides under the change lock whether what was opened is what it needs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::DeployError;
+use super::apply::Applied;
+use super::error::Clash;
 use super::instance::Worker;
 use super::source;
 use super::supervisor::Pipelines;
@@ -20,6 +23,34 @@ use crate::wasm::{Fault, Places, Source};
 /// that still run (a guess). What is new has nobody to keep up with: one shows that the code can be started.
 const READY_MAX: u32 = 16;
 
+/// Rounds of a change after which it gives way to the others that come between. Each of them takes another change of the same
+/// deployment, or of its topics (a guess: nobody writes one from so many places).
+const ROUNDS_MAX: usize = 8;
+
+/// What a deployment is to be, as far as its code has to be opened for it.
+pub(super) struct Form {
+    pub(super) deployment: Deployment,
+    /// what becomes of its state
+    pub(super) state: StateChange,
+    /// nothing runs before it
+    pub(super) is_new: bool,
+    /// else a node too busy to open the code takes it untried
+    pub(super) must_open: bool,
+}
+
+/// A form and what was opened for it.
+pub(super) struct Opened {
+    pub(super) form: Form,
+    pub(super) ready: Ready,
+}
+
+/// How far a round has come.
+pub(super) enum Round {
+    Done(Box<Applied>),
+    /// the code of this form has to be open for the next one
+    Open(Box<Form>),
+}
+
 /// What takes over.
 #[derive(Default)]
 pub(super) struct Ready {
@@ -30,18 +61,61 @@ pub(super) struct Ready {
     pub(super) instances: BTreeMap<Partition, Worker>,
 }
 
+impl Opened {
+    /// Is it what this form needs? Where a new deployment begins, and when, its code does not see; its number is its own.
+    pub(super) fn is_for(&self, form: &Form) -> bool {
+        let (now, opened) = (&form.deployment, &self.form.deployment);
+        let is_first = |d: &Deployment| d.revision == 1;
+        let same = Deployment {
+            id: if is_first(now) && is_first(opened) { opened.id } else { now.id },
+            start: opened.start.clone(),
+            created_ms: opened.created_ms,
+            updated_ms: opened.updated_ms,
+            ..now.clone()
+        };
+        same == *opened && self.form.state == form.state
+    }
+}
+
 impl Pipelines {
+    /// Goes through the rounds of a change until one is done. A round takes the change lock; none is held while code opens.
+    ///
+    /// # Errors
+    /// Those of the round, `NotReady`, `Conflict` when others change what it rests on again and again.
+    pub(super) async fn in_rounds<F>(
+        &self,
+        round: impl Fn(Option<Opened>) -> F,
+    ) -> Result<Applied, DeployError>
+    where
+        F: Future<Output = Result<Round, DeployError>>,
+    {
+        let mut opened = None;
+        for _ in 0..ROUNDS_MAX {
+            match round(opened.take()).await? {
+                Round::Done(applied) => return Ok(*applied),
+                Round::Open(form) => opened = Some(self.open_code(*form).await?),
+            }
+        }
+        Err(Clash::Meanwhile.because(format!(
+            "others changed the deployment or its topics {ROUNDS_MAX} times while its code was opened; send it again"
+        )))
+    }
+
+    async fn open_code(&self, form: Form) -> Result<Opened, DeployError> {
+        let ready = match self.make_ready(&form).await {
+            Err(DeployError::NotReady { fault: Fault::Busy(_), .. }) if !form.must_open => Ready::default(),
+            ready => ready?,
+        };
+        Ok(Opened { form, ready })
+    }
+
     /// Loads the code of a deployment to be and opens its first instances (of a new one a single one), over the state as it is or, when that is to be
     /// cleared, over none. Waits for a compilation if the compiled form is gone.
     ///
     /// # Errors
     /// `NotReady`.
-    pub(super) async fn make_ready(
-        &self,
-        deployment: &Deployment,
-        state: StateChange,
-        is_new: bool,
-    ) -> Result<Ready, DeployError> {
+    async fn make_ready(&self, form: &Form) -> Result<Ready, DeployError> {
+        let (deployment, is_new) = (&form.deployment, form.is_new);
         let not_ready = |fault: Fault| DeployError::NotReady { module: deployment.module(), is_new, fault };
         let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
         let component = self.0.shared.registry.component(deployment.digest).await;
@@ -49,7 +123,7 @@ impl Pipelines {
         let log = self.log(&deployment.spec);
         let pipelines = self.clone();
         let mut new = deployment.clone();
-        if state == StateChange::Clear {
+        if form.state == StateChange::Clear {
             new.generation += 1;
         }
         let most = if is_new { 1 } else { READY_MAX }.min(new.spec.limits.instances);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use parking_lot::RwLock;
@@ -29,6 +30,7 @@ use crate::model::limits::RUNS_MAX;
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
+use crate::storage::tables::counters::{self, Counter};
 use crate::storage::{Commit, tables};
 use crate::wasm::{Fault, Outbound, Places, Source};
 
@@ -59,6 +61,8 @@ pub(super) struct Inner {
     /// one change of deployments at a time
     pub(super) changes: tokio::sync::Mutex<()>,
     pub(super) entries: RwLock<BTreeMap<DeploymentName, Entry>>,
+    /// of the next new deployment
+    pub(super) next_id: AtomicU32,
     /// places for dry runs
     pub(super) runs: Arc<Semaphore>,
     pub(super) shadows: Shadows,
@@ -93,11 +97,12 @@ impl Pipelines {
     pub async fn open(broker: Broker, registry: Registry, options: Options) -> anyhow::Result<Self> {
         let logs = Logs::start(&broker).await?;
         let stored = tables::deployments::load_all(broker.storage())?;
+        let next_id = AtomicU32::new(counters::load(broker.storage(), Counter::Deployment)?);
         let outbound = options.outbound.clone();
         let shared = Arc::new(Shared { broker, registry, outbound, failing: Failing::default() });
         let (changes, entries) = (Default::default(), RwLock::default());
         let (runs, shadows) = (Arc::new(Semaphore::new(RUNS_MAX)), Shadows::default());
-        let inner = Inner { shared, logs, options, changes, entries, runs, shadows };
+        let inner = Inner { shared, logs, options, changes, entries, next_id, runs, shadows };
         let pipelines = Self(Arc::new(inner));
         let shown = Shown::of(&pipelines.0);
         pipelines.broker().groups().show(Arc::new(shown));

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::apply::{Applied, ApplyOptions, How, check_conditions};
+use super::ready::{Opened, Round};
 use super::replace::Cause;
 use super::revisions::find;
 use super::supervisor::{Entry, Pipelines};
@@ -46,28 +47,32 @@ impl Pipelines {
         options: ApplyOptions,
     ) -> Result<Applied, DeployError> {
         let own = name.to_owned();
-        let work = async move |pipelines: Self| pipelines.upgrade_whole(&own, upgrade, options).await;
+        let work = async move |pipelines: Self| {
+            let round = |opened| pipelines.upgrade_round(&own, &upgrade, options, opened);
+            pipelines.in_rounds(round).await
+        };
         let applied = self.change(work).await?;
         self.shown_settled(name, applied, options).await
     }
 
-    async fn upgrade_whole(
+    async fn upgrade_round(
         &self,
         name: &str,
-        upgrade: Upgrade,
+        upgrade: &Upgrade,
         options: ApplyOptions,
-    ) -> Result<Applied, DeployError> {
+        opened: Option<Opened>,
+    ) -> Result<Round, DeployError> {
         let _one = self.0.changes.lock().await;
         let mut spec = self.entry(name)?.deployment.spec.clone();
-        spec.module = upgrade.module;
-        for (name, value) in upgrade.params {
+        spec.module.clone_from(&upgrade.module);
+        for (name, value) in &upgrade.params {
             match value {
-                Some(value) => drop(spec.params.insert(name, value)),
-                None => drop(spec.params.remove(&name)),
+                Some(value) => drop(spec.params.insert(name.clone(), value.clone())),
+                None => drop(spec.params.remove(name)),
             }
         }
         let cause = Cause { state: upgrade.state, ..Action::Upgraded.into() };
-        self.apply_locked(spec, options, How { ready: true, ..How::by(cause) }).await
+        self.apply_locked(spec, options, How { must_open: true, ..How::by(cause) }, opened).await
     }
 
     /// The spec and the code of an earlier revision, as a new revision.
@@ -81,17 +86,21 @@ impl Pipelines {
         options: ApplyOptions,
     ) -> Result<Applied, DeployError> {
         let own = name.to_owned();
-        let work = async move |pipelines: Self| pipelines.rollback_whole(&own, rollback, options).await;
+        let work = async move |pipelines: Self| {
+            let round = |opened| pipelines.rollback_round(&own, rollback, options, opened);
+            pipelines.in_rounds(round).await
+        };
         let applied = self.change(work).await?;
         self.shown_settled(name, applied, options).await
     }
 
-    async fn rollback_whole(
+    async fn rollback_round(
         &self,
         name: &str,
         rollback: Rollback,
         options: ApplyOptions,
-    ) -> Result<Applied, DeployError> {
+        opened: Option<Opened>,
+    ) -> Result<Round, DeployError> {
         let _one = self.0.changes.lock().await;
         let entry = self.entry(name)?;
         check_conditions(&entry.deployment.spec.name, Some(entry.deployment.revision), options)?;
@@ -102,7 +111,8 @@ impl Pipelines {
         };
         let state = if rollback.clear { StateChange::Clear } else { StateChange::Keep };
         let migrating = entry.deployment.migration.is_some() && state == StateChange::Keep;
-        if migrating && !options.dry_run {
+        let halts = migrating && !options.dry_run && opened.is_some();
+        if halts {
             // No step may be committed between the look and the change.
             self.halt(&entry.deployment.spec.name).await;
         }
@@ -111,11 +121,12 @@ impl Pipelines {
                 self.check_state(&entry, &stored, target).await?;
             }
             let cause = Cause { action: Action::RolledBack, of: Some(target.revision), state };
-            let how = How { ready: true, pinned: Some(target.digest), abandon: true, ..How::by(cause) };
-            self.apply_locked(target.spec.clone(), options, how).await.map_err(|e| gone(e, target))
+            let how = How { must_open: true, pinned: Some(target.digest), abandon: true, ..How::by(cause) };
+            self.apply_locked(target.spec.clone(), options, how, opened).await.map_err(|e| gone(e, target))
         }
         .await;
-        if migrating && !options.dry_run && applied.as_ref().map_or(true, |a| !a.changed) {
+        let is_made = matches!(&applied, Ok(Round::Done(applied)) if applied.changed);
+        if halts && !is_made {
             // Whoever refused may have set it going again already.
             self.halt(&entry.deployment.spec.name).await;
             self.start(entry.deployment).await;

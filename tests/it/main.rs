@@ -12,6 +12,7 @@ mod limits;
 mod live;
 mod modules;
 mod nexmark;
+mod opening;
 mod outcomes;
 mod params;
 mod readme;

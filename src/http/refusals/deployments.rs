@@ -65,6 +65,7 @@ fn clash(with: Clash) -> Code {
         Clash::Kind => Code::DeploymentKind,
         Clash::Shadow => Code::ShadowRuns,
         Clash::Instances => Code::DeploymentInstances,
+        Clash::Meanwhile => Code::ChangedMeanwhile,
         Clash::Request(_) => Code::InvalidBody,
     }
 }
