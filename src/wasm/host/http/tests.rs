@@ -313,6 +313,28 @@ async fn the_instances_of_a_deployment_share_its_places_and_leave_those_of_other
 }
 
 #[tokio::test]
+async fn what_waits_for_a_place_when_its_call_ends_is_never_sent() {
+    let (address, seen) = server(None).await;
+    let mut guest = Guest::of(json!({ "http": [format!("http://{address}")] }), &[], None);
+    let url = format!("http://{address}/");
+    let all = guest.client.granted.as_ref().unwrap().places.clone();
+    let held = all.try_acquire_many_owned(HTTP_DEPLOYMENT_REQUESTS_MAX as u32).unwrap();
+    let mut begin = || Box::into_pin(guest.client.send_request(get(&url), None, Box::new(async { Ok(()) })));
+    let (mut waiting, unseen) = (begin(), begin());
+    assert!(waiting.as_mut().now_or_never().is_none());
+
+    guest.client.end_call();
+    drop(held);
+    // Also one that nobody has looked at within the call.
+    for left in [waiting, unseen] {
+        let error = left.await.err().unwrap();
+        assert!(matches!(error, Error::ConnectionTerminated), "{error:?}");
+    }
+    assert!(seen.lock().is_empty());
+    assert_eq!(guest.get(&url).await.unwrap().0, 200, "the next call");
+}
+
+#[tokio::test]
 async fn a_kept_connection_that_was_closed_is_made_anew() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
