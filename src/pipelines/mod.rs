@@ -31,6 +31,7 @@ mod step;
 mod supervisor;
 mod task;
 mod time;
+mod trial;
 mod upgrade;
 mod view;
 mod views;

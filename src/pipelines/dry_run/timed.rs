@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use super::{AtFault, DryRun, Entry, Failed, Instance, Report, Sample, Verdict, stored};
 use crate::model::deployment::LatePolicy;
-use crate::model::limits::TIMERS_DUE_MAX;
 use crate::pipelines::time::TaskTime;
-use crate::state::TimerClock;
+use crate::pipelines::trial::{Trial, to_blame};
+use crate::state::{self, Allowed, Timer, TimerClock, Ttls};
 use crate::wasm::{Fault, Input, Output, Processor};
 
 /// Calls of `on-timer` after one run of records: code that sets timers which are due, each time anew, would go on for ever.
@@ -98,44 +98,16 @@ impl DryRun<'_> {
         Ok(())
     }
 
-    /// Fires what is due by the records so far. A call that fails ends the run, or is left out with its timers.
+    /// Fires what is due by the records so far. A timer that fails ends the run, or is left out.
     pub(super) async fn fire(&self, instance: &mut Option<Instance>, time: &TaskTime, report: &mut Report) {
         if !self.component.is_timed() {
             return;
         }
-        let mut made = report.bytes();
+        let (mut made, mut trial) = (report.bytes(), Trial::default());
         for _ in 0..FIRINGS_MAX {
             let before_call = report.entries.len();
-            let mut live = match instance.take() {
-                Some(live) => live,
-                None => match self.start().await {
-                    Ok(live) => live,
-                    Err(fault) => {
-                        report.failed = Some(Failed { sample: None, fault });
-                        return;
-                    }
-                },
-            };
-            let Instance::Processor(processor) = &mut live else { return };
-            let before = processor.cpu_time();
-            let fired = self.fire_some(processor, time, report).await;
-            report.cpu += processor.cpu_time().saturating_sub(before);
-            match fired {
-                Ok(true) => *instance = Some(live),
-                Ok(false) => {
-                    *instance = Some(live);
-                    return;
-                }
-                Err(fault) if self.at_fault == AtFault::GoOn => {
-                    tracing::debug!(%fault, "timers of a dry run are left out");
-                    if !self.leave_out(time) {
-                        return;
-                    }
-                }
-                Err(fault) => {
-                    report.failed = Some(Failed { sample: None, fault });
-                    return;
-                }
+            if !self.fire_some(instance, time, &mut trial, report).await {
+                return;
             }
             // Many small ones take more than their bytes.
             made +=
@@ -148,40 +120,89 @@ impl DryRun<'_> {
         report.cut = true;
     }
 
-    /// One call. Were there any?
+    /// One call. May there be more that are due?
     async fn fire_some(
+        &self,
+        instance: &mut Option<Instance>,
+        time: &TaskTime,
+        trial: &mut Trial,
+        report: &mut Report,
+    ) -> bool {
+        let started = match instance.take() {
+            Some(live) => Ok(live),
+            None => self.start().await,
+        };
+        let mut due = Vec::new();
+        let fault = match started {
+            Ok(Instance::Processor(mut processor)) => {
+                let before = processor.cpu_time();
+                let fired = self.hand_over(&mut processor, time, trial.most, &mut due, report).await;
+                report.cpu += processor.cpu_time().saturating_sub(before);
+                match fired {
+                    Ok(()) => {
+                        *instance = Some(Instance::Processor(processor));
+                        trial.passed(due.len());
+                        return !due.is_empty();
+                    }
+                    Err(fault) => fault,
+                }
+            }
+            Ok(Instance::Transform(_)) => return false,
+            Err(fault) => fault,
+        };
+        let fault = match to_blame(&due, &fault) {
+            _ if due.is_empty() || self.at_fault != AtFault::GoOn => fault,
+            Some(_) if due.len() == 1 => {
+                tracing::debug!(%fault, "a timer of a dry run is left out");
+                trial.passed(1);
+                match self.leave_out(&due[0]) {
+                    Ok(()) => return true,
+                    Err(error) => Fault::Instance(error.to_string()),
+                }
+            }
+            bad => {
+                trial.narrow(&due, bad);
+                return true;
+            }
+        };
+        report.failed = Some(Failed { sample: None, fault });
+        false
+    }
+
+    /// Takes at most `most` that are due out of the state, and calls for them.
+    async fn hand_over(
         &self,
         processor: &mut Processor,
         time: &TaskTime,
+        most: usize,
+        due: &mut Vec<Timer>,
         report: &mut Report,
-    ) -> Result<bool, Fault> {
-        let Some(state) = processor.state() else { return Ok(false) };
+    ) -> Result<(), Fault> {
+        let Some(state) = processor.state() else { return Ok(()) };
         state.begin(self.clock.now_ms());
         state.move_watermark(time.watermark());
-        let due = state.take_due(TimerClock::EventTime, TIMERS_DUE_MAX);
-        let due = due.map_err(|error| Fault::Instance(error.to_string()))?;
+        let taken = state.take_due(TimerClock::EventTime, most);
+        *due = taken.map_err(|error| Fault::Instance(error.to_string()))?;
         if due.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        let outputs = processor.on_timer(&due).await?.outputs;
+        let outputs = processor.on_timer(due).await?.outputs;
         self.check_routes(&outputs)?;
         if let Some(state) = processor.state() {
             state.settle();
         }
         let stored = outputs.into_iter().map(|output| stored(self.spec, output, &[], &(0..0)));
         report.entries.extend(stored);
-        Ok(true)
+        Ok(())
     }
 
-    /// Takes the timers out whose call has failed. Was that possible?
-    fn leave_out(&self, time: &TaskTime) -> bool {
+    /// Takes the timer out that fails.
+    fn leave_out(&self, timer: &Timer) -> Result<(), state::Error> {
         let spec = &self.spec.state;
-        let opened = self.state.open(crate::state::Allowed::by(spec), crate::state::Ttls::of(spec));
-        let Ok(mut state) = opened else { return false };
-        state.move_watermark(time.watermark());
-        let taken = state.take_due(TimerClock::EventTime, TIMERS_DUE_MAX);
+        let mut state = self.state.open(Allowed::by(spec), Ttls::of(spec))?;
+        state.cancel_timer(timer.clock, &timer.name)?;
         state.settle();
-        taken.is_ok_and(|taken| !taken.is_empty())
+        Ok(())
     }
 
     fn check_routes(&self, outputs: &[Output]) -> Result<(), Fault> {
@@ -219,13 +240,19 @@ mod tests {
             Sample { topic: 0, partition: 0, offset, record }
         };
         let samples: Vec<_> = (0..).zip(records).map(sample).collect();
-        let report = report("tumbling-count", time, &samples, 8 << 10).await;
+        let report = report("tumbling-count", time, &samples, 8 << 10, AtFault::End).await;
         assert!(report.failed.is_none(), "{:?}", report.failed);
         assert!(!report.cut);
         (texts(&report.entries), report.verdicts.into_iter().flatten().collect())
     }
 
-    async fn report(guest: &str, time: serde_json::Value, samples: &[Sample], bytes_max: usize) -> Report {
+    async fn report(
+        guest: &str,
+        time: serde_json::Value,
+        samples: &[Sample],
+        bytes_max: usize,
+        at_fault: AtFault,
+    ) -> Report {
         let spec = json!({
             "name": "d", "kind": "processor", "module": guest, "input": { "topics": ["in"] },
             "output": { "default": "out", "routes": { "late": "late" } }, "time": time,
@@ -237,7 +264,7 @@ mod tests {
             log: std::sync::Arc::new(Silent),
             state: &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 }),
             clock: &Clock::system(),
-            at_fault: AtFault::End,
+            at_fault,
             strict: false,
             bytes_max,
             flush: true,
@@ -245,14 +272,27 @@ mod tests {
         run.run(samples).await
     }
 
+    /// For the guest that does with timers what it is told, at 9.
+    fn command(text: &str) -> Sample {
+        let value = Some(text.as_bytes().to_vec().into());
+        let record = Record { value, timestamp: 9, ..Record::default() };
+        Sample { topic: 0, partition: 0, offset: 0, record }
+    }
+
+    #[tokio::test]
+    async fn of_timers_that_are_due_together_only_those_that_fail_are_left_out() {
+        let commands =
+            ["a", "trap-b", "c", "refuse-d", "later-e", "f"].map(|name| format!("set event {name} 5"));
+        let samples = commands.map(|text| command(&text));
+        let report = report("timer-probe", json!({}), &samples, usize::MAX, AtFault::GoOn).await;
+        assert!(report.failed.is_none() && !report.cut, "{:?}", report.failed);
+        assert_eq!(texts(&report.entries), ["a=event 5", "c=event 5", "f=event 5"]);
+    }
+
     #[tokio::test]
     async fn timers_that_are_set_anew_for_ever_end_where_their_outputs_are_too_large() {
-        let command = |text: &'static str, timestamp| {
-            let record = Record { value: Some(text.into()), timestamp, ..Record::default() };
-            Sample { topic: 0, partition: 0, offset: 0, record }
-        };
-        let samples = [command("set event again 5", 9), command("set event never 9999", 9)];
-        let report = report("timer-probe", json!({}), &samples, 8 << 10).await;
+        let samples = [command("set event again 5"), command("set event never 9999")];
+        let report = report("timer-probe", json!({}), &samples, 8 << 10, AtFault::End).await;
         assert!(report.failed.is_none(), "{:?}", report.failed);
         assert!(report.cut);
         let most = (8 << 10) / size_of::<Entry>();
@@ -261,9 +301,8 @@ mod tests {
 
     #[tokio::test]
     async fn timers_that_are_left_after_many_calls_are_said_to_be_left() {
-        let record = Record { value: Some("set event again 5".into()), timestamp: 9, ..Record::default() };
-        let samples = [Sample { topic: 0, partition: 0, offset: 0, record }];
-        let report = report("timer-probe", json!({}), &samples, usize::MAX).await;
+        let samples = [command("set event again 5")];
+        let report = report("timer-probe", json!({}), &samples, usize::MAX, AtFault::End).await;
         assert!(report.failed.is_none(), "{:?}", report.failed);
         assert!(report.cut);
         assert_eq!(report.entries.len(), FIRINGS_MAX, "one in a call");

@@ -7,6 +7,7 @@ use super::super::instance::{Ask, Worker};
 use super::super::output::{CollectError, Defaults, collect_with};
 use super::super::status::TaskInput;
 use super::super::time::TaskTime;
+use super::super::trial::{Trial, to_blame};
 use super::super::view::{DeploymentState, ErrorView, TimerView};
 use super::{Stop, Task};
 use crate::broker::dead_letter::{self, Reason};
@@ -22,54 +23,6 @@ use crate::wasm::{Answer, Fault, Input};
 
 /// How long a task sleeps for a timer by the clock before it looks again: somebody may have set the clock meanwhile.
 const SLEEP_MS_MAX: i64 = 10_000;
-/// Calls beside those that the timers need which are set, before records come in between: code that sets timers anew whose
-/// time has passed would be called for them for ever.
-const CALLS_AGAIN_MAX: u64 = 64;
-
-/// How many timers are tried, and what is known of them.
-struct Trial {
-    most: usize,
-    /// among so many of the first ones one fails
-    within: usize,
-    /// tries that failed so far
-    failed: u32,
-    /// calls until records come in between
-    calls: Option<u64>,
-}
-
-impl Default for Trial {
-    fn default() -> Self {
-        Self { most: TIMERS_DUE_MAX, within: 0, failed: 0, calls: None }
-    }
-}
-
-impl Trial {
-    /// One call more, while so many timers are set. Those that look for the one that fails end by themselves.
-    fn count_call(&mut self, timers: u64) {
-        let calls = self.calls.get_or_insert(timers / TIMERS_DUE_MAX as u64 + CALLS_AGAIN_MAX);
-        if self.within == 0 {
-            *calls = calls.saturating_sub(1);
-        }
-    }
-
-    /// It is time for records.
-    fn makes_room(&self) -> bool {
-        self.calls == Some(0) && self.within == 0 && self.failed == 0
-    }
-
-    /// So many went well.
-    fn passed(&mut self, count: usize) {
-        self.within = self.within.saturating_sub(count);
-        self.failed = 0;
-        self.most = if self.within == 0 { TIMERS_DUE_MAX } else { (self.within / 2).max(1) };
-    }
-
-    /// One of the first `within` fails, of which `most` are tried next.
-    fn cut(&mut self, within: usize, most: usize) {
-        (self.within, self.most, self.failed) = (within, most.max(1), 0);
-    }
-}
-
 impl Task {
     /// Finds the event time of the inputs that is stored, for code or a spec that has one.
     pub(super) async fn begin_time(&mut self) -> Result<(), Stop> {
@@ -306,11 +259,7 @@ impl Task {
             return self.pause(backoff::pause(on_error.backoff, self.refused)).await;
         }
         trial.failed += 1;
-        let bad = match &fault {
-            Fault::At { index, .. } => Some(*index as usize).filter(|i| *i < due.len()),
-            _ if due.len() == 1 => Some(0),
-            _ => None,
-        };
+        let bad = to_blame(due, &fault);
         let view = self.timer_error(&fault, bad.map(|i| &due[i]), trial.failed);
         self.status.set_error(view.clone());
         let whole = due.is_empty() || matches!(fault, Fault::Open(_) | Fault::Instance(_));
@@ -327,8 +276,7 @@ impl Task {
                 self.give_up_timer(&due[0], &fault, trial.failed, view).await?;
                 trial.passed(1);
             }
-            Some(i) => trial.cut(i + 1, i),
-            None => trial.cut(due.len(), due.len() / 2),
+            bad => trial.narrow(due, bad),
         }
         Ok(())
     }
@@ -398,47 +346,5 @@ impl Task {
         let backtrace = dead_letter::frames(fault).to_vec();
         let timer = timer.map(TimerView::of);
         ErrorView { backtrace, timer, attempt, ..ErrorView::new(fault.code(), fault.to_string(), now_ms) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The numbers of timers that a trial hands over until the bad one, which is `bad`, has stood alone.
-    fn handed_over(bad: usize, count: usize, named: bool) -> Vec<usize> {
-        let (mut trial, mut first, mut tries) = (Trial::default(), 0, Vec::new());
-        while first < count {
-            let most = trial.most.min(count - first);
-            tries.push(most);
-            if !(first..first + most).contains(&bad) {
-                trial.passed(most);
-                first += most;
-            } else if most == 1 {
-                trial.passed(1);
-                first += 1;
-            } else if named {
-                trial.cut(bad - first + 1, bad - first);
-            } else {
-                trial.cut(most, most / 2);
-            }
-            assert!(tries.len() < 100, "{tries:?}");
-        }
-        tries
-    }
-
-    #[test]
-    fn the_bad_one_is_found_by_halves_and_the_others_go_on_together() {
-        assert_eq!(handed_over(5, 8, false), [8, 4, 2, 1, 1, 2], "0..4, 4, then 5 alone");
-        assert_eq!(handed_over(0, 1, false), [1]);
-        for bad in 0..300 {
-            assert!(handed_over(bad, 300, false).len() <= 2 + 2 * 9, "{bad}");
-        }
-    }
-
-    #[test]
-    fn one_that_is_named_is_cut_out_at_once() {
-        assert_eq!(handed_over(5, 8, true), [8, 5, 1, 2]);
-        assert_eq!(handed_over(0, 8, true), [8, 1, 7]);
     }
 }
