@@ -24,6 +24,7 @@ mod crew;
 mod kafka;
 mod producer;
 mod server;
+mod shadow;
 mod sources;
 mod stages;
 mod sync_order;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use producer::Acked;
 use server::Server;
+use shadow::{Beside, Compared};
 
 /// Partitions of the input and of the output.
 const PARTITIONS: u32 = 3;
@@ -149,10 +151,11 @@ async fn rounds(args: &Args) -> Result<()> {
     let acked = Arc::new(Acked::default());
     let producers = producer::start(server.url(), &acked, 4);
 
-    let mut restarts = Vec::new();
+    let (mut restarts, mut compared) = (Vec::new(), Compared::default());
     for round in 1..=args.rounds {
         let meddling = meddle(&server, round % 3 == 0, random.below(600));
         tokio::time::sleep(Duration::from_millis(150 + random.below(900))).await;
+        compared.look(&server, "totals", Beside::Same).await.with_context(|| format!("round {round}"))?;
         server.kill()?;
         meddling.await??;
         producers.hold().await?;
@@ -172,6 +175,7 @@ async fn rounds(args: &Args) -> Result<()> {
     }
     restarts.sort();
     println!("restart until ready: median {:?}, longest {:?}", restarts[restarts.len() / 2], restarts.last());
+    println!("{}", compared.said(false)?);
     producers.stop().await;
     server.kill()?;
     Ok(())

@@ -1,7 +1,8 @@
 //! kill -9 while deployments change under load: a transform that stamps what is stored and a processor that stamps what it
 //! makes of it are upgraded again and again, now and then rolled back, and the server is killed in the middle. Each
 //! version has its stamp in its code. Afterwards every record has exactly one stamp, that of the revision whose offsets
-//! it lies behind, and every input exactly one output.
+//! it lies behind, and every input exactly one output. Before each change a shadow run goes on beside the processor, of the
+//! same code and of another version by turns.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::check::read_as;
 use super::producer::{self, Acked};
 use super::server::Server;
+use super::shadow::{self, Beside, Compared};
 use super::{PARTITIONS, Random};
 
 /// Both are changed in every round: name of the deployment, its module.
@@ -29,9 +31,11 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
     prepare(&server, rounds).await?;
     let acked = Arc::new(Acked::default());
     let producers = producer::start(server.url(), &acked, 4);
-    let mut killed_before = 0;
+    let (mut killed_before, mut compared) = (0, Compared::default());
     for round in 1..=rounds {
+        let beside = shadowed(&server, round).await?;
         tokio::time::sleep(Duration::from_millis(50 + random.below(200))).await;
+        compared.look(&server, "follow", beside).await.with_context(|| format!("round {round}"))?;
         let before = revisions_of(&server).await?;
         let wanted = change(round);
         let requests: Vec<_> = CHANGED.map(|(name, module)| wanted.send(&server, name, module)).into();
@@ -63,8 +67,19 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
         }
     }
     println!("{killed_before} of {} changes were killed before they were made, and made again", 2 * rounds);
+    println!("{}", compared.said(true)?);
     producers.stop().await;
     server.kill()
+}
+
+/// Begins a shadow run beside the processor, whose stamp stands in each of its outputs.
+async fn shadowed(server: &Server, round: u32) -> Result<Beside> {
+    let view = server.get("/v1/deployments/follow").await?;
+    let first = "stamp-counter@1.0.1";
+    let other = if view["module"] == first { "stamp-counter@1.0.2" } else { first };
+    let beside = if round.is_multiple_of(2) { Beside::Other } else { Beside::Same };
+    shadow::begin(server, "follow", (beside == Beside::Other).then(|| other.to_owned())).await?;
+    Ok(beside)
 }
 
 /// What a round does to both deployments.
