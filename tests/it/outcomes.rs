@@ -52,6 +52,49 @@ async fn a_body_over_the_budget_is_refused_until_there_is_room() -> Result<()> {
 }
 
 #[tokio::test]
+async fn of_a_write_that_fails_the_outcome_is_unknown_and_a_repetition_stores_it_once() -> Result<()> {
+    let mut server = Server::start_with_files_of(8 << 10).await?;
+    server.topic("t", 1).await?;
+    // Text that does not shrink.
+    let mut seed = 1_u32;
+    let mut letter = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b' ' + (seed >> 25) as u8 % 90)
+    };
+    let text: String = (0..512 << 10).map(|_| letter()).filter(|c| !"\"\\".contains(*c)).collect();
+    let produce = async |server: &Server, n: u64| {
+        let request =
+            server.request(Method::POST, "/v1/topics/t/records").header("idempotency-key", n.to_string());
+        server.send(request.json(&json!({ "records": [{ "key": n.to_string(), "value": text }] }))).await
+    };
+    let (mut n, mut answer) = (0, produce(&server, 0).await?);
+    while answer.status == 200 {
+        ensure!(n < 1_000, "the files took everything");
+        n += 1;
+        answer = produce(&server, n).await?;
+    }
+    let problem = answer.expect(503)?.json()?;
+    let told = (&problem["code"], &problem["side_effects"], &problem["retryable"]);
+    assert_eq!(told, (&json!("outcome_unknown"), &json!("unknown"), &json!(true)), "{problem:#}");
+    assert!(!server.ended().await?.success(), "it does not go on with what it does not know");
+
+    let server = server.restart().await?;
+    for again in [n, n, n + 1] {
+        produce(&server, again).await?.expect(200)?;
+    }
+    let mut found = Vec::new();
+    for offset in 0..=n + 1 {
+        let path = format!("/v1/topics/t/partitions/0/records?offset={offset}&limit=1");
+        let page = server.get(&path).await?.expect(200)?.json()?;
+        let record = &page["records"][0];
+        ensure!(record["offset"] == offset && record["value"] == text, "what is at {offset} is not whole");
+        found.push(record["key"].as_str().context("a key")?.parse::<u64>()?);
+    }
+    assert_eq!(found, (0..=n + 1).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_stop_waits_for_a_produce_that_has_begun() -> Result<()> {
     let mut server = Server::start().await?;
     server.topic("t", 1).await?;

@@ -162,6 +162,31 @@ async fn a_poll_that_fails_follows_on_error() -> Result<()> {
 }
 
 #[tokio::test]
+async fn nothing_is_stored_of_a_poll_with_a_record_that_the_topic_does_not_take() -> Result<()> {
+    let server = server().await?;
+    let compacted = json!({ "partitions": 3, "config": { "cleanup.policy": "compact" } });
+    server.put("/v1/topics/numbers", &compacted).await?.expect(201)?;
+    // The numbers 0 and 3 have no key.
+    let spec = ticker(&json!({ "batch": 4, "until": 8 }), &json!({}));
+    server.put("/v1/deployments/src", &spec).await?.expect(201)?;
+    let failed = server.until("/v1/deployments/src", |d| d["state"] == "failed").await?;
+    let error = &failed["last_error"];
+    assert_eq!((&error["code"], &error["attempt"]), (&json!("fatal"), &json!(2)), "{failed:#}");
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.contains("`numbers`") && message.contains("key"), "{message}");
+    assert_eq!(failed["tasks"][0]["source"]["cursor"], Value::Null, "{failed:#}");
+    assert_eq!(values(&numbers(&server).await?), [0; 0]);
+
+    let kept = json!({ "config": { "cleanup.policy": "delete" } });
+    let change = server.request(reqwest::Method::PATCH, "/v1/topics/numbers").json(&kept);
+    server.send(change).await?.expect(200)?;
+    server.post("/v1/deployments/src/restart", &json!({})).await?.expect(202)?;
+    until_at(&server, "8").await?;
+    assert_eq!(values(&numbers(&server).await?), (0..8).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_spec_that_fits_no_source_is_refused() -> Result<()> {
     let server = server().await?;
     let refused = async |spec: Value| -> Result<Vec<Value>> {

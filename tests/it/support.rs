@@ -58,11 +58,25 @@ impl Server {
         Self::start_in(tempfile::tempdir()?, args.iter().map(|&arg| arg.to_owned()).collect()).await
     }
 
+    /// As [`Server::start`], with files that cannot grow beyond so many KiB: writes fail there, as on a broken disk. A
+    /// restarted one has no such bound.
+    pub(crate) async fn start_with_files_of(kib: u32) -> Result<Self> {
+        let mut shell = Command::new("sh");
+        // `ulimit` counts blocks of 512 bytes. What it sends a process beside the error would end it.
+        let limited = "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"";
+        shell.args(["-c", limited, "sh", &(2 * kib).to_string(), env!("CARGO_BIN_EXE_millstream")]);
+        Self::start_by(shell, tempfile::tempdir()?, Vec::new()).await
+    }
+
     async fn start_in(dir: TempDir, args: Vec<String>) -> Result<Self> {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_millstream")), dir, args).await
+    }
+
+    async fn start_by(mut command: Command, dir: TempDir, args: Vec<String>) -> Result<Self> {
         let ready = dir.path().join("ready");
         let _ = std::fs::remove_file(&ready);
         let log = std::fs::File::options().create(true).append(true).open(dir.path().join("log"))?;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_millstream"))
+        let mut child = command
             .args([
                 "serve",
                 "--http-addr",

@@ -277,6 +277,20 @@ async fn a_migration_goes_on_where_it_stood_and_the_state_does_not_go_back() -> 
 }
 
 #[tokio::test]
+async fn a_processor_in_the_packed_form_migrates_too() -> Result<()> {
+    let server = counted_in_text().await?;
+    upload(&server, "n", "3.0.0", prebuilt("packed-counter")?).await?;
+    let body = json!({ "module": "n@3.0.0", "state": "migrate" });
+    upgrade(&server, "d", body).await?.expect(200)?;
+    produce(&server, 10).await?;
+    server.until("/v1/deployments/d", |d| d["tasks"][0]["positions"][0]["offset"] == 20).await?;
+    for n in 0..10 {
+        assert_eq!(count_of(&server, &format!("k{n}")).await?, 2u64.to_le_bytes(), "k{n}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_migration_that_has_not_begun_is_rolled_back() -> Result<()> {
     let server = counted_in_text().await?;
     let stumbling = json!({ "module": "n@2.0.0", "state": "migrate", "params": { "stumble": "k0" } });
