@@ -203,6 +203,9 @@ struct TimeSpec {
     /// an input without records for so long does not hold the watermark back; default 30s, 0: it does for ever
     #[schema(schema_with = super::openapi::size_schema)]
     idle: Option<String>,
+    /// a record further ahead of the server's clock does not move the watermark; default 1h
+    #[schema(schema_with = super::openapi::size_schema)]
+    ahead: Option<String>,
     /// how far behind the watermark a record may lie before `late` applies; default 0
     #[schema(schema_with = super::openapi::size_schema)]
     lateness: Option<String>,

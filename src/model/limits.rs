@@ -238,7 +238,10 @@ pub const TIMER_NAME_MAX: usize = KIB;
 pub const TIMERS_DUE_MAX: usize = 256;
 /// Time after which an input without records no longer holds the watermark back, unless set (a guess).
 pub const TIME_IDLE_DEFAULT: Duration = Duration::from_secs(30);
-/// The most that records may be out of order or late, and an input idle.
+/// How far ahead of the server's clock a timestamp moves the watermark, unless set: as far as a topic takes it
+/// (`message.timestamp.after.max.ms`).
+pub const TIME_AHEAD_DEFAULT: Duration = Duration::from_secs(3_600);
+/// The most that records may be out of order, late or ahead, and an input idle.
 pub const TIME_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 /// Changed state of one batch, before its commit.
 pub const STATE_BATCH_BYTES_MAX: usize = 64 * MIB;

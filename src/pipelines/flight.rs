@@ -46,6 +46,7 @@ pub(super) struct Done {
     pub(super) dead_letters: u64,
     pub(super) skipped: u64,
     pub(super) late: u64,
+    pub(super) ahead: u64,
     pub(super) fired: u64,
     /// how a task's event time stands then, and how many timers there are
     pub(super) time: Option<TaskTime>,
@@ -181,6 +182,7 @@ impl Flight {
             (&counts.dead_letters, done.dead_letters),
             (&counts.skipped, done.skipped),
             (&counts.late, done.late),
+            (&counts.ahead, done.ahead),
             (&counts.fired, done.fired),
         ] {
             count.fetch_add(more, Ordering::Relaxed);

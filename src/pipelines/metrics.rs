@@ -127,6 +127,10 @@ fn render(views: &[DeploymentView]) -> String {
 
 fn event_time(views: &[DeploymentView], text: &mut String) {
     let mut late = Family::counter(names::DEPLOYMENT_LATE_RECORDS_TOTAL, "Records later than allowed");
+    let mut ahead = Family::counter(
+        names::DEPLOYMENT_AHEAD_RECORDS_TOTAL,
+        "Records too far ahead of the clock to move the watermark",
+    );
     let mut fired = Family::counter(names::DEPLOYMENT_TIMERS_FIRED_TOTAL, "Timers that fired");
     let mut set = Family::gauge(names::DEPLOYMENT_TIMERS, "Timers that are set");
     let mut lag = Family::gauge(
@@ -141,13 +145,14 @@ fn event_time(views: &[DeploymentView], text: &mut String) {
         };
         let times = || view.tasks.iter().filter_map(|task| task.time.as_ref());
         late.line(&[("deployment", &view.name), ("policy", &policy)], view.totals.late_records);
+        ahead.line(&[("deployment", &view.name)], view.totals.ahead_records);
         fired.line(&[("deployment", &view.name)], view.totals.timers_fired);
         set.line(&[("deployment", &view.name)], times().map(|time| time.timers).sum::<u64>());
         if let Some(ms) = times().filter_map(|time| time.watermark_lag_ms).max() {
             lag.line(&[("deployment", &view.name)], ms as f64 / 1e3);
         }
     }
-    for family in [late, fired, set, lag] {
+    for family in [late, ahead, fired, set, lag] {
         family.end(text);
     }
 }

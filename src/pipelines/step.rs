@@ -152,6 +152,7 @@ impl Task {
             rejected: rejected.len() as u64,
             dead_letters: rejected.len() as u64,
             late: judged.map_or(0, |judged| judged.late),
+            ahead: judged.map_or(0, |judged| judged.ahead),
             fired,
             time: judged.map(|judged| judged.after.clone()),
             state: self.write_state(&mut commit),
@@ -296,7 +297,8 @@ impl Task {
     ) -> Result<(), Stop> {
         let policy = self.deployment.spec.on_error.policy;
         let judged = self.time.as_ref().map(|time| time.judge(source.index, std::slice::from_ref(input)));
-        let (late, time) = judged.map(|judged| (judged.late, judged.after)).unzip();
+        let (late, ahead, time) =
+            judged.map_or((0, 0, None), |judged| (judged.late, judged.ahead, Some(judged.after)));
         loop {
             let mut commit = Commit::new();
             match policy {
@@ -313,7 +315,7 @@ impl Task {
                 OnErrorPolicy::Skip => Done { records_in: 1, skipped: 1, ..Done::default() },
                 _ => Done { records_in: 1, dead_letters: 1, ..Done::default() },
             };
-            let done = Done { late: late.unwrap_or(0), time: time.clone(), ..done };
+            let done = Done { late, ahead, time: time.clone(), ..done };
             if self.commit(commit, Some((source, next)), done).await? {
                 return Ok(());
             }

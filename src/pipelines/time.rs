@@ -18,6 +18,8 @@ use crate::wasm::Input;
 struct Rules {
     out_of_order: i64,
     lateness: i64,
+    /// of the clock
+    ahead: i64,
     /// `None`: an input that is silent holds the watermark back for ever
     idle: Option<i64>,
     late: LatePolicy,
@@ -30,6 +32,8 @@ pub(super) struct TaskTime {
     watermark: Option<TimestampMs>,
     /// The internal topics behind them have none: what a deployment hands itself is as late as its own code makes it.
     inputs: Vec<InputTime>,
+    /// what is later than this moves nothing
+    latest: TimestampMs,
 }
 
 /// Of one input.
@@ -51,6 +55,8 @@ pub(super) struct Judged<'r, 'a> {
     pub(super) passed: Vec<usize>,
     /// later than allowed, whatever becomes of them
     pub(super) late: u64,
+    /// too far ahead of the clock to move the watermark
+    pub(super) ahead: u64,
     /// how it stands after them
     pub(super) after: TaskTime,
 }
@@ -70,16 +76,23 @@ impl TaskTime {
         greatest: impl IntoIterator<Item = Option<TimestampMs>>,
         tick: i64,
     ) -> Self {
-        let TimeSpec { out_of_order, idle, lateness, late } = spec.cloned().unwrap_or_default();
+        let TimeSpec { out_of_order, idle, ahead, lateness, late } = spec.cloned().unwrap_or_default();
         let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         let rules = Rules {
             out_of_order: ms(out_of_order),
             lateness: ms(lateness),
+            ahead: ms(ahead),
             idle: (!idle.is_zero()).then(|| ms(idle)),
             late,
         };
         let input = |greatest| InputTime { greatest, read_tick: tick, idle: false };
-        Self { rules: Arc::new(rules), watermark, inputs: greatest.into_iter().map(input).collect() }
+        let inputs = greatest.into_iter().map(input).collect();
+        Self { rules: Arc::new(rules), watermark, inputs, latest: TimestampMs::MAX }
+    }
+
+    /// What the clock shows from now on.
+    pub(super) fn at(&mut self, now_ms: TimestampMs) {
+        self.latest = now_ms.saturating_add(self.rules.ahead);
     }
 
     pub(super) fn watermark(&self) -> Option<TimestampMs> {
@@ -119,11 +132,14 @@ impl TaskTime {
     /// Looks at records of an input.
     pub(super) fn judge<'r, 'a>(&self, index: usize, records: &'r [Input<'a>]) -> Judged<'r, 'a> {
         let mut after = self.clone();
-        let (mut late, mut aside, mut passed, mut kept) = (0, Vec::new(), Vec::new(), None);
+        let (mut late, mut ahead) = (0, 0);
+        let (mut aside, mut passed, mut kept) = (Vec::new(), Vec::new(), None);
         for (count, input) in records.iter().enumerate() {
             let at = input.record.timestamp;
-            let is_late = index < after.inputs.len() && after.is_late(at);
+            let has_time = index < after.inputs.len();
+            let is_late = has_time && after.is_late(at);
             late += u64::from(is_late);
+            ahead += u64::from(has_time && at > self.latest);
             match (&self.rules.late, is_late) {
                 (LatePolicy::Update, _) | (_, false) => {
                     if let Some(kept) = &mut kept {
@@ -141,7 +157,7 @@ impl TaskTime {
             }
         }
         let kept = kept.map_or(Cow::Borrowed(records), Cow::Owned);
-        Judged { kept, aside, passed, late, after }
+        Judged { kept, aside, passed, late, ahead, after }
     }
 
     /// Behind the watermark.
@@ -158,9 +174,11 @@ impl TaskTime {
         self.rules.late == LatePolicy::Update || !self.is_late(at)
     }
 
-    /// A record of an input, which has moved the input's time unless it has none itself.
+    /// A record of an input, which has moved the input's time unless it has none itself, or an impossible one.
     fn see(&mut self, index: usize, at: TimestampMs) {
-        let Some(input) = self.inputs.get_mut(index).filter(|input| at >= 0 && Some(at) > input.greatest)
+        let moves = 0..=self.latest;
+        let Some(input) =
+            self.inputs.get_mut(index).filter(|input| moves.contains(&at) && Some(at) > input.greatest)
         else {
             return;
         };
@@ -266,6 +284,20 @@ mod tests {
         assert!(matches!(judged.kept, Cow::Borrowed(_)), "nothing is copied");
         assert_eq!(update.cut(0, &inputs), 1, "the code knows of no watermark at 20");
         assert_eq!(judged.after.cut(0, &inputs[1..]), 3, "now it does");
+    }
+
+    #[test]
+    fn a_record_that_is_too_far_ahead_of_the_clock_moves_nothing() {
+        let mut time = time(serde_json::json!({ "ahead": "1s", "late": "drop" }), 1);
+        time.at(10_000);
+        let records = records(&[10_500, 11_001, 10_499, 11_000, 20_000, 10_999]);
+        let inputs = inputs(&records);
+        let judged = time.judge(0, &inputs);
+        assert_eq!(offsets(&judged.kept), [0, 1, 3, 4], "those ahead are handed over");
+        assert_eq!((judged.late, judged.ahead, judged.after.watermark()), (2, 2, Some(11_000)));
+        time = judged.after;
+        time.at(20_000);
+        assert_eq!(time.judge(0, &inputs[4..]).after.watermark(), Some(20_000), "its time has come");
     }
 
     #[test]

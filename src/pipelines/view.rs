@@ -86,6 +86,8 @@ pub struct Totals {
     pub gap_records: u64,
     /// records that came later than `time.lateness` allows; what became of them says `time.late`
     pub late_records: u64,
+    /// records further ahead of the server's clock than `time.ahead`, which did not move the watermark
+    pub ahead_records: u64,
     /// timers that fired
     pub timers_fired: u64,
     /// calls that failed
@@ -106,6 +108,7 @@ impl Totals {
         self.skipped += other.skipped;
         self.gap_records += other.gap_records;
         self.late_records += other.late_records;
+        self.ahead_records += other.ahead_records;
         self.timers_fired += other.timers_fired;
         self.errors += other.errors;
         self.restarts += other.restarts;

@@ -73,6 +73,8 @@ pub const DEPLOYMENT_POLLS_TOTAL: &str = "millstream_deployment_polls_total";
 pub const DEPLOYMENT_LAST_POLL_SECONDS: &str = "millstream_deployment_last_poll_timestamp_seconds";
 /// Records later than a deployment allows; label `policy`: `update`, `drop` or `output`.
 pub const DEPLOYMENT_LATE_RECORDS_TOTAL: &str = "millstream_deployment_late_records_total";
+/// Records too far ahead of the clock to move the watermark.
+pub const DEPLOYMENT_AHEAD_RECORDS_TOTAL: &str = "millstream_deployment_ahead_records_total";
 /// Timers that fired.
 pub const DEPLOYMENT_TIMERS_FIRED_TOTAL: &str = "millstream_deployment_timers_fired_total";
 /// Timers that are set.

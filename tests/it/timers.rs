@@ -120,6 +120,23 @@ async fn each_window_is_told_once_with_what_was_in_time_also_over_kills() -> Res
 }
 
 #[tokio::test]
+async fn a_record_far_ahead_of_the_clock_makes_no_other_one_late() -> Result<()> {
+    let server = serve("tumbling-count", json!({ "time": { "ahead": "1m", "late": "drop" } })).await?;
+    server.topic("clock", 1).await?;
+    server.post("/v1/topics/clock/records", &json!({ "value": 1 })).await?.expect(200)?;
+    let now = records(&server, "clock").await?[0]["timestamp"].as_i64().context("a timestamp")?;
+    let last = produce(&server, vec![at("a", 100), at("b", now + 1_800_000), at("c", 200)]).await?;
+    let view = until_read(&server, last).await?;
+    let totals = &view["totals"];
+    let told = (&totals["records_in"], &totals["ahead_records"], &totals["late_records"]);
+    assert_eq!(told, (&json!(3), &json!(1), &json!(0)), "{view:#}");
+    assert_eq!(view["tasks"][0]["time"]["watermark_ms"], 200, "{view:#}");
+    let metrics = server.get("/metrics").await?.text();
+    assert!(metrics.contains("millstream_deployment_ahead_records_total{deployment=\"d\"} 1"), "{metrics}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn late_records_are_counted_and_go_where_the_spec_says() -> Result<()> {
     let spec = json!({
         "time": { "late": { "output": "late" }, "lateness": "1s" }, "output": { "routes": { "late": "too-late" } }

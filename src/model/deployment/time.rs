@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeploymentKind, DeploymentSpec};
 use crate::model::duration;
-use crate::model::limits::{TIME_IDLE_DEFAULT, TIME_MAX};
+use crate::model::limits::{TIME_AHEAD_DEFAULT, TIME_IDLE_DEFAULT, TIME_MAX};
 
 /// What becomes of a record that is later than allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct TimeSpec {
     /// an input without records for so long does not hold the watermark back; 0: it does for ever
     #[serde(with = "duration::text")]
     pub idle: Duration,
+    /// a record further ahead of the server's clock does not move the watermark
+    #[serde(with = "duration::text")]
+    pub ahead: Duration,
     /// how far behind the watermark a record may lie before `late` applies
     #[serde(with = "duration::text")]
     pub lateness: Duration,
@@ -44,6 +47,7 @@ impl Default for TimeSpec {
         Self {
             out_of_order: Duration::ZERO,
             idle: TIME_IDLE_DEFAULT,
+            ahead: TIME_AHEAD_DEFAULT,
             lateness: Duration::ZERO,
             late: LatePolicy::Update,
         }
@@ -56,7 +60,12 @@ impl DeploymentSpec {
         if self.kind != DeploymentKind::Processor {
             say("/time", format!("a deployment of kind {} has no event time", self.kind.as_str()));
         }
-        let members = [("out_of_order", time.out_of_order), ("idle", time.idle), ("lateness", time.lateness)];
+        let members = [
+            ("out_of_order", time.out_of_order),
+            ("idle", time.idle),
+            ("ahead", time.ahead),
+            ("lateness", time.lateness),
+        ];
         for (member, found) in members {
             if found > TIME_MAX {
                 let [found, most] = [found, TIME_MAX].map(duration::format_duration);

@@ -44,6 +44,7 @@ impl DryRun<'_> {
         let committed = self.state.watermarks().ok().and_then(|stored| stored.watermark);
         let none = self.spec.input.topics.iter().map(|_| None);
         let mut time = TaskTime::new(self.spec.time.as_ref(), committed, none, self.clock.tick_ms());
+        time.at(self.clock.now_ms());
         time.only(|index| samples.iter().any(|sample| sample.topic as usize == index));
         Some(time)
     }

@@ -190,11 +190,13 @@ impl ShadowTask {
     async fn compare(&mut self, index: usize, samples: &[Sample]) -> Option<String> {
         let room = self.shadow.take_room(samples.len());
         let samples = &samples[..room];
+        let now_ms = self.shared.broker.clock().now_ms();
         for side in [&mut self.current, &mut self.candidate] {
             let tick = side.clock.tick_ms();
             let (inputs, next) = (&self.inputs, &self.next);
             if let Some(time) = &mut side.time {
                 time.read(index, tick);
+                time.at(now_ms);
                 time.tick(tick, |other| other != index && inputs[other].log.stable() <= next[other]);
             }
         }

@@ -65,9 +65,10 @@ impl Task {
 
     /// An input is read now.
     pub(super) fn read_now(&mut self, index: usize) {
-        let tick = self.shared.broker.clock().tick_ms();
+        let clock = self.shared.broker.clock();
         if let Some(time) = &mut self.time {
-            time.read(index, tick);
+            time.read(index, clock.tick_ms());
+            time.at(clock.now_ms());
         }
     }
 
