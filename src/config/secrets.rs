@@ -3,7 +3,7 @@
 
 use super::ConfigError;
 use super::env::Vars;
-use crate::model::deployment::GrantedHost;
+use crate::model::deployment::Destination;
 use crate::model::secret::{Secret, Secrets};
 
 /// The table of the file.
@@ -55,12 +55,12 @@ fn value(source: &toml::Value, vars: &Vars) -> Result<String, String> {
     }
 }
 
-fn hosts(given: &toml::Value) -> Result<Vec<GrantedHost>, String> {
+fn hosts(given: &toml::Value) -> Result<Vec<Destination>, String> {
     let expected = || "hosts: expected names such as [\"hooks.example.com\", \"*.example.org\"]".to_owned();
     let given = given.as_array().filter(|hosts| !hosts.is_empty()).ok_or_else(expected)?;
     let host = |host: &toml::Value| {
         let text = host.as_str().ok_or_else(expected)?;
-        GrantedHost::parse(text).map_err(|why| format!("hosts: `{text}`: {why}"))
+        Destination::parse_or_https(text).map_err(|why| format!("hosts: `{text}`: {why}"))
     };
     given.iter().map(host).collect()
 }
@@ -115,10 +115,14 @@ mod tests {
         let hosts = "secrets.hook: hosts: expected names such as [\"hooks.example.com\", \"*.example.org\"]";
         assert_eq!(with_hosts("[]"), hosts);
         assert_eq!(with_hosts("\"a.b\""), hosts);
-        assert_eq!(
-            with_hosts("[\"https://a.b\"]"),
-            "secrets.hook: hosts: `https://a.b`: the host is no name and no address"
-        );
+        for (host, why) in
+            [("a b", "the host is no name and no address"), ("https://a.b/c", "`https://a.b/c`: a grant is")]
+        {
+            let said = with_hosts(&format!("[\"{host}\"]"));
+            assert!(said.starts_with(&format!("secrets.hook: hosts: `{host}`: {why}")), "{said}");
+        }
+        let open = "[secrets]\nhook = { env = \"HOOK_TOKEN\", hosts = [\"http://a.b:81\", \"c.d\"] }\n";
+        assert!(config(open).is_ok());
         assert_eq!(
             said("[secrets]\nhook = { env = \"NOT_THERE\" }\n"),
             "secrets.hook: the environment has no `NOT_THERE`, or it is empty"

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::deployment::GrantedHost;
+use super::deployment::Destination;
 use super::names;
 
 /// Characters of a secret's name.
@@ -16,7 +16,7 @@ pub const SECRET_BYTES_MAX: usize = 16 << 10;
 pub struct Secret {
     value: String,
     /// none: wherever a deployment is granted to send it
-    hosts: Option<Vec<GrantedHost>>,
+    places: Option<Vec<Destination>>,
 }
 
 impl Secret {
@@ -34,27 +34,18 @@ impl Secret {
         if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
             return Err("it has characters that a header cannot carry".to_owned());
         }
-        Ok(Self { value: text.to_owned(), hosts: None })
+        Ok(Self { value: text.to_owned(), places: None })
     }
 
-    /// The same for these hosts alone.
+    /// The same for these places alone.
     #[must_use]
-    pub fn only_for(self, hosts: Vec<GrantedHost>) -> Self {
-        Self { hosts: Some(hosts), ..self }
+    pub fn only_for(self, places: Vec<Destination>) -> Self {
+        Self { places: Some(places), ..self }
     }
 
-    /// May it go wherever a grant for this host reaches?
-    ///
-    /// # Errors
-    /// Where it may go instead.
-    pub fn check_host(&self, granted: &GrantedHost) -> Result<(), String> {
-        match &self.hosts {
-            Some(hosts) if !hosts.iter().any(|host| granted.is_within(host)) => {
-                let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
-                Err(hosts.join(", "))
-            }
-            _ => Ok(()),
-        }
+    /// May it go wherever this grant reaches?
+    pub fn may_go_to(&self, granted: &Destination) -> bool {
+        self.places.as_ref().is_none_or(|places| places.iter().any(|place| granted.is_within(place)))
     }
 
     /// The value, for the request that it goes out with and for nothing else.
@@ -109,17 +100,33 @@ mod tests {
 
     #[test]
     fn a_secret_for_some_hosts_goes_nowhere_else() {
-        let host = |text: &str| GrantedHost::parse(text).unwrap();
+        let grant = |text: &str| Destination::parse(text).unwrap();
         let anywhere = Secret::parse("x").unwrap();
-        assert_eq!(anywhere.check_host(&host("a.example.com")), Ok(()));
-        let only =
-            anywhere.only_for(vec![host("hooks.example.com"), host("*.example.org"), host("10.0.0.1")]);
-        for inside in ["hooks.example.com", "a.example.org", "*.a.example.org", "*.example.org", "10.0.0.1"] {
-            assert_eq!(only.check_host(&host(inside)), Ok(()), "{inside}");
+        assert!(anywhere.may_go_to(&grant("http://a.example.com")));
+        let places = ["hooks.example.com", "*.example.org", "http://10.0.0.1:9000", "https://a.test:8443"];
+        let only = anywhere.only_for(places.map(|text| Destination::parse_or_https(text).unwrap()).into());
+        for inside in [
+            "https://hooks.example.com",
+            "https://a.example.org",
+            "https://*.a.example.org",
+            "https://*.example.org",
+            "http://10.0.0.1:9000",
+            "https://a.test:8443",
+        ] {
+            assert!(only.may_go_to(&grant(inside)), "{inside}");
         }
-        let said = "hooks.example.com, *.example.org, 10.0.0.1".to_owned();
-        for outside in ["example.org", "*.example.com", "a.hooks.example.com", "badexample.org", "10.0.0.2"] {
-            assert_eq!(only.check_host(&host(outside)), Err(said.clone()), "{outside}");
+        for outside in [
+            "https://example.org",
+            "https://*.example.com",
+            "https://a.hooks.example.com",
+            "https://badexample.org",
+            "http://hooks.example.com",
+            "https://hooks.example.com:444",
+            "https://10.0.0.1:9000",
+            "http://10.0.0.1",
+            "https://a.test",
+        ] {
+            assert!(!only.may_go_to(&grant(outside)), "{outside}");
         }
     }
 

@@ -125,6 +125,17 @@ const RESERVED_HEADERS: [&str; 11] = [
 
 // === impl Destination ===
 
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, own) = if self.tls { ("https", 443) } else { ("http", 80) };
+        match &self.host {
+            GrantedHost::Ip(IpAddr::V6(ip)) => write!(f, "{scheme}://[{ip}]")?,
+            host => write!(f, "{scheme}://{host}")?,
+        }
+        if self.port == own { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
 impl Destination {
     /// Reads `https://name`, `https://*.name`, `http://10.0.0.1:9000`, `http://[::1]:9000`.
     ///
@@ -169,6 +180,22 @@ impl Destination {
             None => return Err(wrong("the port does not read")),
         };
         Ok(Self { tls, host, port })
+    }
+
+    /// As [`parse`](Self::parse); a host alone is meant over https, at its port.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn parse_or_https(text: &str) -> Result<Self, String> {
+        if text.contains("://") {
+            return Self::parse(text);
+        }
+        Ok(Self { tls: true, host: GrantedHost::parse(text)?, port: 443 })
+    }
+
+    /// Does the other one cover every request that this one covers?
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.tls == other.tls && self.port == other.port && self.host.is_within(&other.host)
     }
 
     /// Is a request to this host within the grant? `host` as it stands in the request, an IPv6 address in brackets.

@@ -68,13 +68,13 @@ impl Access {
             let mut value = value.map_err(|_| format!("secret `{}` fits no header", grant.name))?;
             value.set_sensitive(true);
             for rule in rules.iter_mut().filter(|rule| grant.goes_to(&rule.destination.host)) {
-                let host = &rule.destination.host;
-                secret.check_host(host).map_err(|hosts| {
-                    let name = &grant.name;
-                    format!(
-                        "secret `{name}` may go to {hosts}, not to {host} (`hosts` in the server's config)"
-                    )
-                })?;
+                if !secret.may_go_to(&rule.destination) {
+                    // Where it may go is for those to know who read the server's config.
+                    let (name, place) = (&grant.name, &rule.destination);
+                    return Err(format!(
+                        "secret `{name}` may not go to {place}: it is none of its `hosts` in the server's config"
+                    ));
+                }
                 rule.headers.push((name.clone(), value.clone()));
             }
         }

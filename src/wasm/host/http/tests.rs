@@ -407,15 +407,16 @@ fn a_secret_that_is_not_there_is_named() {
     assert!(Outbound::new(Secrets::default(), Some(b"nothing")).is_err());
 
     let mut secrets = Secrets::default();
-    let host = crate::model::deployment::GrantedHost::parse("hooks.example.com").unwrap();
-    secrets.insert("hook", Secret::parse("hunter2").unwrap().only_for(vec![host])).unwrap();
+    let place = crate::model::deployment::Destination::parse("https://hooks.example.com").unwrap();
+    secrets.insert("hook", Secret::parse("hunter2").unwrap().only_for(vec![place])).unwrap();
     let outbound = Outbound::new(secrets, None).unwrap();
     let access = |url: &str| {
         let grants = json!({ "http": [url], "secrets": [{ "name": "hook", "header": "x" }] });
         outbound.access("d", &serde_json::from_value(grants).unwrap()).map(drop)
     };
     assert_eq!(access("https://hooks.example.com"), Ok(()));
-    let said =
-        "secret `hook` may go to hooks.example.com, not to *.example.com (`hosts` in the server's config)";
-    assert_eq!(access("https://*.example.com"), Err(said.to_owned()));
+    for place in ["https://*.example.com", "http://hooks.example.com:81", "https://hooks.example.com:444"] {
+        let said = "it is none of its `hosts` in the server's config";
+        assert_eq!(access(place), Err(format!("secret `hook` may not go to {place}: {said}")));
+    }
 }
