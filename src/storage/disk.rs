@@ -101,7 +101,14 @@ impl Disk {
     /// Keeps so many bytes back from now on.
     pub(super) fn set_reserve(&self, bytes: u64) {
         *self.set.lock() = Some(bytes);
-        self.observe();
+        let DiskStatus { total, .. } = self.observe();
+        if total > 0 && bytes > total {
+            tracing::warn!(
+                reserve = bytes,
+                total,
+                "disk.reserve is more than the whole disk: every write is refused"
+            );
+        }
     }
 
     pub(super) fn status(&self) -> DiskStatus {

@@ -20,6 +20,8 @@ async fn at_the_reserve_what_adds_is_refused_and_the_rest_goes_on() -> Result<()
     // More than any disk has.
     std::fs::write(&settings, "[disk]\nreserve = \"1000000000GiB\"\n")?;
     let server = server.restart().await?;
+    let log = std::fs::read_to_string(server.folder().join("log"))?;
+    assert!(log.contains("disk.reserve is more than the whole disk"), "{log}");
     let refused = [
         server.post("/v1/topics/t/records", &record).await?,
         server.put("/v1/topics/new", &json!({ "partitions": 1 })).await?,
