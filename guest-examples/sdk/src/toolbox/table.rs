@@ -1,7 +1,7 @@
 //! Typed rows of a store behind a bounded cache.
 //!
 //! Why a cache in the instance is safe: a task's rows are written by this task alone, and the server drops an instance
-//! whose batch was not committed. So what an instance remembers is either committed or part of the batch that is running.
+//! whose batch was not committed. Only a `ttl` takes rows away behind its back: over such a store a table has no cache. So what an instance remembers is either committed or part of the batch that is running.
 //! Writes go to the store with `flush`, in the batch that made them; only reads outlive it.
 
 use crate::model::Fault;
@@ -57,7 +57,8 @@ struct Arena {
 // === impl Table ===
 
 impl<K: Key, V: Stored> Table<K, V> {
-    /// Opens the store of this name.
+    /// Opens the store of this name. For one that has a `ttl` in its deployment go on with `.cache(0)`: rows in memory do not
+    /// expire, and would be there until the next restart.
     pub fn open(store: &str) -> Self {
         Self {
             store: Store::open(store),
@@ -72,7 +73,8 @@ impl<K: Key, V: Stored> Table<K, V> {
         }
     }
 
-    /// Sets how many bytes of rows stay in memory between batches. The rows of one batch are held in any case.
+    /// Sets how many bytes of rows stay in memory between batches; with 0 every batch reads its rows anew. Those of one batch
+    /// are held in any case, until `flush`.
     #[must_use]
     pub fn cache(mut self, bytes: usize) -> Self {
         self.bytes_max = bytes / 2;
@@ -154,6 +156,10 @@ impl<K: Key, V: Stored> Table<K, V> {
     pub fn flush(&mut self) {
         if !self.changed.is_empty() {
             self.write();
+        }
+        if self.bytes_max == 0 {
+            self.young.clear();
+            self.young_bytes = 0;
         }
         // The old generation is forgotten when the young one is full.
         if self.young_bytes > self.bytes_max {
@@ -280,6 +286,20 @@ mod tests {
             table.load([key]).unwrap();
             assert_eq!(table.get(&key), Some(&key));
         }
+    }
+
+    #[test]
+    fn without_a_cache_each_batch_sees_what_has_expired() {
+        let mut table: Table<u64, u64> = Table::open("t").cache(0);
+        for count in [1, 2] {
+            table.load([1]).unwrap();
+            *table.row(&1).get_or_insert_default() += 1;
+            assert_eq!(table.get(&1), Some(&count));
+            table.flush();
+        }
+        table.store.delete(1_u64.to_be_bytes());
+        table.load([1]).unwrap();
+        assert_eq!(table.get(&1), None);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::model::Fault;
+use crate::state::Store;
 use crate::timers::{self, Clock, Timer};
 
 use super::codec::{self, Key, Stored, encode};
@@ -26,6 +27,8 @@ use cursor::{Cursor, after};
 
 /// Rows of a pane deleted in one commit; the rest go in the next one.
 const DELETED_MAX: usize = 20_000;
+/// Bytes of a key in a timer's name, which has at most 1024. A longer one lies in a row of the store while it is needed.
+const NAME_KEY_MAX: usize = 512;
 /// Window ends whose timers an instance remembers to have set. Setting one twice is harmless, it costs a call.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -118,6 +121,8 @@ enum Purpose {
     Result = 1,
     /// a pane is not needed any more
     Delete = 2,
+    /// the same as for a result, from the key on that is in [`row_of_key`]
+    Rest = 3,
 }
 
 /// What can still change.
@@ -314,6 +319,12 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
         let Some((purpose, end, after)) = parse(self.panes.name(), &due.name) else { return Ok(()) };
         match purpose {
             Purpose::Result => self.result(end, after, due.at, visit),
+            Purpose::Rest => {
+                let (store, row) = (Store::open(self.panes.name()), row_of_key(end));
+                let after = store.get(&row).unwrap_or_default();
+                store.delete(&row);
+                self.result(end, &after, due.at, visit)
+            }
             Purpose::Delete => {
                 self.delete(end);
                 Ok(())
@@ -331,12 +342,12 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
         let window = Window { start: end.saturating_sub(self.size), end };
         // A window that was broken off still needs its panes: the ones after it wait.
         if self.broken_off.is_some_and(|first| first < end) {
-            timers::set(self.clock, timer(self.panes.name(), Purpose::Result, end, after), at);
+            self.come_back(end, after, at);
             return Ok(());
         }
         self.broken_off = None;
         if let Some(resume) = self.visit(window, after, &mut visit)? {
-            timers::set(self.clock, timer(self.panes.name(), Purpose::Result, end, &resume), at);
+            self.come_back(end, &resume, at);
             self.broken_off = Some(end);
             return Ok(());
         }
@@ -349,6 +360,18 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
             timers::set(self.clock, timer(self.panes.name(), Purpose::Delete, oldest, &[]), at);
         }
         Ok(())
+    }
+
+    /// Sets the timer for the results of a window that come after a key.
+    fn come_back(&self, end: i64, after: &[u8], at: i64) {
+        let store = self.panes.name();
+        let name = if after.len() <= NAME_KEY_MAX {
+            timer(store, Purpose::Result, end, after)
+        } else {
+            Store::open(store).put(row_of_key(end), after);
+            timer(store, Purpose::Rest, end, &[])
+        };
+        timers::set(self.clock, name, at);
     }
 
     /// Merges the panes of a window key by key, a page of each at a time. Returns the last key when the visitor broke off.
@@ -408,6 +431,13 @@ impl<K: Key, A: Stored + Default + Merge> Windows<K, A> {
     }
 }
 
+/// The row for a key that is too long for a timer's name, behind the rows of all panes.
+fn row_of_key(end: i64) -> Vec<u8> {
+    let mut row = vec![u8::MAX; 8];
+    end.put(&mut row);
+    row
+}
+
 /// The name of a timer: store, purpose, end, and the key after which to go on.
 fn timer(store: &str, purpose: Purpose, end: i64, after: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(store.len() + 10 + after.len());
@@ -426,6 +456,7 @@ fn parse<'a>(store: &str, name: &'a [u8]) -> Option<(Purpose, i64, &'a [u8])> {
     let purpose = match purpose {
         1 => Purpose::Result,
         2 => Purpose::Delete,
+        3 => Purpose::Rest,
         _ => return None,
     };
     let end = i64::take(&mut rest)?;
@@ -527,6 +558,36 @@ mod tests {
         code.count(&BATCH);
         assert_eq!(code.results(1_000), rows(&RESULTS));
         assert!(code.calls >= RESULTS.len(), "{} calls", code.calls);
+        assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn keys_too_long_for_a_timers_name_are_gone_on_after_as_well() {
+        struct Long(Windows<Box<[u8]>, u64>);
+        impl Timed for Long {
+            fn on_timer(&mut self, due: &[Timer]) -> Result<Vec<Output>, Fault> {
+                let mut outputs = Vec::new();
+                for timer in due {
+                    self.0.fire(timer, |window, key, count| {
+                        let told = format!("{}:{count}", key[0]);
+                        outputs.push(Output::new().value(told).timestamp(window.end));
+                        ControlFlow::Break(())
+                    })?;
+                }
+                Ok(outputs)
+            }
+        }
+        let mut code = Long(Windows::tumbling("w", Duration::from_millis(10)).unwrap());
+        let keys = [1, 2, 3].map(|n| vec![n; 4_000].into_boxed_slice());
+        let batch = || keys.iter().flat_map(|key| [(5, key.clone()), (15, key.clone())]);
+        code.0.load(batch()).unwrap();
+        for (time, key) in batch() {
+            *code.0.at(time, &key) += 1;
+        }
+        code.0.flush();
+        let told: Vec<_> = testing::move_watermark(&mut code, 1_000).unwrap();
+        let expected = [10, 20].map(|end| ["1:1", "2:1", "3:1"].map(|row| Output::new().value(row).timestamp(end)));
+        assert_eq!(told, expected.concat());
         assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
     }
 
