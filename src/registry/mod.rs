@@ -108,7 +108,7 @@ impl Registry {
     pub async fn wit(&self, digest: Digest) -> Result<String, LoadError> {
         let bytes = self.bytes(digest).await?;
         let inspected =
-            inspect(bytes).await.map_err(|e| LoadError::Unusable { digest, cause: e.to_string() })?;
+            inspect(bytes, digest).await.map_err(|e| LoadError::Unusable { digest, cause: e.to_string() })?;
         Ok(inspected.wit)
     }
 
@@ -136,7 +136,7 @@ impl Registry {
             UploadError::Busy => LoadError::Busy { digest },
             cause => LoadError::Unusable { digest, cause: cause.to_string() },
         };
-        let inspected = inspect(bytes).await.map_err(unusable)?;
+        let inspected = inspect(bytes, digest).await.map_err(unusable)?;
         self.compile(digest, &inspected).await.map_err(unusable)
     }
 
@@ -200,9 +200,12 @@ where
     tasks::spawn(name, change).await.unwrap_or_else(|_| Err(CommitError::Closed.into()))
 }
 
-/// Inspects on a blocking thread. A panic of a parser on hostile bytes is a refusal, not ours.
-async fn inspect(bytes: Bytes) -> Result<wasm::Inspected, UploadError> {
-    let inspected = tasks::spawn_blocking("inspect-module", move || wasm::inspect(&bytes)).await;
+/// Inspects on a blocking thread. A panic of a parser on hostile bytes is a refusal, not ours; lines of the log about it name
+/// the module.
+async fn inspect(bytes: Bytes, module: impl ToString) -> Result<wasm::Inspected, UploadError> {
+    let span = tracing::error_span!("inspect", module = module.to_string());
+    let look = move || span.in_scope(|| wasm::inspect(&bytes));
+    let inspected = tasks::spawn_blocking("inspect-module", look).await;
     match inspected {
         Ok(inspected) => Ok(inspected?),
         Err(_) => Err(wasm::Invalid::Malformed("it cannot be parsed".to_owned()).into()),

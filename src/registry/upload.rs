@@ -51,7 +51,7 @@ impl Registry {
             return Ok(done);
         }
         self.check_room()?;
-        let inspected = inspect(bytes.clone()).await?;
+        let inspected = inspect(bytes.clone(), name).await?;
         let component = self.compile(digest, &inspected).await?;
         let (registry, name) = (self.clone(), name.clone());
         to_its_end("publish a module", async move {
@@ -64,7 +64,7 @@ impl Registry {
     pub async fn validate(&self, bytes: Bytes) -> Result<Report, UploadError> {
         let digest = digest(&bytes).await?;
         let size = bytes.len() as u64;
-        Ok(Report { digest, size, inspected: inspect(bytes).await? })
+        Ok(Report { digest, size, inspected: inspect(bytes, digest).await? })
     }
 
     fn place(&self, name: &ModuleName, version: Option<&Version>, digest: &Digest) -> Place {

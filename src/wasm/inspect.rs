@@ -95,8 +95,10 @@ pub fn inspect(bytes: &Bytes) -> Result<Inspected, Invalid> {
 /// The decoders are made for what a toolchain has written. On a stranger's bytes one of them may panic, which then says no
 /// more than that they are malformed.
 fn unharmed<T>(decode: impl FnOnce() -> Result<T, Invalid>) -> Result<T, Invalid> {
-    catch_unwind(AssertUnwindSafe(decode))
-        .unwrap_or_else(|_| Err(Invalid::Malformed("its sections contradict each other".to_owned())))
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        tracing::error!("the decoder of components panicked over an uploaded module, which is refused");
+        Err(Invalid::Malformed("its sections contradict each other".to_owned()))
+    })
 }
 
 fn look_at(bytes: &Bytes) -> Result<Inspected, Invalid> {

@@ -149,3 +149,17 @@ fn a_test_run_checks_parameters_as_a_deployment_does() -> Result<()> {
     assert!(text.contains(words), "{text}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_recommender_takes_what_it_declares_alone() -> Result<()> {
+    let server = server().await?;
+    server.upload("item-cf").await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": "item-cf", "input": { "topics": ["orders"] },
+        "params": { "emit": "both", "keep": -1 }
+    });
+    let told = problems(&server.put("/v1/deployments/r", &spec).await?.expect(422)?)?;
+    let places: Vec<_> = told.iter().map(|(pointer, _)| pointer.as_str()).collect();
+    assert_eq!(places, ["/params/emit", "/params/keep"]);
+    Ok(())
+}

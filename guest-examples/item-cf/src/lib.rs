@@ -21,10 +21,21 @@ use std::fmt::Write;
 
 use common::{ItemId, Label, Reader, put_varint};
 use millstream_sdk::state::Store;
-use millstream_sdk::{Fault, Output, Processor, Record, config, processor};
+use millstream_sdk::{Fault, Output, Processor, Record, config, params, processor};
 use serde::Deserialize;
 
 use model::{Changes, LEARN_FROM, Model, Scored, last};
+
+params! {
+    "keep": {
+        "type": "integer", "default": 200, "min": 0, "max": 4294967295,
+        "description": "neighbours of an item; 0: no cap"
+    },
+    "emit": {
+        "type": "enum", "values": ["list", "prediction"], "default": "list",
+        "description": "the list after learning from a record, or the prediction before it"
+    }
+}
 
 processor!(ItemCf);
 
@@ -76,11 +87,8 @@ struct History {
 impl Processor for ItemCf {
     fn open() -> Result<Self, String> {
         let emit = match config::get("emit").as_deref() {
-            None | Some("list") => Emit::List,
             Some("prediction") => Emit::Prediction,
-            Some(other) => {
-                return Err(format!("parameter `emit`: `{other}`, expected `list` or `prediction`"));
-            }
+            _ => Emit::List,
         };
         Ok(Self {
             model: Model::new(config::parse_or("keep", 200_u32)? as usize),

@@ -128,18 +128,3 @@ fn bad_records_are_faults_of_their_own() {
     assert_eq!(null, Err(Fault::At(0, "the value is null".into())));
     assert_eq!(store("counts").len(), 0);
 }
-
-#[test]
-fn parameters_are_checked_at_open() {
-    testing::set_param("emit", "both");
-    assert_eq!(
-        ItemCf::open().err(),
-        Some("parameter `emit`: `both`, expected `list` or `prediction`".into())
-    );
-    testing::set_param("emit", "list");
-    testing::set_param("keep", "-1");
-    assert_eq!(
-        ItemCf::open().err(),
-        Some("parameter `keep`: `-1` is not valid: invalid digit found in string".into())
-    );
-}
