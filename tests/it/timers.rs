@@ -314,7 +314,7 @@ async fn a_dry_run_fires_what_its_records_make_due_and_the_rest_at_its_end() -> 
     body["flush"] = json!(true);
     let run = server.post("/v1/deployments/d/run", &body).await?.expect(200)?.json()?;
     assert_eq!(values(&run), Some(vec!["0=1".to_owned(), "1000=1".to_owned()]), "{run:#}");
-    let view = server.get("/v1/deployments/d").await?.json()?;
+    let view = server.until("/v1/deployments/d", |d| d["tasks"][0]["time"].is_object()).await?;
     assert_eq!(view["tasks"][0]["time"]["timers"], 0, "nothing of it is kept");
     Ok(())
 }
