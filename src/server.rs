@@ -96,7 +96,7 @@ async fn serve(
     let pipelines = Pipelines::open(broker.clone(), registry.clone(), options).await?;
 
     let (trigger, stopping) = shutdown::channel();
-    let upkeep = tasks::spawn("upkeep", upkeep(metrics.clone(), broker.clone()));
+    let upkeep = tasks::spawn("upkeep", upkeep(metrics.clone(), broker.clone(), pipelines.clone()));
     let (deployments, topics) = (pipelines.clone(), broker.clone());
     let state = http::State {
         broker: broker.clone(),
@@ -324,7 +324,7 @@ fn this_program() -> anyhow::Result<PathBuf> {
 }
 
 /// What has to be done now and then, for as long as the server runs.
-async fn upkeep(metrics: Metrics, broker: Broker) {
+async fn upkeep(metrics: Metrics, broker: Broker, pipelines: Pipelines) {
     let mut fold = tokio::time::interval(UPKEEP_EVERY);
     let mut expire = tokio::time::interval(EXPIRE_EVERY);
     let mut time_out = tokio::time::interval(TIME_OUT_EVERY);
@@ -336,6 +336,7 @@ async fn upkeep(metrics: Metrics, broker: Broker) {
             }
             _ = expire.tick() => {
                 broker.rest_views();
+                pipelines.rest_queries();
                 if let Err(error) = broker.expire_idempotency_keys().await {
                     tracing::warn!(%error, "old idempotency keys could not be deleted; tried again in a minute");
                 }

@@ -23,6 +23,7 @@ mod topic_change;
 pub mod transactions;
 mod truncate;
 pub mod view;
+pub(crate) mod voice;
 
 #[cfg(test)]
 mod tests;

@@ -176,8 +176,8 @@ impl View {
     /// # Errors
     /// The fault of its start or of its `open`.
     pub async fn warm(self: &Arc<Self>) -> Result<(), Fault> {
-        let mut lease = self.pool.lease().await?;
-        lease.instance(self, 0).await?;
+        let mut lease = pool::lease(&self.pool).await?;
+        pool::instance(&mut lease, self, 0).await?;
         self.pool.give_back(lease);
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! `millstream state`: what processors keep.
 
+use std::io::Read as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::client::{Call, is_dots};
@@ -12,9 +15,9 @@ use super::live;
 use super::output::{Column, Format, at, first, size};
 use super::session::Session;
 use crate::model::duration::{format_duration, parse_duration};
-use crate::model::limits::{SCAN_ENTRIES_MAX, WAIT_MAX};
+use crate::model::limits::{QUERY_BYTES_MAX, SCAN_ENTRIES_MAX, WAIT_MAX};
 
-/// What processors keep: stores, get, watch, scan
+/// What processors keep: stores, get, watch, scan, query
 #[derive(Args)]
 pub(super) struct State {
     #[command(subcommand)]
@@ -54,6 +57,18 @@ enum Command {
         #[command(flatten)]
         at: At,
     },
+    /// What a processor's code answers over its state
+    Query {
+        deployment: String,
+        /// What it is asked; - reads stdin
+        #[arg(default_value = "")]
+        request: String,
+        /// Ask the task that this key belongs to
+        #[arg(short, long)]
+        key: Option<String>,
+        #[command(flatten)]
+        at: At,
+    },
 }
 
 /// A key and its value.
@@ -75,7 +90,7 @@ struct Key {
 /// Whose state, and how fresh.
 #[derive(Args)]
 struct At {
-    /// The task [default: the one that the key belongs to; all for a scan]
+    /// The task [default: that of --after, else of the key; all for a scan]
     #[arg(short, long)]
     partition: Option<u32>,
     /// Only after this record is processed: TOPIC:PARTITION:OFFSET, as produce answered
@@ -134,7 +149,7 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             let stores = session.client.items(call, None).await?;
             session.out.list(&stores, &STORE_COLUMNS)
         }
-        Command::Get(key) => get(session, key.call(), &key.key).await,
+        Command::Get(key) => show(session, key.call(), "value", json!({"key": key.key})).await,
         Command::Watch(key) => watch(session, key.call().header("accept", "text/event-stream")).await,
         Command::Scan { deployment, store, prefix, from, to, reverse, limit, format, at } => {
             let page = limit.clamp(1, SCAN_ENTRIES_MAX).to_string();
@@ -151,7 +166,24 @@ pub(super) async fn run(session: &Session, args: State) -> Result<(), Failure> {
             let entries = session.client.items(call, Some(limit)).await?;
             session.out.list(&entries, &ENTRY_COLUMNS)
         }
+        Command::Query { deployment, request, key, at } => {
+            let request = if request == "-" { stdin()? } else { request.into_bytes() };
+            let is_json = serde_json::from_slice::<IgnoredAny>(&request).is_ok();
+            let kind = if is_json { "application/json" } else { "application/octet-stream" };
+            let call = Call::post(&["v1", "deployments", &deployment, "query"]);
+            let call = call.body(kind, request.into()).query_some("key", key);
+            show(session, at.apply(call), "answer", Value::Null).await
+        }
     }
+}
+
+fn stdin() -> Result<Vec<u8>, Failure> {
+    let mut request = Vec::new();
+    // One byte more than the server takes: it refuses what is too long in its own words.
+    let most = QUERY_BYTES_MAX as u64 + 1;
+    let read = std::io::stdin().lock().take(most).read_to_end(&mut request);
+    read.map_err(|e| Failure::local("cannot read stdin", e))?;
+    Ok(request)
 }
 
 /// The events of a watched key, as the server writes them.
@@ -181,8 +213,8 @@ async fn watch(session: &Session, call: Call) -> Result<(), Failure> {
     .await
 }
 
-/// The value as it is; with `-o`, an object that says how fresh it is.
-async fn get(session: &Session, call: Call, key: &str) -> Result<(), Failure> {
+/// What comes as it is; with `-o`, in an object that says how fresh it is.
+async fn show(session: &Session, call: Call, name: &str, about: Value) -> Result<(), Failure> {
     let response = session.client.send(call).await?;
     let position =
         response.headers().get("x-state-position").and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -202,8 +234,9 @@ async fn get(session: &Session, call: Call, key: &str) -> Result<(), Failure> {
         Some(_) => {
             let text = || Value::from(String::from_utf8_lossy(&body).into_owned());
             let value = serde_json::from_slice(&body).unwrap_or_else(|_| text());
-            let answer = json!({"key": key, "value": value, "position": position});
-            session.out.one(&answer, |a| format!("{}\n", at(a, "/value")))
+            let mut answer = about.as_object().cloned().unwrap_or_default();
+            answer.extend([(name.to_owned(), value), ("position".to_owned(), json!(position))]);
+            session.out.one(&Value::Object(answer), |a| format!("{}\n", at(a, &format!("/{name}"))))
         }
     }
 }

@@ -71,6 +71,10 @@ codes! {
         "see the operation's parameters in /openapi.json";
     InvalidCursor "invalid_cursor" BAD_REQUEST final None, "The cursor or page token was not made by this server",
         "leave it out to begin anew, or pass it on unchanged";
+    QueryRefused "query_refused" BAD_REQUEST final None, "The deployment's code makes nothing of the query",
+        "the detail is in the code's own words";
+    TaskMissing "task_missing" BAD_REQUEST final None, "The deployment has several tasks, and nothing says which is asked",
+        "add key= with the key whose state is wanted, or partition=, or after=";
     HostNotAllowed "host_not_allowed" FORBIDDEN final None, "The Host header names a host that this server does not answer to",
         "use a loopback address, or start the server with this host among http.allowed_hosts (protects against DNS rebinding)";
     OriginNotAllowed "origin_not_allowed" FORBIDDEN final None, "A web page of another origin sent this request",
@@ -91,6 +95,8 @@ codes! {
         "stores come into being when the code first writes to them; GET /v1/deployments/{deployment}/stores lists them";
     TaskNotFound "task_not_found" NOT_FOUND final None, "The deployment has no task for this partition",
         "tasks are numbered like the partitions of the deployment's inputs";
+    QueryNotFound "query_not_found" NOT_FOUND final None, "What the query asks for is not there",
+        "the detail is in the code's own words; with after= and wait= the query waits for a record of yours";
     KeyNotFound "key_not_found" NOT_FOUND final None, "The store has no such key",
         "state is kept under the record's key; with after= and wait= the read waits for a record of yours";
     RevisionNotFound "revision_not_found" NOT_FOUND final None, "The deployment has no such revision",
@@ -157,6 +163,8 @@ codes! {
         "roll back with state: clear and rewind, or with force: true to hand the state as it is to the older version";
     DeploymentStateless "deployment_has_no_state" CONFLICT final None, "Only processors keep state",
         "a source's cursor is shown with the deployment";
+    QueryMissing "query_missing" CONFLICT final None, "The deployment's code answers no queries",
+        "export `query` (query!(T) in Rust), or read its stores: GET /v1/deployments/{deployment}/stores";
     DeploymentLimit "deployment_limit" CONFLICT final None, "The node holds as many deployments as it may",
         "delete deployments that are not used";
     IdempotencyInFlight "idempotency_in_flight" CONFLICT retry None, "A request with this Idempotency-Key is under way",
@@ -233,6 +241,8 @@ codes! {
         "after= takes topic:partition:offset of one of the deployment's inputs";
     HeadersTooLarge "headers_too_large" REQUEST_HEADER_FIELDS_TOO_LARGE final None, "The request headers are larger than allowed",
         "at most 64 KiB of headers are taken";
+    QueryFailed "query_failed" INTERNAL_SERVER_ERROR final None, "The deployment's code failed on the query",
+        "the detail says how; GET /v1/deployments/{deployment}/logs has what it logged";
     TransformFailed "transform_failed" SERVICE_UNAVAILABLE retry None, "A transform of the topic failed; nothing was stored",
         "GET /v1/deployments/{deployment} and …/logs show why; fix or delete the deployment, or set on_fault: open";
     StorageFailed "storage_failed" INTERNAL_SERVER_ERROR retry STORAGE, "The storage could not do it",

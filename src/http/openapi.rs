@@ -99,6 +99,7 @@ problem_responses! {
     Precondition "412" "the resource is not in the state that the request expects"
     OutOfRange "416" "beyond the end; the problem has log_start_offset and high_watermark"
     Unprocessable "422" "the content is not valid; errors[] names each place"
+    CodeFailed "500" "the deployment's code failed, or the server"
     Behind "504" "the record in after= was not processed in time"
 }
 

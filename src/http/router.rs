@@ -65,6 +65,7 @@ pub(super) fn router(app: App) -> Router {
         .routes(routes!(state::binary_key))
         .routes(routes!(state::many))
         .routes(routes!(state::entries))
+        .routes(routes!(state::query::query))
         // operations
         .routes(routes!(control_events::events))
         .routes(routes!(health::healthz))

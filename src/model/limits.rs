@@ -255,6 +255,13 @@ pub const LOG_LINES_MAX: u32 = 10_000;
 /// Bytes of one log line; the rest is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 8 * KIB;
 
+/// Instances of one processor that answer queries at the same time (a guess: more than cores do not answer faster).
+pub const QUERY_INSTANCES_MAX: usize = 8;
+/// Queries of one processor that wait for an instance; the next one is refused (a guess: a second of work).
+pub const QUERIES_WAITING_MAX: usize = 1000;
+/// Bytes of a query's request (a guess: it describes what is asked, and a page of ids fits).
+pub const QUERY_BYTES_MAX: usize = MIB;
+
 /// Dry runs of all clients at once: each takes a guest's thread for a while (a guess).
 pub const RUNS_MAX: usize = 4;
 /// Records of one dry run.

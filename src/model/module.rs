@@ -298,6 +298,11 @@ impl ModuleVersion {
         self.exports.iter().any(|e| e.split('@').next().is_some_and(|name| names.contains(&name)))
     }
 
+    /// Does it answer queries?
+    pub fn is_queried(&self) -> bool {
+        self.exports.iter().any(|e| e.split('@').next() == Some("millstream:functions/query"))
+    }
+
     /// Can it migrate the state that another version has made?
     pub fn migrates(&self) -> bool {
         self.exports.iter().any(|e| e.split('@').next() == Some("millstream:functions/migrate"))

@@ -434,7 +434,7 @@ mod tests {
         let task = TaskId { deployment: 0, generation: 0, task: 0 };
         // Without a task's committed state nothing expires.
         let world = World::new();
-        let state = Scratch::pinned(task, world.storage.pin_state().unwrap());
+        let state = Scratch::pinned(task, world.storage.pin_state());
         let log = Arc::new(Silent);
         let (clock, time) = Clock::manual(1_000_000);
         let run = DryRun {

@@ -285,6 +285,73 @@ pub enum StateError {
     Read(#[from] crate::storage::ReadError),
 }
 
+/// Asking a processor's code.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The deployment, its task, or the position to wait for.
+    #[error(transparent)]
+    At(#[from] StateError),
+    /// The code answers no queries.
+    #[error("deployment `{deployment}` runs `{module}`, which exports no `query`")]
+    NoQuery {
+        /// the deployment
+        deployment: DeploymentName,
+        /// `name@version`
+        module: String,
+    },
+    /// Nothing says which of several tasks is asked.
+    #[error("deployment `{deployment}` has {tasks} tasks: name one with key=, partition= or after=")]
+    WhichTask {
+        /// the deployment
+        deployment: DeploymentName,
+        /// how many there are
+        tasks: u32,
+    },
+    /// The state is between two versions.
+    #[error("the state of deployment `{deployment}` is being migrated from version {from}")]
+    Migrating {
+        /// the deployment
+        deployment: DeploymentName,
+        /// whose state it was
+        from: String,
+    },
+    /// The code's words.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The code's words.
+    #[error("{0}")]
+    NotFound(String),
+    /// The code's words.
+    #[error("the code could not answer: {0}")]
+    Failed(String),
+    /// The call failed.
+    #[error("deployment `{deployment}`: {fault}")]
+    Fault {
+        /// the deployment
+        deployment: DeploymentName,
+        /// what it was
+        fault: Fault,
+    },
+    /// Others are asked.
+    #[error("too many queries of the deployment are under way")]
+    Busy,
+    /// The server stops.
+    #[error("the server is stopping")]
+    Closed,
+}
+
+impl From<crate::state::Error> for QueryError {
+    fn from(error: crate::state::Error) -> Self {
+        Self::At(error.into())
+    }
+}
+
+impl From<crate::storage::ReadError> for QueryError {
+    fn from(error: crate::storage::ReadError) -> Self {
+        Self::At(error.into())
+    }
+}
+
 /// A dry invocation.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -102,7 +102,7 @@ impl Task {
                 Err(Error::Commit(CommitError::Closed)) => return Err(Stop::Closed),
                 // The next round tries again; nothing depends on it but space.
                 Err(error) => {
-                    tracing::warn!(topic = %input.topic, %error, "what was read could not be deleted")
+                    tracing::warn!(topic = %input.topic, %error, "what was read could not be deleted");
                 }
             }
         }

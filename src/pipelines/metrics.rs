@@ -34,46 +34,68 @@ impl Pipelines {
     /// The metrics of all deployments, in the text format of Prometheus.
     pub fn render_metrics(&self) -> String {
         let mut text = render(&self.list());
-        render_calls(&self.calls(), &mut text);
+        self.render_calls(&mut text);
         text
     }
 
-    /// What the calls of each deployment took.
-    fn calls(&self) -> Vec<(DeploymentName, CallSums)> {
+    /// What the calls of each deployment took, those for records and those for queries.
+    fn render_calls(&self, text: &mut String) {
+        let mut errors = Family::counter(names::DEPLOYMENT_ERRORS_TOTAL, "Failures of a deployment, by kind");
+        let mut cpu = Family::counter(names::WASM_CPU_SECONDS_TOTAL, "CPU time of a deployment's calls");
+        let mut took =
+            Family::histogram(names::DEPLOYMENT_INVOKE_DURATION_SECONDS, "Duration of a deployment's calls");
+        let mut failed = Family::counter(
+            names::DEPLOYMENT_QUERY_ERRORS_TOTAL,
+            "Queries on which its code failed, by kind",
+        );
+        let mut asked = Family::histogram(
+            names::DEPLOYMENT_QUERY_DURATION_SECONDS,
+            "Duration of the calls for a deployment's queries",
+        );
         let entries = self.entries().into_iter().filter(|e| e.deployment.desired != Desired::Retired);
-        let sums = |entry: Entry| {
-            let mut sums = CallSums::default();
-            entry.tasks.iter().for_each(|task| sums.add(&task.status.counts.calls.sums()));
-            if let Some(stage) = &entry.stage {
-                sums.add(&stage.counters.calls.sums());
+        for entry in entries {
+            let name = &entry.deployment.spec.name;
+            let (records, queries) = (calls(&entry), entry.queries.as_ref().map(|q| q.calls.sums()));
+            failures(&mut errors, name, &records);
+            durations(&mut took, name, &records);
+            let mut seconds = records.cpu_seconds();
+            if let Some(queries) = queries {
+                failures(&mut failed, name, &queries);
+                durations(&mut asked, name, &queries);
+                seconds += queries.cpu_seconds();
             }
-            (entry.deployment.spec.name.clone(), sums)
-        };
-        entries.map(sums).collect()
+            cpu.line(&[("deployment", name)], seconds);
+        }
+        for family in [errors, cpu, took, failed, asked] {
+            family.end(text);
+        }
     }
 }
 
-fn render_calls(deployments: &[(DeploymentName, CallSums)], text: &mut String) {
-    let mut errors = Family::counter(names::DEPLOYMENT_ERRORS_TOTAL, "Failures of a deployment, by kind");
-    let mut cpu = Family::counter(names::WASM_CPU_SECONDS_TOTAL, "CPU time of a deployment's calls");
-    let mut took =
-        Family::histogram(names::DEPLOYMENT_INVOKE_DURATION_SECONDS, "Duration of a deployment's calls");
-    for (name, sums) in deployments {
-        for (kind, count) in sums.failures() {
-            errors.line(&[("deployment", name), ("kind", &kind)], count);
-        }
-        cpu.line(&[("deployment", name)], sums.cpu_seconds());
-        let mut all = 0;
-        for (bound, count) in sums.buckets() {
-            took.part("_bucket", &[("deployment", name), ("le", &bound)], count);
-            all = count;
-        }
-        took.part("_sum", &[("deployment", name)], sums.seconds());
-        took.part("_count", &[("deployment", name)], all);
+/// Of the calls for records.
+fn calls(entry: &Entry) -> CallSums {
+    let mut sums = CallSums::default();
+    entry.tasks.iter().for_each(|task| sums.add(&task.status.counts.calls.sums()));
+    if let Some(stage) = &entry.stage {
+        sums.add(&stage.counters.calls.sums());
     }
-    errors.end(text);
-    cpu.end(text);
-    took.end(text);
+    sums
+}
+
+fn failures(family: &mut Family, name: &DeploymentName, sums: &CallSums) {
+    for (kind, count) in sums.failures() {
+        family.line(&[("deployment", name), ("kind", &kind)], count);
+    }
+}
+
+fn durations(family: &mut Family, name: &DeploymentName, sums: &CallSums) {
+    let mut all = 0;
+    for (bound, count) in sums.buckets() {
+        family.part("_bucket", &[("deployment", name), ("le", &bound)], count);
+        all = count;
+    }
+    family.part("_sum", &[("deployment", name)], sums.seconds());
+    family.part("_count", &[("deployment", name)], all);
 }
 
 fn render(views: &[DeploymentView]) -> String {

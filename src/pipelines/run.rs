@@ -208,7 +208,7 @@ impl Pipelines {
             let state = match state {
                 RunState::None => Scratch::empty(task),
                 RunState::Given(stores) => Scratch::given(task, stores)?,
-                RunState::Committed => Scratch::pinned(task, storage.pin_state()?),
+                RunState::Committed => Scratch::pinned(task, storage.pin_state()),
             };
             let log = Arc::new(Lines::default());
             let run = DryRun {

@@ -13,6 +13,7 @@ use super::failing::Failing;
 use super::instance::Worker;
 use super::internal::Backlog;
 use super::logs::{DeploymentLog, Logs};
+use super::queries::Queries;
 use super::ready::Ready;
 use super::running::{self, Running};
 use super::shadow::Shadows;
@@ -83,6 +84,8 @@ pub(super) struct Entry {
     pub(super) tasks: Vec<Arc<Running>>,
     pub(super) stage: Option<Arc<Stage>>,
     pub(super) view: Option<Arc<View>>,
+    /// of a processor whose code answers them
+    pub(super) queries: Option<Arc<Queries>>,
     /// what of its limits is above today's ceiling
     pub(super) above: Arc<[String]>,
 }
@@ -145,7 +148,8 @@ impl Pipelines {
         let name = deployment.spec.name.clone();
         let above = self.0.options.ceiling.notes(&deployment.spec).into();
         let deployed = deployment.clone();
-        let mut entry = Entry { deployment: deployed, tasks: Vec::new(), stage: None, view: None, above };
+        let (stage, view, queries) = (None, None, None);
+        let mut entry = Entry { deployment: deployed, tasks: Vec::new(), stage, view, queries, above };
         // Also kept state forbids that its topics are widened.
         self.broker().attach(&name, self.uses(&deployment));
         if deployment.desired != Desired::Retired {
@@ -161,8 +165,11 @@ impl Pipelines {
                     entry.tasks.push(self.start_source(&deployment, ready.source.take()));
                 }
                 DeploymentKind::Processor | DeploymentKind::Sink => {
-                    let log =
-                        (self.log(&deployment.spec), Arc::new(Backlog::of(self.broker(), &deployment.spec)));
+                    let log = self.log(&deployment.spec);
+                    if self.0.shared.registry.is_queried(deployment.digest) {
+                        entry.queries = Some(Arc::new(Queries::of(&deployment, log.clone())));
+                    }
+                    let log = (log, Arc::new(Backlog::of(self.broker(), &deployment.spec)));
                     let new = || Places::new(deployment.spec.limits.instances);
                     let places = ready.places.take().unwrap_or_else(new);
                     let start = |task| {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::query::{StateRead, fixed_task};
+use super::reads::{StateRead, fixed_task};
 use super::{Pipelines, StateAt, StateError};
 use crate::model::Partition;
 use crate::model::partitioner::partition_of;

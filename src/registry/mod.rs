@@ -98,6 +98,11 @@ impl Registry {
         self.0.catalog.read().by_digest(&digest).is_some_and(|version| version.is_timed())
     }
 
+    /// Does this code answer queries?
+    pub fn is_queried(&self, digest: Digest) -> bool {
+        self.0.catalog.read().by_digest(&digest).is_some_and(|version| version.is_queried())
+    }
+
     /// The bytes as uploaded. Reads up to tens of megabytes on a reader thread.
     pub async fn bytes(&self, digest: Digest) -> Result<Bytes, LoadError> {
         let read = self.0.storage.on_reader(move |storage| module_bytes::load(storage, &digest)).await;

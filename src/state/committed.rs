@@ -11,7 +11,7 @@ use super::{TaskId, keys, quota};
 use crate::model::limits::SCAN_ENTRIES_MAX;
 use crate::model::{Partition, TopicId};
 use crate::storage::keys::prefix_end;
-use crate::storage::{KeyRange, ReadError, StateView, Storage};
+use crate::storage::{KeyRange, PinnedState, ReadError, StateView, Storage};
 
 /// Which entries of a store a scan gives. All bounds hold together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -207,6 +207,15 @@ pub fn stores(storage: &Storage, id: TaskId) -> Result<Vec<StoreStats>, ReadErro
         timed: usage.timed,
     };
     Ok(stores.into_iter().map(stats).collect())
+}
+
+/// The positions of these inputs at the pinned moment.
+pub fn positions(
+    pinned: &PinnedState,
+    id: TaskId,
+    inputs: &[(TopicId, Partition)],
+) -> Result<Positions, ReadError> {
+    positions::of(id, inputs, |key| pinned.value(key))
 }
 
 fn positions_of(view: &StateView<'_>, id: TaskId) -> Result<Positions, ReadError> {

@@ -123,6 +123,9 @@ pub enum Error {
         /// as configured
         limit: u64,
     },
+    /// It is the state of a moment, which is over.
+    #[error("a query cannot change state or timers")]
+    Pinned,
     /// A store holds keys of the other kind.
     #[error("store `{store}` holds keys {}; its ttl is given or taken away only while it holds none", if *timed { "with a ttl" } else { "without a ttl" })]
     Kind {

@@ -17,10 +17,6 @@ use super::watermarks::{self, Watermarks};
 use super::{Allowed, Error, TaskId, TaskState, check_key, check_store, check_value, keys};
 use crate::storage::{KeyRange, PinnedState, ReadError};
 
-/// Rows asked of a pinned state at a time.
-const STEP_ROWS: usize = 256;
-const STEP_BYTES: usize = 1 << 20;
-
 /// The state of one task that is thrown away; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Scratch(Arc<Inner>);
@@ -277,23 +273,13 @@ impl Under {
         range: &KeyRange,
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
-        let pinned = match self {
+        match self {
             Self::Given(rows) => {
                 let mut rows = rows.range(range.start.clone()..range.end.clone());
                 let _ = rows.try_for_each(|(key, value)| visit(key, value));
-                return Ok(());
+                Ok(())
             }
-            Self::Pinned(pinned) => pinned,
-        };
-        let mut rest = range.clone();
-        loop {
-            let rows = pinned.rows(&rest, STEP_ROWS, STEP_BYTES)?;
-            let Some((last, _)) = rows.last() else { return Ok(()) };
-            // The least key after it.
-            rest.start = [last, &[0][..]].concat();
-            if rows.iter().try_for_each(|(key, value)| visit(key, value)).is_break() {
-                return Ok(());
-            }
+            Self::Pinned(pinned) => pinned.scan(range, visit),
         }
     }
 }

@@ -11,10 +11,10 @@ use super::quota::{self, Quota};
 use super::scratch::Scratch;
 use super::timers::Timers;
 use super::ttl::{Times, Ttls};
-use super::{Allowed, Error, TaskId, check_key, check_store, check_value, keys};
+use super::{Allowed, Error, TaskId, check_key, check_store, check_value, keys, watermarks};
 use crate::model::TimestampMs;
 use crate::model::limits::{SCAN_ENTRIES_MAX, STATE_BATCH_BYTES_MAX, STATE_KEY_MAX, STATE_VALUE_MAX};
-use crate::storage::{Commit, KeyRange, ReadError, StateReader, Storage};
+use crate::storage::{Commit, KeyRange, PinnedState, ReadError, StateReader, Storage};
 
 /// The state of one task, owned by whoever runs the task. Calls are synchronous and may read from disk; they are made on
 /// the guests' threads. Nothing changes on disk before [`TaskState::write_into`] and the commit it goes into. Until that
@@ -35,6 +35,8 @@ pub struct TaskState {
 #[derive(Debug)]
 pub(super) enum Base {
     Committed(StateReader),
+    /// of one moment, and not to be changed
+    Pinned(PinnedState),
     Scratch(Scratch),
 }
 
@@ -48,6 +50,17 @@ impl TaskState {
     /// `Read`.
     pub fn open(storage: &Storage, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
         Self::on(Base::Committed(storage.state()), id, allowed)
+    }
+
+    /// The state of a task at the pinned moment, with the watermark of then. It is only read: every change is refused.
+    ///
+    /// # Errors
+    /// `Kind`, `Read`.
+    pub fn pinned(pinned: PinnedState, id: TaskId, ttls: Ttls) -> Result<Self, Error> {
+        let watermark = watermarks::read(id, |row| pinned.value(row))?.watermark;
+        let mut state = Self::on(Base::Pinned(pinned), id, Allowed { bytes: 0, keys: 0 })?.timed(ttls)?;
+        state.move_watermark(watermark);
+        Ok(state)
     }
 
     pub(super) fn on(base: Base, id: TaskId, allowed: Allowed) -> Result<Self, Error> {
@@ -88,24 +101,33 @@ impl TaskState {
         Ok(self.value(store, key)?.and_then(|stored| self.times.seen_bytes(store, &stored)))
     }
 
-    /// Reads what is not known of these keys together, so that [`TaskState::get`] finds them. Holds their values, so they
+    /// The values of keys, one for each in their order; what is not known of them is read together. Holds them all, so keys
     /// come in small numbers.
     ///
     /// # Errors
     /// `StoreName`, `KeySize`, `Read`.
-    pub fn fetch(&mut self, store: &str, keys: &[Vec<u8>]) -> Result<(), Error> {
+    pub fn get_many(&mut self, store: &str, keys: &[Vec<u8>]) -> Result<Vec<Option<Bytes>>, Error> {
         check_store(store)?;
         keys.iter().try_for_each(|key| check_key(key))?;
-        let Base::Committed(reader) = &self.base else { return Ok(()) };
         if !self.quota.knows(store) {
-            return Ok(());
+            return keys.iter().map(|key| self.get(store, key)).collect();
         }
-        let unknown: Vec<_> = keys.iter().filter(|key| self.overlay.entry(store, key).is_none()).collect();
-        let rows: Vec<_> = unknown.iter().map(|key| keys::entry(self.id, store, key)).collect();
-        for (key, value) in unknown.into_iter().zip(reader.values(&rows)?) {
-            self.overlay.note(store, key, value);
+        let row = |key: &Vec<u8>| keys::entry(self.id, store, key);
+        if let Base::Pinned(pinned) = &self.base {
+            // Nothing lies over it, and what is looked at once is not kept.
+            let rows: Vec<_> = keys.iter().map(row).collect();
+            let seen = |stored: Option<Bytes>| self.times.seen_bytes(store, &stored?);
+            return Ok(pinned.values(&rows)?.into_iter().map(seen).collect());
         }
-        Ok(())
+        if let Base::Committed(reader) = &self.base {
+            let unknown: Vec<_> =
+                keys.iter().filter(|key| self.overlay.entry(store, key).is_none()).collect();
+            let rows: Vec<_> = unknown.iter().map(|key| row(key)).collect();
+            for (key, value) in unknown.into_iter().zip(reader.values(&rows)?) {
+                self.overlay.note(store, key, value);
+            }
+        }
+        keys.iter().map(|key| self.get(store, key)).collect()
     }
 
     /// Sets the value of a key.
@@ -123,7 +145,7 @@ impl TaskState {
     /// Deletes a key; one that is not there is no error.
     ///
     /// # Errors
-    /// `StoreName`, `KeySize`, `BatchBytes`, `Read`.
+    /// `StoreName`, `KeySize`, `BatchBytes`, `Pinned`, `Read`.
     pub fn delete(&mut self, store: &str, key: &[u8]) -> Result<(), Error> {
         check_store(store)?;
         check_key(key)?;
@@ -265,8 +287,11 @@ impl TaskState {
         Ok(value)
     }
 
-    /// Do so many bytes more fit into the batch?
+    /// May it be changed, and do so many bytes more fit into the batch?
     pub(super) fn check_room(&self, bytes: usize) -> Result<(), Error> {
+        if let Base::Pinned(_) = self.base {
+            return Err(Error::Pinned);
+        }
         let found = self.overlay.dirty_bytes() + bytes;
         if found > STATE_BATCH_BYTES_MAX {
             return Err(Error::BatchBytes { found, limit: STATE_BATCH_BYTES_MAX });
@@ -302,6 +327,7 @@ impl Base {
     pub(super) fn value(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
         match self {
             Self::Committed(reader) => reader.value(key),
+            Self::Pinned(pinned) => pinned.value(key),
             Self::Scratch(scratch) => scratch.value(key),
         }
     }
@@ -313,6 +339,7 @@ impl Base {
     ) -> Result<(), ReadError> {
         match self {
             Self::Committed(reader) => reader.scan(range, visit),
+            Self::Pinned(pinned) => pinned.scan(range, visit),
             Self::Scratch(scratch) => scratch.scan(range, visit),
         }
     }

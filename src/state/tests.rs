@@ -73,7 +73,7 @@ async fn a_scan_merges_own_writes_over_what_is_committed() {
 }
 
 #[tokio::test]
-async fn keys_are_fetched_together_and_own_writes_stay() {
+async fn keys_are_read_together_and_own_writes_stay() {
     let world = World::new();
     let mut state = open(&world);
     for key in ["a", "b", "c"] {
@@ -84,19 +84,19 @@ async fn keys_are_fetched_together_and_own_writes_stay() {
     let mut state = open(&world);
     state.put("s", b"b", "new".into()).unwrap();
     let keys = ["c", "none", "b", "a", "c"].map(|key| key.as_bytes().to_vec());
-    state.fetch("s", &keys).unwrap();
+    let values = state.get_many("s", &keys).unwrap();
     // What is known is not looked for again.
     let mut behind = open(&world);
     behind.put("s", b"c", "later".into()).unwrap();
     commit(&world, &mut behind).await;
-    let values: Vec<_> = keys.iter().map(|key| state.get("s", key).unwrap()).collect();
     assert_eq!(
         values,
         [Some("old"), None, Some("new"), Some("old"), Some("old")].map(|v| v.map(Bytes::from))
     );
-    state.fetch("unknown", &keys).unwrap();
+    assert_eq!(state.get_many("s", &keys).unwrap(), values);
+    assert_eq!(state.get_many("unknown", &keys).unwrap(), [const { None }; 5]);
     let long = vec![vec![0; STATE_KEY_MAX + 1]];
-    assert!(matches!(state.fetch("s", &long), Err(Error::KeySize { .. })));
+    assert!(matches!(state.get_many("s", &long), Err(Error::KeySize { .. })));
 }
 
 #[tokio::test]
@@ -328,7 +328,7 @@ async fn a_scratch_stays_at_its_moment_and_keeps_what_is_settled_to_itself() {
         state.put("s", key.as_bytes(), "old".into()).unwrap();
     }
     commit(&world, &mut state).await;
-    let scratch = Scratch::pinned(TASK, world.storage.pin_state().unwrap());
+    let scratch = Scratch::pinned(TASK, world.storage.pin_state());
     state.put("s", b"d", "later".into()).unwrap();
     commit(&world, &mut state).await;
 
@@ -351,11 +351,39 @@ async fn a_scratch_stays_at_its_moment_and_keeps_what_is_settled_to_itself() {
     assert_eq!(told, [(&b"aa"[..], false, true), (b"b", true, false)]);
     assert!(changes.more, "of c");
 
-    let other = Scratch::pinned(TASK, world.storage.pin_state().unwrap());
+    let other = Scratch::pinned(TASK, world.storage.pin_state());
     let all = ChangesMax { entries: 10, bytes: 1 << 20 };
     assert_eq!(scratch.differences(&scratch.clone(), all).unwrap().entries, []);
     assert_eq!(scratch.differences(&other, all).unwrap().entries.len(), 3);
     assert_eq!(committed::get(&world.storage, TASK, "s", b"c").unwrap().0.unwrap(), "old");
+}
+
+#[tokio::test]
+async fn pinned_state_stays_at_its_moment_and_is_not_changed() {
+    let world = World::new();
+    let mut state = open(&world);
+    for key in ["a", "b"] {
+        state.put("s", key.as_bytes(), "old".into()).unwrap();
+    }
+    state.set_timer(TimerClock::Wall, b"t", 5).unwrap();
+    commit(&world, &mut state).await;
+    let mut pinned = TaskState::pinned(world.storage.pin_state(), TASK, Ttls::default()).unwrap();
+    state.put("s", b"a", "new".into()).unwrap();
+    state.delete("s", b"b").unwrap();
+    commit(&world, &mut state).await;
+
+    let keys = ["a", "c", "b"].map(|key| key.as_bytes().to_vec());
+    let values = [Some("old".into()), None, Some("old".into())];
+    assert_eq!(pinned.get_many("s", &keys).unwrap(), values);
+    assert_eq!(keys.map(|key| pinned.get("s", &key).unwrap()), values);
+    assert_eq!(pinned.get_many("t", &[b"a".to_vec()]).unwrap(), [None]);
+    assert_eq!(pairs(&pinned.scan("s", b"", None, 10).unwrap()), [("a", "old"), ("b", "old")]);
+    assert_eq!(pinned.put("s", b"a", "x".into()), Err(Error::Pinned));
+    assert_eq!(pinned.delete("s", b"not there"), Err(Error::Pinned));
+    assert_eq!(pinned.set_timer(TimerClock::Wall, b"t", 5), Err(Error::Pinned));
+    assert_eq!(pinned.cancel_timer(TimerClock::Wall, b"not there"), Err(Error::Pinned));
+    let mut after = TaskState::pinned(world.storage.pin_state(), TASK, Ttls::default()).unwrap();
+    assert_eq!(pairs(&after.scan("s", b"", None, 10).unwrap()), [("a", "new")]);
 }
 
 #[test]

@@ -136,14 +136,14 @@ impl TaskState {
     /// Sets a timer, or moves it.
     ///
     /// # Errors
-    /// `TimerName`, `Timers`, `BatchBytes`, `Read`; nothing is changed then.
+    /// `TimerName`, `Timers`, `BatchBytes`, `Pinned`, `Read`; nothing is changed then.
     pub fn set_timer(&mut self, clock: TimerClock, name: &[u8], at: TimestampMs) -> Result<(), Error> {
         let by_name = by_name(clock, name)?;
+        self.check_room(2 * (by_name.len() + 18))?;
         let before = self.timer(&by_name)?;
         if before == Some(at) {
             return Ok(());
         }
-        self.check_room(2 * (by_name.len() + 18))?;
         match before {
             Some(before) => self.overlay.write(keys::DUE, &by_time(clock, before, name), None),
             None => {
@@ -165,9 +165,11 @@ impl TaskState {
     /// Cancels a timer; one that is not set is no error.
     ///
     /// # Errors
-    /// `TimerName`, `Read`.
+    /// `TimerName`, `BatchBytes`, `Pinned`, `Read`.
     pub fn cancel_timer(&mut self, clock: TimerClock, name: &[u8]) -> Result<(), Error> {
         let by_name = by_name(clock, name)?;
+        // It takes no room, but may be no one's to change.
+        self.check_room(0)?;
         if let Some(at) = self.timer(&by_name)? {
             self.forget(clock, at, name, &by_name);
         }

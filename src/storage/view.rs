@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use rocksdb::SnapshotWithThreadMode;
+use rocksdb::{ReadOptions, SnapshotWithThreadMode};
 
 use super::Storage;
 use super::db::{Direction, Inner, bounded, walk};
@@ -88,6 +88,18 @@ impl StateView<'_> {
         let db = self.reader.storage.db();
         let value = self.snapshot.get_pinned_cf(&db.family(Family::State), key)?;
         Ok(value.map(|v| Bytes::copy_from_slice(&v)))
+    }
+
+    /// The values of keys, one for each in their order, read together.
+    pub fn values<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k Vec<u8>>,
+    ) -> Result<Vec<Option<Bytes>>, ReadError> {
+        let db = self.reader.storage.db();
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        let found = db.inner().batched_multi_get_cf_opt(&db.family(Family::State), keys, false, &options);
+        found.into_iter().map(|value| Ok(value?.map(|v| Bytes::copy_from_slice(&v)))).collect()
     }
 
     /// Visits keys and values of a range until the visitor breaks.

@@ -85,7 +85,11 @@ pub const DEPLOYMENT_WATERMARK_LAG_SECONDS: &str = "millstream_deployment_waterm
 pub const DEPLOYMENT_LAG_RECORDS: &str = "millstream_deployment_lag_records";
 /// Time from a batch to its outputs; label `deployment`.
 pub const DEPLOYMENT_INVOKE_DURATION_SECONDS: &str = "millstream_deployment_invoke_duration_seconds";
-/// CPU time of a deployment's calls.
+/// Duration of the calls for a deployment's queries; label `deployment`.
+pub const DEPLOYMENT_QUERY_DURATION_SECONDS: &str = "millstream_deployment_query_duration_seconds";
+/// Queries on which a deployment's code failed; labels `deployment`, `kind` as of its errors.
+pub const DEPLOYMENT_QUERY_ERRORS_TOTAL: &str = "millstream_deployment_query_errors_total";
+/// CPU time of a deployment's calls, those for queries included.
 pub const WASM_CPU_SECONDS_TOTAL: &str = "millstream_wasm_cpu_seconds_total";
 /// Linear memory of a deployment's instances.
 pub const WASM_MEMORY_BYTES: &str = "millstream_wasm_memory_bytes";

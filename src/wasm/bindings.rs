@@ -209,6 +209,18 @@ pub(super) struct PolledOut {
     pub(super) more: bool,
 }
 
+/// `query.error`
+#[derive(ComponentType, Lift, Debug)]
+#[component(variant)]
+pub(super) enum QueryErrorOut {
+    #[component(name = "bad-request")]
+    BadRequest(String),
+    #[component(name = "not-found")]
+    NotFound(String),
+    #[component(name = "failed")]
+    Failed(String),
+}
+
 // === the exported functions ===
 
 /// `open` of every kind: parameters and results
@@ -223,6 +235,8 @@ pub(super) type SinkResult = (Result<(), ErrorOut>,);
 pub(super) type ProcessorResult = (Result<Vec<OutputOut>, ErrorOut>,);
 /// `migrate.migrate`
 pub(super) type MigrateResult = (Result<Option<Vec<u8>>, ErrorOut>,);
+/// `query.query`
+pub(super) type QueryResult = (Result<Vec<u8>, QueryErrorOut>,);
 /// `on-timer.on-timer`
 pub(super) type OnTimerResult = (Result<Vec<OutputOut>, ErrorOut>,);
 /// `on-timer-packed.on-timer`

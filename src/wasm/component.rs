@@ -9,9 +9,9 @@ use wasmtime::component::{ComponentExportIndex, InstancePre};
 use super::artifact::{self, ArtifactError, Stamp};
 use super::engine::Engine;
 use super::host::{Host, interface};
-use super::inspect::ON_TIMER;
+use super::inspect::{ON_TIMER, QUERY};
 use super::instance::{InstanceConfig, Live};
-use super::{Fault, Processor, Sink, Source, Transformer};
+use super::{Fault, Processor, Querier, Sink, Source, Transformer};
 use crate::model::module::ModuleKind;
 use crate::model::params::Params;
 use crate::state::TaskState;
@@ -46,6 +46,8 @@ pub(super) struct Exports {
     pub(super) process: ComponentExportIndex,
     /// of those that have it
     pub(super) migrate: Option<ComponentExportIndex>,
+    /// of those that have it, with its `open`
+    pub(super) query: Option<(ComponentExportIndex, ComponentExportIndex)>,
     /// of those that have it, and whether it is the packed form
     pub(super) on_timer: Option<(ComponentExportIndex, bool)>,
 }
@@ -73,6 +75,7 @@ impl Engine {
             open: function("open")?,
             process: function(kind.function())?,
             migrate: beside("migrate", "migrate"),
+            query: beside(QUERY, "open").zip(beside(QUERY, "query")),
             on_timer: packed.map(|it| (it, true)).or(list.map(|it| (it, false))),
         };
         Ok(Component { pre, exports, engine: self.clone(), kind, stamp, defaults: Arc::default() })
@@ -88,6 +91,11 @@ impl Component {
     /// Is it called when timers are due?
     pub fn is_timed(&self) -> bool {
         self.exports.on_timer.is_some()
+    }
+
+    /// Does it answer queries?
+    pub fn is_queried(&self) -> bool {
+        self.exports.query.is_some()
     }
 
     /// The same, where the declared defaults stand in for parameters that are not given.
@@ -120,6 +128,13 @@ impl Component {
         let state = self.kind.is_processor().then_some(state);
         let live = Live::start(self, config, state).await?;
         Processor::open(live, self.kind).await
+    }
+
+    /// A new instance that answers queries, opened; `state` is what it may look at while it opens. Runs guest code: call it
+    /// on the guests' threads.
+    pub async fn querier(&self, config: InstanceConfig, state: TaskState) -> Result<Querier, Fault> {
+        let live = Live::start(self, config, Some(state)).await?;
+        Querier::open(live).await
     }
 
     /// A new instance of a sink, opened. Runs guest code: call it on the guests' threads.

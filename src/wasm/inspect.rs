@@ -48,9 +48,11 @@ const NAME_BYTES_MAX: usize = 256;
 /// Interfaces of ours that a component may import; the linker offers exactly these.
 const OFFERED: [&str; 5] = ["types", "log", "config", "state", "timers"];
 /// Interfaces that a processor may export beside its own.
-const BESIDE: [&str; 3] = ["migrate", ON_TIMER[0], ON_TIMER[1]];
+const BESIDE: [&str; 4] = ["migrate", QUERY, ON_TIMER[0], ON_TIMER[1]];
 /// What is called when timers are due; the packed form is preferred.
 pub(super) const ON_TIMER: [&str; 2] = ["on-timer-packed", "on-timer"];
+/// What answers queries.
+pub(super) const QUERY: &str = "query";
 /// WASI 0.2 packages that are linked, over an empty context.
 const WASI_OFFERED: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
 /// Interfaces of `wasi:http` 0.2 that are linked. They do something within a deployment's grants, which sinks and sources
@@ -334,12 +336,12 @@ fn kind(resolve: &Resolve, world: WorldId) -> Result<ModuleKind, Invalid> {
             check_interface(resolve, *id, beside, Side::Exports)?;
         }
     }
-    check_timers(resolve, world, kind)?;
+    check_beside(resolve, world, kind)?;
     Ok(kind)
 }
 
-/// Who sets timers is called when they are due, and who is called has state.
-fn check_timers(resolve: &Resolve, world: WorldId, kind: ModuleKind) -> Result<(), Invalid> {
+/// Who sets timers is called when they are due, and who is called then, or asked, has state.
+fn check_beside(resolve: &Resolve, world: WorldId, kind: ModuleKind) -> Result<(), Invalid> {
     let ours = |name: &str| format!("{PACKAGE}/{name}@{PACKAGE_VERSION}");
     let exports = items(resolve, world, Side::Exports);
     let exported = ON_TIMER.into_iter().find(|name| exports.iter().any(|e| e.name == ours(name)));
@@ -348,10 +350,13 @@ fn check_timers(resolve: &Resolve, world: WorldId, kind: ModuleKind) -> Result<(
         _ => None,
     });
     let sets = functions.is_some_and(|id| !resolve.interfaces[id].functions.is_empty());
-    match exported {
-        None if sets => Err(Invalid::NoOnTimer),
+    if exported.is_none() && sets {
+        return Err(Invalid::NoOnTimer);
+    }
+    let queried = exports.iter().any(|e| e.name == ours(QUERY)).then_some(QUERY);
+    match exported.or(queried) {
         Some(name) if !kind.is_processor() => {
-            Err(Invalid::OnTimerAlone { name: ours(name), kind: kind.export() })
+            Err(Invalid::WithoutState { name: ours(name), kind: kind.export() })
         }
         _ => Ok(()),
     }

@@ -13,6 +13,7 @@ use super::component::{Component, Exports};
 use super::fault::{self, Fault, LimitKind};
 use super::host::http::HttpAccess;
 use super::host::log::LogSink;
+use super::host::state::{Opened, Stores};
 use super::host::{HANDLES_MAX, Host};
 use super::limiter::Denied;
 use super::meter::Meter;
@@ -122,6 +123,15 @@ impl Live {
         self.function(self.exports.process)
     }
 
+    /// The checked function `query`.
+    pub(super) fn query<P, R>(&mut self) -> Result<TypedFunc<P, R>, Fault>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.function(self.exports.query.ok_or_else(no_query)?.1)
+    }
+
     /// The checked function `migrate`.
     pub(super) fn migrate<P, R>(&mut self) -> Result<TypedFunc<P, R>, Fault>
     where
@@ -160,7 +170,16 @@ impl Live {
 
     /// Calls `open`.
     pub(super) async fn open(&mut self) -> Result<(), Fault> {
-        let open = self.function::<(), OpenResult>(self.exports.open)?;
+        self.open_by(self.exports.open).await
+    }
+
+    /// Calls the `open` of `query`, which stands in for the other.
+    pub(super) async fn open_query(&mut self) -> Result<(), Fault> {
+        self.open_by(self.exports.query.ok_or_else(no_query)?.0).await
+    }
+
+    async fn open_by(&mut self, index: ComponentExportIndex) -> Result<(), Fault> {
+        let open = self.function::<(), OpenResult>(index)?;
         let (opened,) = self.call_within(OPEN_CPU_MIN, open, ()).await.map_err(Fault::at_start)?;
         opened.map_err(Fault::Open)
     }
@@ -222,6 +241,16 @@ impl Live {
         self.store.data_mut().stores.as_mut().map(|stores| &mut stores.state)
     }
 
+    /// Gives it the state for its next call, with the stores that it has opened.
+    pub(super) fn lend(&mut self, state: TaskState, opened: Opened) {
+        self.store.data_mut().stores = Some(Box::new(Stores::new(state, opened)));
+    }
+
+    /// Takes the state away.
+    pub(super) fn part(&mut self) -> Opened {
+        self.store.data_mut().stores.take().map(|stores| stores.opened()).unwrap_or_default()
+    }
+
     /// Bytes of linear memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.store.data().limiter.bytes()
@@ -231,6 +260,10 @@ impl Live {
     pub(super) fn cpu_time(&self) -> Duration {
         self.meter.total()
     }
+}
+
+fn no_query() -> Fault {
+    Fault::Instance("the module exports no `query`".to_owned())
 }
 
 /// Sets the store up for one call.

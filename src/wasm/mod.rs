@@ -1,7 +1,7 @@
 //! Floor 3: the users' code. The only code that names wasmtime.
 //!
 //! Bytes become a checked component (`inspect`), machine code (`artifact`, made in a child process), a pre-linked
-//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Sink`], [`Source`]). Nothing here touches the log, decides
+//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Querier`], [`Sink`], [`Source`]). Nothing here touches the log, decides
 //! what a fault means for a record, or retries: that is the caller's business.
 //!
 //! An instance whose last call failed is spent: guest memory is uncommitted state.
@@ -22,8 +22,10 @@ mod on_timer;
 mod output;
 mod packed;
 mod places;
+mod pool;
 mod preview1;
 mod processor;
+mod querier;
 mod sink;
 mod source;
 #[cfg(test)]
@@ -40,7 +42,9 @@ pub use inspect::{Inspected, Invalid, inspect};
 pub use instance::InstanceConfig;
 pub use output::{Answer, Content, Input, Outcome, Output};
 pub use places::{Place, Places};
+pub use pool::{Lease, Pool};
 pub use processor::Processor;
+pub use querier::{Querier, Reply};
 pub use sink::Sink;
 pub use source::{Polled, Source};
 pub use transform::Transformer;

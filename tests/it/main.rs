@@ -15,6 +15,7 @@ mod nexmark;
 mod opening;
 mod outcomes;
 mod params;
+mod queries;
 mod readme;
 mod refusals;
 mod runs;

@@ -102,6 +102,21 @@ pub mod migration {
     pub use millstream::functions::types::Error;
 }
 
+/// Queries, beside a processor of either form.
+pub mod query {
+    wit_bindgen::generate!({
+        inline: "package millstream:sdk; world query { export millstream:functions/query@0.1.0; }",
+        path: "wit/millstream.wit",
+        world: "millstream:sdk/query",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "export_query",
+        default_bindings_module: "millstream_sdk::bindings::query",
+    });
+
+    pub use exports::millstream::functions::query::Error;
+}
+
 /// Timers, as the host offers them to processors.
 pub mod timers {
     wit_bindgen::generate!({

@@ -19,6 +19,8 @@
 //! A *processor* turns batches of records into state and outputs, topic to topic: see [`Processor`] and [`processor!`]. It can
 //! be called again when event time or the clock has come so far: see [`Timed`] and [`timers`].
 //!
+//! What it keeps can be asked for over HTTP, also through code: see [`Query`] and [`query!`].
+//!
 //! A *sink* delivers batches of records to the outside, over [`http`]: see [`Sink`] and [`sink!`].
 //!
 //! A *source* is polled and brings records from outside: see [`Source`] and [`source!`].
@@ -46,8 +48,8 @@ pub mod toolbox;
 pub mod bindings;
 
 pub use model::{
-    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Polled, Processor, Sink,
-    Source, Timed, Verdict,
+    Content, Fault, Header, Input, IntoVerdict, ListProcessor, Migrate, Output, Polled, Processor, Query,
+    QueryError, Sink, Source, Timed, Verdict,
 };
 pub use packed::{Headers, Record};
 
@@ -58,13 +60,13 @@ pub mod __rt {
     pub use crate::records::wasm::{on_timer_packed, open_records, open_timed_records, process_records};
     pub use crate::runtime::accept_list_processor;
     pub use crate::runtime::{
-        accept_migrate, accept_processor, accept_sink, accept_source, accept_timed, accept_timed_list,
-        accept_transform, bytes_of, no_settings,
+        accept_migrate, accept_processor, accept_query, accept_sink, accept_source, accept_timed,
+        accept_timed_list, accept_transform, bytes_of, no_settings,
     };
     #[cfg(target_arch = "wasm32")]
     pub use crate::runtime::{
-        deliver, migrate_step, on_timer_list, open_processor, open_sink, open_source, open_timed_processor,
-        open_transform, poll, process_list, process_packed,
+        answer, deliver, migrate_step, on_timer_list, open_processor, open_query, open_sink, open_source,
+        open_timed_processor, open_transform, poll, process_list, process_packed,
     };
 }
 
@@ -228,6 +230,33 @@ macro_rules! processor {
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = || $crate::__rt::$accept::<$processor>();
+    };
+}
+
+/// Exports a type that implements [`Query`], which may be the processor's own, to answer queries over the processor's state.
+/// Once per crate, beside [`processor!`].
+#[macro_export]
+macro_rules! query {
+    ($query:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        #[allow(unsafe_code)]
+        const _: () = {
+            use $crate::bindings::query as glue;
+            struct Exported;
+            impl glue::exports::millstream::functions::query::Guest for Exported {
+                fn open() -> ::core::result::Result<(), ::std::string::String> {
+                    $crate::__rt::open_query::<$query>()
+                }
+                fn query(
+                    request: ::std::vec::Vec<u8>,
+                ) -> ::core::result::Result<::std::vec::Vec<u8>, glue::Error> {
+                    $crate::__rt::answer(&request)
+                }
+            }
+    glue::export_query!(Exported with_types_in glue);
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || $crate::__rt::accept_query::<$query>();
     };
 }
 

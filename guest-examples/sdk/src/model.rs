@@ -247,6 +247,57 @@ pub trait Migrate {
     fn migrate(version: &str, at: Option<&[u8]>) -> Result<Option<Vec<u8>>, Fault>;
 }
 
+/// Answers queries over the state of a processor: export it with [`query!`](crate::query), beside
+/// [`processor!`](crate::processor). It runs in instances of its own, several at once and while records are processed; what
+/// it sees is the committed state of one task.
+///
+/// ```
+/// use millstream_sdk::{Query, QueryError, query, state::Store, testing};
+///
+/// /// How often was this key seen?
+/// struct Seen { counts: Store }
+/// query!(Seen);
+///
+/// impl Query for Seen {
+///     fn open() -> Result<Self, String> {
+///         Ok(Self { counts: Store::open("counts") })
+///     }
+///
+///     fn query(&mut self, request: &[u8]) -> Result<Vec<u8>, QueryError> {
+///         self.counts.get(request).ok_or_else(|| QueryError::NotFound("it was never seen".into()))
+///     }
+/// }
+///
+/// Store::open("counts").put("a", "7");
+/// assert_eq!(testing::query(&mut Seen::open().unwrap(), "a"), Ok(b"7".to_vec()));
+/// ```
+pub trait Query: Sized {
+    /// Once per instance, before the first query: read the configuration, open stores. The processor's `open` is not called
+    /// in these instances.
+    ///
+    /// # Errors
+    /// A sentence for whoever asks; the query fails.
+    fn open() -> Result<Self, String>;
+
+    /// The body of the request to that of the answer. Every call sees its own moment of the state, all of it at once, so
+    /// `self` must not remember what was read in another. Whoever writes to a store, or sets a timer, traps.
+    ///
+    /// # Errors
+    /// What is told in place of an answer.
+    fn query(&mut self, request: &[u8]) -> Result<Vec<u8>, QueryError>;
+}
+
+/// Why a query has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueryError {
+    /// the request makes no sense
+    BadRequest(String),
+    /// what it asks for is not there
+    NotFound(String),
+    /// there is no answer, and it is not the request's fault
+    Failed(String),
+}
+
 /// What a poll brings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Polled {

@@ -2,7 +2,7 @@
 //! converts what crosses. Natively only the type checks of the macros remain. An instance is single threaded and calls
 //! never nest, so thread locals with `RefCell` are enough.
 
-use crate::model::{Fault, ListProcessor, Migrate, Processor, Sink, Source, Timed, Verdict};
+use crate::model::{Fault, ListProcessor, Migrate, Processor, Query, Sink, Source, Timed, Verdict};
 use crate::packed::Record;
 
 /// The `open` of a transform that needs no preparation.
@@ -43,6 +43,9 @@ pub fn accept_timed<P: Processor + Timed + 'static>() {}
 /// Takes what `open_timed_processor` takes, for its type.
 pub fn accept_timed_list<P: ListProcessor + Timed + 'static>() {}
 
+/// Takes what `open_query` takes, for its type.
+pub fn accept_query<Q: Query + 'static>() {}
+
 /// Takes what `open_sink` takes, for its type.
 pub fn accept_sink<S: Sink + 'static>() {}
 
@@ -53,8 +56,8 @@ pub fn accept_source<S: Source + 'static>() {}
 pub(crate) use wasm::{NOT_OPENED, log_panics};
 #[cfg(target_arch = "wasm32")]
 pub use wasm::{
-    deliver, migrate_step, on_timer_list, open_processor, open_sink, open_source, open_timed_processor,
-    open_transform, poll, process_list, process_packed,
+    answer, deliver, migrate_step, on_timer_list, open_processor, open_query, open_sink, open_source,
+    open_timed_processor, open_transform, poll, process_list, process_packed,
 };
 
 /// Takes what `migrate_step` takes, for its type.
@@ -65,9 +68,11 @@ mod wasm {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    use super::{Fault, ListProcessor, Migrate, Record, Sink, Source, Timed, Verdict};
-    use crate::bindings::{list, migration, packed as packed_glue, sink, source as source_glue, timed_list};
-    use crate::model::{Content, Header, Input, Output, Polled};
+    use super::{Fault, ListProcessor, Migrate, Query, Record, Sink, Source, Timed, Verdict};
+    use crate::bindings::{
+        list, migration, packed as packed_glue, query as query_glue, sink, source as source_glue, timed_list,
+    };
+    use crate::model::{Content, Header, Input, Output, Polled, QueryError};
     use crate::timers::Timer;
     use crate::{config, log, packed};
 
@@ -77,17 +82,19 @@ mod wasm {
     type OnTimer = Box<dyn FnMut(&[Timer]) -> Result<Vec<Output>, Fault>>;
 
     type Poll = Box<dyn FnMut(Option<&[u8]>) -> Result<Polled, Fault>>;
+    type Answer = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, QueryError>>;
     type Deliver = Box<dyn FnMut(&[Input]) -> Result<(), Fault>>;
 
     thread_local! {
         static SOURCE: RefCell<Option<Poll>> = const { RefCell::new(None) };
+        static QUERY: RefCell<Option<Answer>> = const { RefCell::new(None) };
         static SINK: RefCell<Option<Deliver>> = const { RefCell::new(None) };
         static TRANSFORM: RefCell<Option<Transform>> = const { RefCell::new(None) };
         static PROCESSOR: RefCell<Option<List>> = const { RefCell::new(None) };
         static ON_TIMER: RefCell<Option<OnTimer>> = const { RefCell::new(None) };
     }
 
-    pub(crate) const NOT_OPENED: &str = "`process` was called before `open` succeeded";
+    pub(crate) const NOT_OPENED: &str = "it was called before `open` succeeded";
 
     /// A trap alone says only `unreachable`: the message goes to the log first.
     pub(crate) fn log_panics() {
@@ -184,6 +191,32 @@ mod wasm {
                 Err(Fault::Fatal(why)) => Err(list::Error::Fatal(why)),
                 Err(Fault::At(index, why)) => Err(list::Error::At((index, why))),
             }
+        })
+    }
+
+    /// Opens what answers queries in this instance.
+    ///
+    /// # Errors
+    /// What the user's `open` returned.
+    pub fn open_query<Q: Query + 'static>() -> Result<(), String> {
+        log_panics();
+        let mut opened = Q::open()?;
+        QUERY.set(Some(Box::new(move |request: &[u8]| opened.query(request))));
+        Ok(())
+    }
+
+    /// One query.
+    ///
+    /// # Errors
+    /// What is told in place of an answer, as the host knows it.
+    pub fn answer(request: &[u8]) -> Result<Vec<u8>, query_glue::Error> {
+        QUERY.with_borrow_mut(|opened| {
+            let Some(answer) = opened else { return Err(query_glue::Error::Failed(NOT_OPENED.into())) };
+            answer(request).map_err(|error| match error {
+                QueryError::BadRequest(why) => query_glue::Error::BadRequest(why),
+                QueryError::NotFound(why) => query_glue::Error::NotFound(why),
+                QueryError::Failed(why) => query_glue::Error::Failed(why),
+            })
         })
     }
 

@@ -15,7 +15,9 @@ use std::rc::Rc;
 
 use crate::http;
 use crate::log::Level;
-use crate::model::{Fault, Input, IntoVerdict, Output, Polled, Processor, Source, Timed, Verdict};
+use crate::model::{
+    Fault, Input, IntoVerdict, Output, Polled, Processor, Query, QueryError, Source, Timed, Verdict,
+};
 use crate::packed::{self, Head, Record};
 use crate::records;
 use crate::timers::{Clock, Timer};
@@ -32,6 +34,8 @@ struct Host {
     watermark: Option<i64>,
     now: i64,
     calls: usize,
+    /// a query is under way
+    pinned: bool,
     server: Option<Server>,
     requests: Vec<http::Request>,
 }
@@ -186,6 +190,28 @@ pub fn process<P: Processor>(processor: &mut P, inputs: &[Input]) -> Result<Vec<
     Ok(outputs)
 }
 
+/// Asks, over the state as it is. As on the server, nothing can be changed meanwhile.
+///
+/// # Errors
+/// What is told in place of an answer.
+///
+/// # Panics
+/// When it writes to a store, or sets or cancels a timer.
+pub fn query<Q: Query>(query: &mut Q, request: impl AsRef<[u8]>) -> Result<Vec<u8>, QueryError> {
+    with(|host| host.pinned = true);
+    let answer = query.query(request.as_ref());
+    with(|host| host.pinned = false);
+    answer
+}
+
+/// For host functions that change something.
+fn change<R>(f: impl FnOnce(&mut Host) -> R) -> R {
+    with(|host| {
+        assert!(!host.pinned, "a query cannot change state or timers");
+        f(host)
+    })
+}
+
 /// Polls which a source may ask for with `more` before a test gives up.
 const POLLS_MAX: usize = 10_000;
 
@@ -267,16 +293,16 @@ pub(crate) mod host {
     }
 
     pub(crate) mod timers {
-        use crate::testing::with;
+        use crate::testing::{change, with};
         pub(crate) use crate::timers::Clock;
 
         pub(crate) fn set(clock: Clock, name: &[u8], at: i64) {
             assert!(name.len() <= 1024, "a timer's name of {} bytes", name.len());
-            with(|host| host.timers.insert((clock, name.to_vec()), at));
+            change(|host| host.timers.insert((clock, name.to_vec()), at));
         }
 
         pub(crate) fn cancel(clock: Clock, name: &[u8]) {
-            with(|host| host.timers.remove(&(clock, name.to_vec())));
+            change(|host| host.timers.remove(&(clock, name.to_vec())));
         }
 
         pub(crate) fn now(clock: Clock) -> Option<i64> {
@@ -290,7 +316,7 @@ pub(crate) mod host {
     pub(crate) mod state {
         use std::collections::BTreeMap;
 
-        use crate::testing::with;
+        use crate::testing::{change, with};
 
         type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -309,6 +335,11 @@ pub(crate) mod host {
                 Self { name: name.to_owned() }
             }
 
+            fn changed<R>(&self, f: impl FnOnce(&mut Entries) -> R) -> R {
+                change(|_| ());
+                self.entries(f)
+            }
+
             fn entries<R>(&self, f: impl FnOnce(&mut Entries) -> R) -> R {
                 with(|host| {
                     host.calls += 1;
@@ -321,11 +352,11 @@ pub(crate) mod host {
             }
 
             pub(crate) fn put(&self, key: &[u8], value: &[u8]) {
-                self.entries(|entries| entries.insert(key.to_vec(), value.to_vec()));
+                self.changed(|entries| entries.insert(key.to_vec(), value.to_vec()));
             }
 
             pub(crate) fn delete(&self, key: &[u8]) {
-                self.entries(|entries| entries.remove(key));
+                self.changed(|entries| entries.remove(key));
             }
 
             pub(crate) fn get_many(&self, keys: &[&[u8]]) -> Vec<Option<Vec<u8>>> {
@@ -333,7 +364,7 @@ pub(crate) mod host {
             }
 
             pub(crate) fn put_many(&self, changes: &[(&[u8], Option<&[u8]>)]) {
-                self.entries(|entries| {
+                self.changed(|entries| {
                     for &(key, value) in changes {
                         match value {
                             Some(value) => entries.insert(key.to_vec(), value.to_vec()),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::making::Making;
-use super::pool::Lease;
+use super::pool::{self, Lease};
 use super::{OnTrouble, Trouble, TroubleAt, View};
 use crate::model::batch::{BatchError, RecordBatch, Records};
 use crate::model::limits::{BATCH_BYTES_MAX, BATCH_UNCOMPRESSED_MAX};
@@ -87,7 +87,7 @@ impl View {
     /// Looks at batches until all are seen, there is enough to show, the time is over, or a record stops it.
     pub(super) async fn look(self: Arc<Self>, mut job: Job) -> Result<Done, Blocked> {
         let batches = std::mem::take(&mut job.batches);
-        let lease = self.pool.lease().await.map_err(Blocked::Fault)?;
+        let lease = pool::lease(&self.pool).await.map_err(Blocked::Fault)?;
         let done = Done { next: job.from, ..Done::default() };
         let mut passage = Passage { view: self.clone(), lease, job, began: monotonic(), done, bytes: 0 };
         let mut goes_on = true;
@@ -279,11 +279,11 @@ impl Passage {
     }
 
     async fn call(&mut self, inputs: &[Input<'_>]) -> Result<Vec<Outcome>, Fault> {
-        let instance = self.lease.instance(&self.view, self.job.partition).await?;
+        let instance = pool::instance(&mut self.lease, &self.view, self.job.partition).await?;
         let outcomes = instance.process(inputs).await;
         if outcomes.is_err() {
             // It is spent.
-            self.lease.seat = None;
+            self.lease.instance = None;
         }
         outcomes
     }

@@ -6,7 +6,7 @@ use super::{commit_code, read_code, state_code, with_fault};
 use crate::http::codes::Code;
 use crate::http::error::{FieldError, Problem};
 use crate::model::deployment::DeploymentKind;
-use crate::pipelines::{Clash, DeployError, RunError, StateError};
+use crate::pipelines::{Clash, DeployError, QueryError, RunError, StateError};
 use crate::registry::ResolveError;
 use crate::wasm::Fault;
 
@@ -98,6 +98,26 @@ impl From<StateError> for Problem {
             StateError::UnknownStore { known, .. } => problem.with("stores", known),
             _ => problem,
         }
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        let code = match error {
+            QueryError::At(error) => return Self::from(error),
+            QueryError::NoQuery { .. } => Code::QueryMissing,
+            QueryError::WhichTask { .. } => Code::TaskMissing,
+            QueryError::Migrating { .. } => Code::MigrationPending,
+            QueryError::BadRequest(_) => Code::QueryRefused,
+            QueryError::NotFound(_) => Code::QueryNotFound,
+            QueryError::Failed(_) => Code::QueryFailed,
+            QueryError::Fault { fault: Fault::Busy(_), .. } | QueryError::Busy => Code::Overloaded,
+            QueryError::Fault { ref fault, .. } => {
+                return with_fault(Self::caused(Code::QueryFailed, &error), fault);
+            }
+            QueryError::Closed => Code::Draining,
+        };
+        Self::caused(code, &error)
     }
 }
 

@@ -1,6 +1,7 @@
-//! Queries of processors' state: stores, one key, many keys, scans. All read what is committed, and can wait until the
-//! processor has passed a record (`after=`).
+//! Reads of processors' state: stores, one key, many keys, scans, and what their code makes of it. All read what is
+//! committed, and can wait until the processor has passed a record (`after=`).
 
+pub(super) mod query;
 mod shapes;
 mod watch;
 

@@ -117,6 +117,24 @@ pub(in crate::http) struct ManyQuery {
     pub(super) wait: Option<Wait>,
 }
 
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct QueryQuery {
+    /// the task that this key belongs to is asked: the records' key, if state is kept under it
+    pub(super) key: Option<String>,
+    /// the same in base64, for a key that is not UTF-8
+    pub(super) key_base64: Option<String>,
+    /// the task; default: that of `after`, else that of `key`, else the only one
+    pub(super) partition: Option<Partition>,
+    /// wait until the processor has passed this record: `topic:partition:offset`
+    #[param(value_type = Option<String>)]
+    pub(super) after: Option<After>,
+    /// at most so long: milliseconds or `500ms`, at most a minute; default 5 s
+    #[param(value_type = Option<String>)]
+    pub(super) wait: Option<Wait>,
+}
+
 /// Keys to be read together. Text keys first, then binary ones; the answer keeps that order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

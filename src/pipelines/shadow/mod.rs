@@ -260,7 +260,7 @@ impl Pipelines {
         let deployment = &entry.deployment;
         let current = self.component(deployment.digest).await?;
         // State and positions of all tasks at the same moment: a task's commit holds both.
-        let pinned = self.broker().storage().on_reader(crate::storage::Storage::pin_state).await??;
+        let pinned = self.broker().storage().pin_state();
         let mut ready = Vec::new();
         for partition in 0..deployment.tasks {
             let (inputs, next) = self.shadow_inputs(entry, partition, &pinned, options.from.as_ref()).await?;

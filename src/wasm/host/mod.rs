@@ -18,7 +18,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::WasiHttpCtx;
 
 use self::log::Voice;
-use self::state::Stores;
+use self::state::{Opened, Stores};
 use super::fault::Fault;
 use super::instance::InstanceConfig;
 use super::limiter::{Limiter, MemoryPool};
@@ -68,7 +68,7 @@ impl Host {
             http: http::Client::new(config.http.clone(), &voice),
             http_ctx: WasiHttpCtx::new(),
             voice,
-            stores: state.map(|state| Box::new(Stores::new(state))),
+            stores: state.map(|state| Box::new(Stores::new(state, Opened::default()))),
             fault: None,
             table,
             config,

@@ -31,9 +31,18 @@ pub(in crate::wasm) struct Stores {
     names: Vec<Option<Arc<str>>>,
 }
 
+/// The stores that code has opened, while it has no state at hand.
+#[derive(Default)]
+pub(in crate::wasm) struct Opened(Vec<Option<Arc<str>>>);
+
 impl Stores {
-    pub(super) fn new(state: TaskState) -> Self {
-        Self { state, names: Vec::new() }
+    pub(in crate::wasm) fn new(state: TaskState, opened: Opened) -> Self {
+        Self { state, names: opened.0 }
+    }
+
+    /// What is left of them without the state.
+    pub(in crate::wasm) fn opened(self) -> Opened {
+        Opened(self.names)
     }
 
     fn open(&mut self, name: &str) -> Result<u32, Fault> {
@@ -132,9 +141,7 @@ fn link_many(state: &mut wasmtime::component::LinkerInstance<'_, Host>) -> wasmt
                 let mut room = Room::of(ctx);
                 let mut values = Vec::with_capacity(keys.len());
                 for some in keys.chunks(FETCH_STEP) {
-                    stores.state.fetch(&name, some).map_err(refused)?;
-                    for key in some {
-                        let value = stores.state.get(&name, key).map_err(refused)?;
+                    for value in stores.state.get_many(&name, some).map_err(refused)? {
                         room.take(value.as_ref().map_or(0, Bytes::len))?;
                         values.push(value.map(Vec::from));
                     }
@@ -247,6 +254,7 @@ pub(super) fn with<T>(
 pub(super) fn refused(error: state::Error) -> Fault {
     match error {
         state::Error::Read(cause) => Fault::Retry(format!("state cannot be read: {cause}")),
+        state::Error::Pinned => Fault::Protocol(error.to_string()),
         state::Error::StoreName(cause) => Fault::Fatal(cause.to_string()),
         other => Fault::limit(LimitKind::State, other.to_string()),
     }

@@ -42,9 +42,9 @@ pub enum Invalid {
         "it imports `timers` of {PACKAGE}@{PACKAGE_VERSION} and exports no `on-timer`, so no timer could fire"
     )]
     NoOnTimer,
-    /// timers without a processor
-    #[error("it exports {name} beside `{kind}`; only a processor has timers")]
-    OnTimerAlone {
+    /// timers or queries without a processor
+    #[error("it exports {name} beside `{kind}`; only a processor has timers and state")]
+    WithoutState {
         /// full name of the interface
         name: String,
         /// what it exports beside
@@ -119,7 +119,7 @@ impl Invalid {
             Self::NoOnTimer => {
                 "export `on-timer` or `on-timer-packed` (Rust: `processor!(T, timed)`), or leave the import out".into()
             }
-            Self::OnTimerAlone { .. } => "export `processor` or `processor-packed`, or leave it out".into(),
+            Self::WithoutState { .. } => "export `processor` or `processor-packed`, or leave it out".into(),
             Self::Ambiguous => "upload one component for each".into(),
             Self::Params(_) => {
                 "declare them once, in params.yaml (`millstream module build` checks it) or with the SDK's params!".into()

@@ -210,12 +210,16 @@ fn a_changed_interface_names_the_place() {
 }
 
 #[test]
-fn timers_need_someone_who_is_called_and_state_to_lie_in() {
+fn timers_need_someone_who_is_called_and_like_queries_state() {
     let with = |body: &str, world: &str| dummy(&format!("{WIT}\nworld {world} {{ {body} }}"), world);
     let alone = with("import timers; export processor;", "alone");
     assert_eq!(refused(alone), Invalid::NoOnTimer);
     let stateless = refused(with("export transform; export on-timer;", "stateless"));
-    assert!(matches!(stateless, Invalid::OnTimerAlone { kind: "transform", .. }), "{stateless}");
+    assert!(matches!(stateless, Invalid::WithoutState { kind: "transform", .. }), "{stateless}");
+    let asked = refused(with("export transform; export query;", "asked"));
+    assert!(asked.to_string().contains("functions/query@0.1.0 beside `transform`"), "{asked}");
+    let queried = inspect(&with("export processor; export query;", "queried")).unwrap();
+    assert_eq!(queried.kind, ModuleKind::Processor);
     let list = inspect(&with("import timers; export processor-packed; export on-timer;", "mixed")).unwrap();
     assert_eq!(list.kind, ModuleKind::ProcessorPacked, "either form beside either form");
 }

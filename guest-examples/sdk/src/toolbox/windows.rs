@@ -586,7 +586,8 @@ mod tests {
         }
         code.0.flush();
         let told: Vec<_> = testing::move_watermark(&mut code, 1_000).unwrap();
-        let expected = [10, 20].map(|end| ["1:1", "2:1", "3:1"].map(|row| Output::new().value(row).timestamp(end)));
+        let expected =
+            [10, 20].map(|end| ["1:1", "2:1", "3:1"].map(|row| Output::new().value(row).timestamp(end)));
         assert_eq!(told, expected.concat());
         assert_eq!((testing::store("w").len(), testing::timers()), (0, Vec::new()));
     }

@@ -223,7 +223,7 @@ impl Pipelines {
         Ok(ScanPage { entries, next, position: self.named(&positions) })
     }
 
-    fn stateful(&self, name: &str) -> Result<Entry, StateError> {
+    pub(super) fn stateful(&self, name: &str) -> Result<Entry, StateError> {
         let entry = self.entry(name)?;
         match entry.deployment.spec.kind {
             DeploymentKind::Processor => Ok(entry),
@@ -253,13 +253,13 @@ impl Pipelines {
         Ttls::of(&entry.deployment.spec.state).at(store, self.broker().clock().now_ms())
     }
 
-    fn named(&self, positions: &Positions) -> Vec<(TopicName, Partition, Offset)> {
+    pub(super) fn named(&self, positions: &Positions) -> Vec<(TopicName, Partition, Offset)> {
         let name = |id: &TopicId| self.broker().topic_by_id(*id).map(|t| t.name().clone());
         positions.iter().filter_map(|((id, p), offset)| Some((name(id)?, *p, *offset))).collect()
     }
 }
 
-fn task_id(entry: &Entry, task: Partition) -> TaskId {
+pub(super) fn task_id(entry: &Entry, task: Partition) -> TaskId {
     TaskId { deployment: entry.deployment.id, generation: entry.deployment.generation, task }
 }
 
@@ -276,7 +276,7 @@ pub(super) fn fixed_task(entry: &Entry, at: &StateAt) -> Result<Option<Partition
 }
 
 /// Returns once the task's next offset is beyond the asked one.
-async fn wait_for(
+pub(super) async fn wait_for(
     entry: &Entry,
     topic: &TopicName,
     partition: Partition,
