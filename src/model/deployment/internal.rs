@@ -99,7 +99,7 @@ impl DeploymentSpec {
 mod tests {
     use super::*;
 
-    fn spec(more: serde_json::Value) -> DeploymentSpec {
+    fn spec(more: &serde_json::Value) -> DeploymentSpec {
         let mut whole = serde_json::json!({
             "name": "a.b", "kind": "processor", "module": "m", "input": { "topics": ["in"] },
             "output": { "routes": { "r": "out" } }
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_code_sees_short_names_behind_those_of_the_spec() {
-        let spec = spec(serde_json::json!({ "internal": { "pairs": {}, "a": { "max_lag": 5 } } }));
+        let spec = spec(&serde_json::json!({ "internal": { "pairs": {}, "a": { "max_lag": 5 } } }));
         assert_eq!(spec.problems(), []);
         assert_eq!(spec.input_names(), ["in", "a", "pairs"]);
         let inputs: Vec<_> = spec.inputs().iter().map(ToString::to_string).collect();
@@ -140,7 +140,7 @@ mod tests {
                 "/input/topics",
             ),
         ] {
-            let problems = spec(more).problems();
+            let problems = spec(&more).problems();
             assert_eq!(problems.iter().map(|p| &*p.pointer).collect::<Vec<_>>(), [pointer]);
         }
     }
