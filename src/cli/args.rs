@@ -85,7 +85,7 @@ pub(super) enum Command {
     /// Deployments: list, describe, logs, pause, resume, restart, rewind, upgrade, rollback, history, run, shadow, delete
     #[command(visible_alias = "dep")]
     Deployment(deployment::Deployment),
-    /// What processors keep: stores, get, watch, scan
+    /// What processors keep: stores, get, watch, scan, query
     State(state::State),
     /// What happens to topics, modules, deployments and groups, as it happens
     Events(events::Events),

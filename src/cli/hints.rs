@@ -21,6 +21,9 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         "key_not_found" => {
             "state is kept under the record's key; --after and --wait wait for a record of yours"
         }
+        "query_not_found" => {
+            "the detail is in the code's own words; with --after and --wait the query waits for a record of yours"
+        }
         "topic_exists" => {
             "`millstream topic alter` changes a topic that is there; --if-not-exists takes one that is as asked"
         }
