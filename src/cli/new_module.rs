@@ -238,7 +238,7 @@ const C_TRANSFORM: &[File] = embedded! {
     "src/transform.c" => "template-c/src/transform.c",
     "deploy.yaml" => "template-js/deploy.yaml",
     "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
-    "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+    "tests/upper.out.ndjson" => "template-c/tests/upper.out.ndjson",
 };
 
 const C_PROCESSOR: &[File] = embedded! {
@@ -276,7 +276,7 @@ const GO_TRANSFORM: &[File] = embedded! {
     "main.go" => "template-go/main.go",
     "deploy.yaml" => "template-js/deploy.yaml",
     "tests/upper.in.ndjson" => "template-js/tests/upper.in.ndjson",
-    "tests/upper.out.ndjson" => "template-js/tests/upper.out.ndjson",
+    "tests/upper.out.ndjson" => "template-go/tests/upper.out.ndjson",
 };
 
 const GO_PROCESSOR: &[File] = embedded! {

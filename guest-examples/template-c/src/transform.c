@@ -1,4 +1,4 @@
-/* Refuses empty records, drops heartbeats, and puts the rest into upper case. */
+/* Refuses empty records, drops heartbeats, and puts the rest into upper case, as far as it is ASCII. */
 #include "millstream.h"
 
 #include <ctype.h>
