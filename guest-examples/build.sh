@@ -41,8 +41,10 @@ sources_sha256() {
 # A std that was built on this machine, as distributions and some set-ups do, names its sources by their path here, and no
 # flag of a later build reaches that. So the path is overwritten in place, padded to its length; then nothing may be left.
 cut_paths() {
-    local path pad
-    { grep -aoP "\Q$HOME\E/[^\0]*?/(library|registry/src/[^/]+)/" "$1" || true; } | sort -u | while read -r path; do
+    local path pad roots
+    # Wherever it was built: below one of this machine's top folders.
+    roots=$(printf '\\Q%s\\E|' /*/)
+    { grep -aoP "(?:${roots%|})[\w.+@/-]*?/(?:library|registry/src/[\w.-]+)/" "$1" || true; } | sort -u | while read -r path; do
         pad=$(printf "%-${#path}s" /rust | tr ' ' /)
         sed -i "s#${path//./\\.}#$pad#g" "$1"
     done
