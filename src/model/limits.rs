@@ -262,6 +262,13 @@ pub const QUERIES_WAITING_MAX: usize = 1000;
 /// Bytes of a query's request (a guess: it describes what is asked, and a page of ids fits).
 pub const QUERY_BYTES_MAX: usize = MIB;
 
+/// Deployments whose code is opened at once, for a change or to try one: each may hold 16 instances of `limits.memory` and take
+/// `limits.wall` (a guess: opening takes milliseconds, unless code waits for the outside).
+pub const OPENS_MAX: usize = 8;
+/// How long a change waits for one of these places; then it is refused as overloaded (a guess: opens that take longer than
+/// that wait for the outside, and may do so for minutes).
+pub const OPENS_WAIT: Duration = Duration::from_secs(5);
+
 /// Dry runs of all clients at once: each takes a guest's thread for a while (a guess).
 pub const RUNS_MAX: usize = 4;
 /// Records of one dry run.

@@ -78,7 +78,7 @@ impl Pipelines {
             let round = |opened| pipelines.apply_round(&spec, options, opened);
             pipelines.in_rounds(round).await
         };
-        self.change(apply).await
+        self.change_or_try(options, apply).await
     }
 
     async fn apply_round(
@@ -89,7 +89,7 @@ impl Pipelines {
     ) -> Result<Round, DeployError> {
         let _one = self.0.changes.lock().await;
         let round = self.apply_locked(spec.clone(), options, How::by(Action::Applied.into()), opened).await;
-        if !matches!(round, Ok(Round::Done(_))) {
+        if !options.dry_run && !matches!(round, Ok(Round::Done(_))) {
             self.give_back(spec).await;
         }
         round
@@ -196,6 +196,19 @@ impl Pipelines {
     {
         let done = tasks::spawn("change of a deployment", work(self.clone())).await;
         done.unwrap_or_else(|e| Err(DeployError::Stopping(e.to_string())))
+    }
+
+    /// The same; but a dry run ends with its request: it changes nothing, and nobody is left to be told what its code did.
+    pub(super) async fn change_or_try<T, F>(
+        &self,
+        options: ApplyOptions,
+        work: impl FnOnce(Self) -> F,
+    ) -> Result<T, DeployError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, DeployError>> + Send + 'static,
+    {
+        if options.dry_run { work(self.clone()).await } else { self.change(work).await }
     }
 
     /// Runs work to its end while no deployment is applied, changed or deleted.

@@ -2,7 +2,7 @@
 
 use crate::broker::{ReadError, TopicError};
 use crate::model::deployment::{DeploymentKind, SpecProblem};
-use crate::model::limits::{RUN_TIME_MAX, RUNS_MAX};
+use crate::model::limits::{OPENS_MAX, RUN_TIME_MAX, RUNS_MAX};
 use crate::model::module::ModuleKind;
 use crate::model::revision::{Revision, StateChange};
 use crate::model::{DeploymentName, Offset, Partition, TopicName};
@@ -96,6 +96,11 @@ pub enum DeployError {
         /// of its start or its `open`
         fault: Fault,
     },
+    /// Others are opened.
+    #[error(
+        "the code of {OPENS_MAX} deployments is being opened, which is the most at once; nothing has changed"
+    )]
+    Opening,
     /// `state: migrate`, and the module has no such export.
     #[error(
         "module `{0}` exports no `migrate`; upgrade with state: keep or clear, or to a version that has it"

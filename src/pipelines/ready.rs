@@ -5,16 +5,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::DeployError;
 use super::apply::Applied;
 use super::error::Clash;
 use super::instance::Worker;
+use super::run::Held;
 use super::source;
 use super::supervisor::Pipelines;
 use crate::broker::inline::Stage;
 use crate::broker::view::View;
 use crate::model::Partition;
 use crate::model::deployment::{Deployment, DeploymentKind};
+use crate::model::limits::OPENS_WAIT;
 use crate::model::revision::StateChange;
 use crate::state::TaskId;
 use crate::wasm::{Fault, Places, Source};
@@ -81,7 +85,7 @@ impl Pipelines {
     /// Goes through the rounds of a change until one is done. A round takes the change lock; none is held while code opens.
     ///
     /// # Errors
-    /// Those of the round, `NotReady`, `Conflict` when others change what it rests on again and again.
+    /// Those of the round, `NotReady`, `Opening`, `Conflict` when others change what it rests on again and again.
     pub(super) async fn in_rounds<F>(
         &self,
         round: impl Fn(Option<Opened>) -> F,
@@ -110,16 +114,17 @@ impl Pipelines {
     }
 
     /// Loads the code of a deployment to be and opens its first instances (of a new one a single one), over the state as it is or, when that is to be
-    /// cleared, over none. Waits for a compilation if the compiled form is gone.
+    /// cleared, over none. Waits for a compilation if the compiled form is gone, and then for a place. Whoever stops waiting for it ends it.
     ///
     /// # Errors
-    /// `NotReady`.
+    /// `NotReady`, `Opening`.
     async fn make_ready(&self, form: &Form) -> Result<Ready, DeployError> {
         let (deployment, is_new) = (&form.deployment, form.is_new);
         let not_ready = |fault: Fault| DeployError::NotReady { module: deployment.module(), is_new, fault };
         let instance = |e: &dyn std::fmt::Display| Fault::Instance(e.to_string());
         let component = self.0.shared.registry.component(deployment.digest).await;
         let component = component.map_err(|e| not_ready(instance(&e)))?;
+        let open = self.place_to_open().await?;
         let log = self.log(&deployment.spec);
         let pipelines = self.clone();
         let mut new = deployment.clone();
@@ -128,6 +133,7 @@ impl Pipelines {
         }
         let most = if is_new { 1 } else { READY_MAX }.min(new.spec.limits.instances);
         let work = async move {
+            let _open = open;
             let mut ready = Ready::default();
             match new.spec.kind {
                 DeploymentKind::Inline => {
@@ -164,7 +170,13 @@ impl Pipelines {
             }
             Ok(ready)
         };
-        let made = self.broker().guests().spawn("first instances", work).await;
-        made.unwrap_or_else(|e| Err(instance(&e))).map_err(not_ready)
+        let mut opening = Held(self.broker().guests().spawn("first instances", work));
+        (&mut opening.0).await.unwrap_or_else(|e| Err(instance(&e))).map_err(not_ready)
+    }
+
+    async fn place_to_open(&self) -> Result<OwnedSemaphorePermit, DeployError> {
+        let place = self.0.opens.clone().acquire_owned();
+        let place = tokio::time::timeout(OPENS_WAIT, place).await.map_err(|_| DeployError::Opening)?;
+        place.map_err(|e| DeployError::Stopping(e.to_string()))
     }
 }

@@ -27,7 +27,7 @@ use crate::broker::inline::{Chain, Stage};
 use crate::broker::view::View;
 use crate::broker::{Broker, catalog::Use, dead_letter};
 use crate::model::deployment::{Ceiling, Deployment, DeploymentKind, DeploymentSpec, Desired};
-use crate::model::limits::RUNS_MAX;
+use crate::model::limits::{OPENS_MAX, RUNS_MAX};
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::{DeploymentName, Partition, TopicName, suggest};
 use crate::registry::Registry;
@@ -64,6 +64,8 @@ pub(super) struct Inner {
     pub(super) entries: RwLock<BTreeMap<DeploymentName, Entry>>,
     /// of the next new deployment
     pub(super) next_id: AtomicU32,
+    /// places for code that is opened before a change
+    pub(super) opens: Arc<Semaphore>,
     /// places for dry runs
     pub(super) runs: Arc<Semaphore>,
     pub(super) shadows: Shadows,
@@ -104,8 +106,9 @@ impl Pipelines {
         let outbound = options.outbound.clone();
         let shared = Arc::new(Shared { broker, registry, outbound, failing: Failing::default() });
         let (changes, entries) = (Default::default(), RwLock::default());
-        let (runs, shadows) = (Arc::new(Semaphore::new(RUNS_MAX)), Shadows::default());
-        let inner = Inner { shared, logs, options, changes, entries, next_id, runs, shadows };
+        let [opens, runs] = [OPENS_MAX, RUNS_MAX].map(|places| Arc::new(Semaphore::new(places)));
+        let shadows = Shadows::default();
+        let inner = Inner { shared, logs, options, changes, entries, next_id, opens, runs, shadows };
         let pipelines = Self(Arc::new(inner));
         let shown = Shown::of(&pipelines.0);
         pipelines.broker().groups().show(Arc::new(shown));

@@ -51,7 +51,7 @@ impl Pipelines {
             let round = |opened| pipelines.upgrade_round(&own, &upgrade, options, opened);
             pipelines.in_rounds(round).await
         };
-        let applied = self.change(work).await?;
+        let applied = self.change_or_try(options, work).await?;
         self.shown_settled(name, applied, options).await
     }
 
@@ -90,7 +90,7 @@ impl Pipelines {
             let round = |opened| pipelines.rollback_round(&own, rollback, options, opened);
             pipelines.in_rounds(round).await
         };
-        let applied = self.change(work).await?;
+        let applied = self.change_or_try(options, work).await?;
         self.shown_settled(name, applied, options).await
     }
 

@@ -2,12 +2,14 @@
 //! at again before it runs. How long it takes, a server of the test decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
+use millstream::model::limits::OPENS_MAX;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -24,14 +26,19 @@ struct Gate {
     open: Arc<Semaphore>,
 }
 
-async fn answer(State((asked, open)): State<(Arc<Semaphore>, Arc<Semaphore>)>) -> StatusCode {
-    asked.add_permits(1);
-    match open.acquire().await {
-        Ok(permit) => {
+type Permits = (Arc<Semaphore>, Arc<Semaphore>);
+
+async fn answer(State((asked, open)): State<Permits>, RawQuery(again): RawQuery) -> StatusCode {
+    if again.is_none() {
+        asked.add_permits(1);
+    }
+    match tokio::time::timeout(Duration::from_secs(1), open.acquire()).await {
+        Ok(Ok(permit)) => {
             permit.forget();
             StatusCode::OK
         }
-        Err(_) => StatusCode::GONE,
+        Ok(Err(_)) => StatusCode::GONE,
+        Err(_) => StatusCode::ACCEPTED,
     }
 }
 
@@ -89,6 +96,15 @@ async fn prepared() -> Result<(Server, Gate)> {
         server.upload(guest).await?.expect(201)?;
     }
     Ok((server, Gate::new().await?))
+}
+
+/// Dry runs that hold every place there is for code that opens.
+async fn fill(server: &Server, gate: &Gate) -> Result<Vec<JoinHandle<Result<Answer>>>> {
+    let mut opening = Vec::new();
+    for n in 0..OPENS_MAX {
+        opening.push(gate.put(server, &format!("/v1/deployments/slow{n}?dry_run=true")).await?);
+    }
+    Ok(opening)
 }
 
 async fn delete(server: &Server, name: &str) -> Result<Answer> {
@@ -163,5 +179,44 @@ async fn a_module_that_is_deleted_while_its_code_opens_is_not_deployed() -> Resu
     let refused = slow.await??.expect(422)?.json()?;
     assert_eq!(refused["errors"][0]["pointer"], "/module", "{refused:#}");
     server.get("/v1/deployments/slow").await?.expect(404)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn code_that_finds_no_place_to_open_is_refused() -> Result<()> {
+    let (server, gate) = prepared().await?;
+    let opening = fill(&server, &gate).await?;
+    for path in ["/v1/deployments/a", "/v1/deployments/a?dry_run=true"] {
+        let refused = server.put(path, &counter()).await?.expect(503)?;
+        assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+        assert_eq!(refused.json()?["code"], "overloaded");
+    }
+    assert!(opening.iter().all(|dry| !dry.is_finished()), "those that hold the places go on");
+    server.get("/v1/deployments/a").await?.expect(404)?;
+
+    gate.open.add_permits(100);
+    for dry in opening {
+        dry.await??.expect(200)?;
+    }
+    server.put("/v1/deployments/a", &counter()).await?.expect(201)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dry_run_ends_with_its_request() -> Result<()> {
+    let (server, gate) = prepared().await?;
+    // Whom they ask never lets them go on: only their clients can end them before their five minutes are over.
+    for dry in fill(&server, &gate).await? {
+        dry.abort();
+    }
+    let ended = async {
+        loop {
+            let put = server.put("/v1/deployments/a", &counter()).await?;
+            if put.status != 503 {
+                return put.expect(201);
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), ended).await.context("the places are still taken")??;
     Ok(())
 }

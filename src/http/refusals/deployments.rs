@@ -31,6 +31,7 @@ impl From<DeployError> for Problem {
                 let code = if busy { Code::Overloaded } else { Code::ModuleNotReady };
                 return with_fault(Self::caused(code, &error), fault);
             }
+            DeployError::Opening => Code::Overloaded,
             DeployError::NoMigrate(_) => Code::MigrateMissing,
             DeployError::Migrating { .. } => Code::MigrationPending,
             DeployError::StateGone { .. } => Code::StateGone,
