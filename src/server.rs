@@ -332,11 +332,11 @@ async fn upkeep(metrics: Metrics, broker: Broker, pipelines: Pipelines) {
         tokio::select! {
             _ = fold.tick() => metrics.upkeep(),
             _ = time_out.tick() => {
+                pipelines.rest_queries();
                 broker.abort_timed_out_transactions().await;
             }
             _ = expire.tick() => {
                 broker.rest_views();
-                pipelines.rest_queries();
                 if let Err(error) = broker.expire_idempotency_keys().await {
                     tracing::warn!(%error, "old idempotency keys could not be deleted; tried again in a minute");
                 }

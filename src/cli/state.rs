@@ -90,7 +90,7 @@ struct Key {
 /// Whose state, and how fresh.
 #[derive(Args)]
 struct At {
-    /// The task [default: that of --after, else of the key; all for a scan]
+    /// The task [default: that of the key, else of --after; without both all for a scan]
     #[arg(short, long)]
     partition: Option<u32>,
     /// Only after this record is processed: TOPIC:PARTITION:OFFSET, as produce answered

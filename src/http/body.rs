@@ -115,10 +115,16 @@ async fn read_to_end(body: Body, limit: usize, budget: &Budget) -> Result<Whole,
     Ok(Whole { bytes: all.freeze(), share })
 }
 
-/// The refusal of a body. Many clients look for an answer only when they have sent everything, so what comes is read and
-/// forgotten, up to a bound.
-async fn too_large(mut pieces: Pieces, limit: usize) -> Problem {
-    let mut left = limit + LINGER_BYTES;
+/// The refusal of a body.
+async fn too_large(pieces: Pieces, limit: usize) -> Problem {
+    forget(pieces.0, limit + LINGER_BYTES).await;
+    Problem::new(Code::BodyTooLarge, format!("the body has more than {limit} bytes")).with("limit", limit)
+}
+
+/// Ends with a body that nobody wants. Many clients look for an answer only when they have sent everything, so what comes is
+/// read and forgotten, up to a bound.
+pub(super) async fn forget(body: Body, most: usize) {
+    let (mut pieces, mut left) = (Pieces(body), most);
     let forget = async {
         while let Ok(Some(piece)) = pieces.next().await {
             match left.checked_sub(piece.len()) {
@@ -128,7 +134,6 @@ async fn too_large(mut pieces: Pieces, limit: usize) -> Problem {
         }
     };
     let _ = tokio::time::timeout(LINGER_TIME, forget).await;
-    Problem::new(Code::BodyTooLarge, format!("the body has more than {limit} bytes")).with("limit", limit)
 }
 
 // === impl Pieces ===

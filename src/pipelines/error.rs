@@ -340,6 +340,15 @@ pub enum QueryError {
     /// Others are asked.
     #[error("too many queries of the deployment are under way")]
     Busy,
+    /// It takes longer than a query waits, or comes again and again.
+    #[error("deployment `{deployment}` is being changed")]
+    Changing {
+        /// the deployment
+        deployment: DeploymentName,
+    },
+    /// A mistake of the server's own.
+    #[error("the server failed on this query")]
+    Panicked,
     /// The server stops.
     #[error("the server is stopping")]
     Closed,

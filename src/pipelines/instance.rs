@@ -59,6 +59,21 @@ impl Worker {
         log: Arc<dyn LogSink>,
         place: Place,
     ) -> Result<Self, Fault> {
+        match Self::try_make(shared, deployment, id, log.clone(), place.clone()).await {
+            Err(Fault::Busy(_)) if shared.queried.make_room() => {
+                Self::try_make(shared, deployment, id, log, place).await
+            }
+            tried => tried,
+        }
+    }
+
+    async fn try_make(
+        shared: &Shared,
+        deployment: &Deployment,
+        id: TaskId,
+        log: Arc<dyn LogSink>,
+        place: Place,
+    ) -> Result<Self, Fault> {
         let (component, config) = prepare(shared, deployment, id.task, log, Some(place)).await?;
         let spec = &deployment.spec;
         if spec.kind == DeploymentKind::Sink {

@@ -1,6 +1,8 @@
 //! What the deployments tell a scraper, rendered from the counts that their views show: a deleted deployment leaves nothing
 //! behind, and one that was started anew counts anew, as counters may.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::supervisor::{Entry, Pipelines};
 use super::view::{DeploymentState, DeploymentView, Totals};
 use crate::model::DeploymentName;
@@ -38,7 +40,7 @@ impl Pipelines {
         text
     }
 
-    /// What the calls of each deployment took, those for records and those for queries.
+    /// What the calls of each deployment took and what their instances hold, those for records and those for queries.
     fn render_calls(&self, text: &mut String) {
         let mut errors = Family::counter(names::DEPLOYMENT_ERRORS_TOTAL, "Failures of a deployment, by kind");
         let mut cpu = Family::counter(names::WASM_CPU_SECONDS_TOTAL, "CPU time of a deployment's calls");
@@ -52,6 +54,7 @@ impl Pipelines {
             names::DEPLOYMENT_QUERY_DURATION_SECONDS,
             "Duration of the calls for a deployment's queries",
         );
+        let mut memory = Family::gauge(names::WASM_MEMORY_BYTES, "Linear memory of a deployment's instances");
         let entries = self.entries().into_iter().filter(|e| e.deployment.desired != Desired::Retired);
         for entry in entries {
             let name = &entry.deployment.spec.name;
@@ -59,14 +62,18 @@ impl Pipelines {
             failures(&mut errors, name, &records);
             durations(&mut took, name, &records);
             let mut seconds = records.cpu_seconds();
+            let held = |n: &AtomicU64| n.load(Ordering::Relaxed);
+            let mut bytes: u64 = entry.tasks.iter().map(|task| held(&task.status.counts.memory_bytes)).sum();
             if let Some(queries) = queries {
                 failures(&mut failed, name, &queries);
                 durations(&mut asked, name, &queries);
                 seconds += queries.cpu_seconds();
             }
+            bytes += entry.queries.as_ref().map_or(0, |queries| queries.memory_bytes());
+            memory.line(&[("deployment", name)], bytes);
             cpu.line(&[("deployment", name)], seconds);
         }
-        for family in [errors, cpu, took, failed, asked] {
+        for family in [errors, cpu, took, failed, asked, memory] {
             family.end(text);
         }
     }
@@ -134,14 +141,10 @@ fn render(views: &[DeploymentView]) -> String {
     }
     rejected.end(&mut text);
     let mut lag = Family::gauge(names::DEPLOYMENT_LAG_RECORDS, "Records not read yet");
-    let mut memory = Family::gauge(names::WASM_MEMORY_BYTES, "Linear memory of a processor's instances");
     for view in views {
         lag.line(&[("deployment", &view.name)], view.totals.lag);
-        let bytes: u64 = view.tasks.iter().map(|task| task.memory_bytes).sum();
-        memory.line(&[("deployment", &view.name)], bytes);
     }
     lag.end(&mut text);
-    memory.end(&mut text);
     sources(views, &mut text);
     event_time(views, &mut text);
     text

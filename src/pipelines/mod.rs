@@ -42,7 +42,7 @@ pub use apply::{Applied, ApplyOptions};
 pub use error::{Clash, DeployError, QueryError, RunError, StateError};
 pub use logs::logs_topic;
 pub use plan::Change;
-pub use queries::{Queried, Query};
+pub use queries::{Answered, Query};
 pub use reads::{ScanEntry, ScanPage, StateAt, StateRead, StateScan, StoreView};
 pub use revisions::RevisionView;
 pub use rewind::{CursorMove, RewindPartition, RewindPlan};

@@ -1,6 +1,7 @@
 //! Reading a processor's committed state, with read-your-writes: a read waits until the task has passed a position.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +14,13 @@ use crate::model::deployment::DeploymentKind;
 use crate::model::limits::{READ_BYTES_MAX, SCAN_ENTRIES_MAX};
 use crate::model::partitioner::partition_of;
 use crate::model::{Offset, Partition, TopicId, TopicName};
+use crate::runtime::clock::monotonic;
 use crate::state::{Expiry, TaskId, Ttls, committed};
 
 /// Which task is read, and when.
 #[derive(Debug, Clone, Default)]
 pub struct StateAt {
-    /// the task; `None`: that of `after`, else that of the key
+    /// the task; `None`: that of the key, else that of `after`
     pub partition: Option<Partition>,
     /// wait until the processor has passed this record
     pub after: Option<(TopicName, Partition, Offset)>,
@@ -122,11 +124,10 @@ impl Pipelines {
         at: StateAt,
     ) -> Result<StateRead, StateError> {
         let entry = self.ready(name, store, &at).await?;
-        let fixed = fixed_task(&entry, &at)?;
         let mut by_task = BTreeMap::<Partition, Vec<usize>>::new();
         for (index, key) in keys.iter().enumerate() {
-            let task = fixed.unwrap_or_else(|| partition_of(key, entry.deployment.tasks));
-            by_task.entry(task).or_default().push(index);
+            let task = task_asked(&entry, &at, Some(key))?;
+            by_task.entry(task.unwrap_or_default()).or_default().push(index);
         }
         let generation = task_id(&entry, 0);
         let topics = entry.deployment.spec.inputs().into_iter();
@@ -168,7 +169,7 @@ impl Pipelines {
         at: StateAt,
     ) -> Result<ScanPage, StateError> {
         let entry = self.ready(name, store, &at).await?;
-        let tasks = match fixed_task(&entry, &at)? {
+        let tasks = match task_asked(&entry, &at, None)? {
             Some(task) => vec![task],
             None => (0..entry.deployment.tasks).collect(),
         };
@@ -231,12 +232,46 @@ impl Pipelines {
         }
     }
 
-    /// The entry, once it has passed the position asked for and if it has the store.
-    pub(super) async fn ready(&self, name: &str, store: &str, at: &StateAt) -> Result<Entry, StateError> {
-        let entry = self.stateful(name)?;
-        if let Some((topic, partition, offset)) = &at.after {
-            wait_for(&entry, topic, *partition, *offset, at.wait).await?;
+    /// The entry of now, once it has passed the position asked for. A deployment that is changed meanwhile goes on in its
+    /// new form, within the same wait.
+    pub(super) async fn reached(&self, name: &str, at: &StateAt) -> Result<Entry, StateError> {
+        let until = monotonic() + at.wait;
+        let left = || until.saturating_duration_since(monotonic());
+        loop {
+            let entry = self.stateful(name)?;
+            let Some(after) = &at.after else { return Ok(entry) };
+            if wait_for(&entry, after, left()).await? {
+                return Ok(entry);
+            }
+            if !self.replaced(&entry, left()).await {
+                let (topic, partition, asked) = after;
+                return Err(behind(&entry, topic, *partition, *asked));
+            }
         }
+    }
+
+    /// Waits until this form of a deployment, which ends, is in force no more. False: it still is after so long.
+    pub(super) async fn replaced(&self, entry: &Entry, wait: Duration) -> bool {
+        let mut turned = self.0.turned.subscribe();
+        let in_force = || {
+            let entries = self.0.entries.read();
+            let now = entries.get(&entry.deployment.spec.name).and_then(|now| now.tasks.first());
+            now.zip(entry.tasks.first()).is_some_and(|(now, then)| Arc::ptr_eq(now, then))
+        };
+        let replaced = async {
+            while in_force() {
+                if turned.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(wait, replaced).await;
+        !in_force()
+    }
+
+    /// The same, if it has the store.
+    pub(super) async fn ready(&self, name: &str, store: &str, at: &StateAt) -> Result<Entry, StateError> {
+        let entry = self.reached(name, at).await?;
         if !entry.deployment.spec.state.stores.iter().any(|s| s.name == store) {
             let stores = self.stores(name).await?;
             if !stores.iter().any(|s| s.name == store) {
@@ -263,11 +298,16 @@ pub(super) fn task_id(entry: &Entry, task: Partition) -> TaskId {
     TaskId { deployment: entry.deployment.id, generation: entry.deployment.generation, task }
 }
 
-/// The task that the request names, by `partition=` or by the partition in `after=`.
-pub(super) fn fixed_task(entry: &Entry, at: &StateAt) -> Result<Option<Partition>, StateError> {
+/// The task that a request means: that of `partition=`, else that of its key, else that of `after=`.
+pub(super) fn task_asked(
+    entry: &Entry,
+    at: &StateAt,
+    key: Option<&[u8]>,
+) -> Result<Option<Partition>, StateError> {
     let tasks = entry.deployment.tasks;
-    let asked = at.partition.or(at.after.as_ref().map(|(_, partition, _)| *partition));
-    match asked {
+    let by_key = || key.map(|key| partition_of(key, tasks));
+    let by_after = || at.after.as_ref().map(|(_, partition, _)| *partition);
+    match at.partition.or_else(by_key).or_else(by_after) {
         Some(partition) if partition >= tasks => {
             Err(StateError::UnknownTask { deployment: entry.deployment.spec.name.clone(), partition, tasks })
         }
@@ -275,48 +315,56 @@ pub(super) fn fixed_task(entry: &Entry, at: &StateAt) -> Result<Option<Partition
     }
 }
 
-/// Returns once the task's next offset is beyond the asked one.
-pub(super) async fn wait_for(
+/// Waits until the task's next offset is beyond the asked one. False: the task ends before.
+async fn wait_for(
     entry: &Entry,
-    topic: &TopicName,
-    partition: Partition,
-    asked: Offset,
+    (topic, partition, asked): &(TopicName, Partition, Offset),
     wait: Duration,
-) -> Result<(), StateError> {
+) -> Result<bool, StateError> {
     let deployment = &entry.deployment.spec.name;
     let reads = entry.deployment.spec.inputs().contains(topic);
-    let Some(task) = entry.tasks.get(partition as usize).filter(|_| reads) else {
+    let Some(task) = entry.tasks.get(*partition as usize).filter(|_| reads) else {
         let (deployment, topic) = (deployment.clone(), topic.clone());
-        return Err(StateError::NotAnInput { deployment, topic, partition });
+        return Err(StateError::NotAnInput { deployment, topic, partition: *partition });
     };
     let status = &task.status;
     let mut changed = status.watch();
-    let passed = || status.position(topic, partition).is_some_and(|next| next > asked);
+    let position = || status.position(topic, *partition);
+    let passed = || position().is_some_and(|next| next > *asked);
     let waited = async {
         while !passed() {
-            if changed.changed().await.is_err() {
-                return;
+            tokio::select! {
+                () = task.ending() => return,
+                changed = changed.changed() => if changed.is_err() { return },
             }
         }
     };
     let _ = tokio::time::timeout(wait, waited).await;
-    if passed() {
-        return Ok(());
+    match (task.is_ending(), passed()) {
+        (true, _) => Ok(false),
+        (false, true) => Ok(true),
+        (false, false) => Err(behind(entry, topic, *partition, *asked)),
     }
-    let reason = match status.state() {
+}
+
+/// What a wait in vain ends with.
+fn behind(entry: &Entry, topic: &TopicName, partition: Partition, asked: Offset) -> StateError {
+    let task = entry.tasks.get(partition as usize);
+    let reason = task.and_then(|task| match task.status.state() {
+        _ if task.is_ending() => Some("the deployment is being changed".to_owned()),
         DeploymentState::Paused => Some("the deployment is paused".to_owned()),
-        DeploymentState::Failed | DeploymentState::Retrying => status.last_error().map(|e| e.message),
+        DeploymentState::Failed | DeploymentState::Retrying => task.status.last_error().map(|e| e.message),
         DeploymentState::Migrating => Some("the state of an older version is being migrated".to_owned()),
         DeploymentState::Running | DeploymentState::Starting => None,
-    };
-    Err(StateError::Behind {
-        deployment: deployment.clone(),
+    });
+    StateError::Behind {
+        deployment: entry.deployment.spec.name.clone(),
         topic: topic.clone(),
         partition,
-        position: status.position(topic, partition).unwrap_or(0),
+        position: task.and_then(|task| task.status.position(topic, partition)).unwrap_or(0),
         asked,
         reason,
-    })
+    }
 }
 
 /// The one of two horizons that a scan reaches first.

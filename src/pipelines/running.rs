@@ -38,7 +38,18 @@ impl Running {
 
     /// Tells it what to do.
     pub(super) fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
+        // Also of one that has ended by itself it is known that it is to stop.
+        self.orders.send_replace(order);
+    }
+
+    /// Is it told to stop? Nothing that comes later is its own: another takes its place, or none.
+    pub(super) fn is_ending(&self) -> bool {
+        *self.orders.borrow() == Order::Stop
+    }
+
+    /// Returns once it is told to stop.
+    pub(super) async fn ending(&self) {
+        let _ = self.orders.subscribe().wait_for(|order| *order == Order::Stop).await;
     }
 }
 

@@ -270,6 +270,12 @@ pub(super) async fn new_instance(
     deployment: &Deployment,
     log: Arc<dyn LogSink>,
 ) -> Result<Source, Fault> {
-    let (component, config) = instance::prepare(shared, deployment, TASK, log, None).await?;
-    component.source(config).await
+    let (component, config) = instance::prepare(shared, deployment, TASK, log.clone(), None).await?;
+    match component.source(config).await {
+        Err(Fault::Busy(_)) if shared.queried.make_room() => {
+            let (component, config) = instance::prepare(shared, deployment, TASK, log, None).await?;
+            component.source(config).await
+        }
+        tried => tried,
+    }
 }

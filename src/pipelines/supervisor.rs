@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::DeployError;
 use super::failing::Failing;
 use super::instance::Worker;
 use super::internal::Backlog;
 use super::logs::{DeploymentLog, Logs};
-use super::queries::Queries;
+use super::queries::{Queried, Queries};
 use super::ready::Ready;
 use super::running::{self, Running};
 use super::shadow::Shadows;
@@ -69,6 +69,8 @@ pub(super) struct Inner {
     /// places for dry runs
     pub(super) runs: Arc<Semaphore>,
     pub(super) shadows: Shadows,
+    /// moves when an entry gets another form, or goes
+    pub(super) turned: watch::Sender<()>,
 }
 
 /// What every task needs.
@@ -77,6 +79,7 @@ pub(super) struct Shared {
     pub(super) registry: Registry,
     pub(super) outbound: Outbound,
     pub(super) failing: Failing,
+    pub(super) queried: Queried,
 }
 
 /// A deployment and what runs of it.
@@ -104,11 +107,12 @@ impl Pipelines {
         let stored = tables::deployments::load_all(broker.storage())?;
         let next_id = AtomicU32::new(counters::load(broker.storage(), Counter::Deployment)?);
         let outbound = options.outbound.clone();
-        let shared = Arc::new(Shared { broker, registry, outbound, failing: Failing::default() });
+        let (failing, queried) = Default::default();
+        let shared = Arc::new(Shared { broker, registry, outbound, failing, queried });
         let (changes, entries) = (Default::default(), RwLock::default());
         let [opens, runs] = [OPENS_MAX, RUNS_MAX].map(|places| Arc::new(Semaphore::new(places)));
-        let shadows = Shadows::default();
-        let inner = Inner { shared, logs, options, changes, entries, next_id, opens, runs, shadows };
+        let (shadows, turned) = (Shadows::default(), watch::Sender::default());
+        let inner = Inner { shared, logs, options, changes, entries, next_id, opens, runs, shadows, turned };
         let pipelines = Self(Arc::new(inner));
         let shown = Shown::of(&pipelines.0);
         pipelines.broker().groups().show(Arc::new(shown));
@@ -170,7 +174,7 @@ impl Pipelines {
                 DeploymentKind::Processor | DeploymentKind::Sink => {
                     let log = self.log(&deployment.spec);
                     if self.0.shared.registry.is_queried(deployment.digest) {
-                        entry.queries = Some(Arc::new(Queries::of(&deployment, log.clone())));
+                        entry.queries = Some(Queries::of(&deployment, log.clone(), &self.0.shared.queried));
                     }
                     let log = (log, Arc::new(Backlog::of(self.broker(), &deployment.spec)));
                     let new = || Places::new(deployment.spec.limits.instances);
@@ -184,6 +188,7 @@ impl Pipelines {
             }
         }
         self.0.entries.write().insert(name, entry);
+        self.0.turned.send_replace(());
         self.install_chains(&deployment.spec.input.topics);
     }
 
@@ -244,6 +249,7 @@ impl Pipelines {
     /// Takes a halted deployment out of use.
     pub(super) fn remove(&self, name: &DeploymentName) {
         let entry = self.0.entries.write().remove(name);
+        self.0.turned.send_replace(());
         let Some(entry) = entry else { return };
         self.broker().detach(name);
         self.install_chains(&entry.deployment.spec.input.topics);

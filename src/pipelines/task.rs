@@ -302,6 +302,10 @@ impl Task {
             Ok(Err(fault)) => {
                 self.drop_instance();
                 self.status.counts.restarts.fetch_add(1, Ordering::Relaxed);
+                if matches!(fault, Fault::Busy(_)) {
+                    // Memory that it wanted: the next try finds more.
+                    self.shared.queried.make_room();
+                }
                 Ok(Err(fault))
             }
         }

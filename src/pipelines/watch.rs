@@ -3,10 +3,9 @@
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::reads::{StateRead, fixed_task};
+use super::reads::{StateRead, task_asked};
 use super::{Pipelines, StateAt, StateError};
 use crate::model::Partition;
-use crate::model::partitioner::partition_of;
 
 /// A key that is watched. It stays with the deployment's name: what is deployed anew is watched on.
 pub struct KeyWatch {
@@ -32,7 +31,7 @@ impl Pipelines {
         at: StateAt,
     ) -> Result<KeyWatch, StateError> {
         let entry = self.ready(deployment, store, &at).await?;
-        let task = fixed_task(&entry, &at)?.unwrap_or_else(|| partition_of(&key, entry.deployment.tasks));
+        let task = task_asked(&entry, &at, Some(&key))?.unwrap_or_default();
         let (deployment, store) = (deployment.to_owned(), store.to_owned());
         Ok(KeyWatch { pipelines: self.clone(), deployment, store, key, task, commits: None })
     }

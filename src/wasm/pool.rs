@@ -57,12 +57,12 @@ impl<I> Pool<I> {
         self.idle.lock().len()
     }
 
-    /// Drops those that have rested longer.
-    pub fn rest(&self, longest: Duration) {
+    /// Drops those that have rested so long. Were there any?
+    pub fn rest(&self, longest: Duration) -> bool {
         let (tired, fit): (Vec<_>, Vec<_>) =
-            self.idle.lock().drain(..).partition(|resting| resting.since.elapsed() > longest);
+            self.idle.lock().drain(..).partition(|resting| resting.since.elapsed() >= longest);
         self.idle.lock().extend(fit);
         // Not under the lock: memory of guests is given back.
-        drop(tired);
+        !tired.is_empty()
     }
 }

@@ -210,6 +210,139 @@ async fn an_upgrade_brings_its_own_answers_and_a_pause_leaves_them() -> Result<(
 }
 
 #[tokio::test]
+async fn a_key_is_asked_of_its_own_task_whatever_record_is_waited_for() -> Result<()> {
+    let server = serve(4, json!({})).await?;
+    let mut last = Vec::new();
+    for key in ["a", "b", "c", "d", "e"] {
+        last.push(produce(&server, key).await?);
+        query(&server, &format!("?after={}", last[last.len() - 1].0), "pair").await?.expect(200)?;
+    }
+    ensure!(last.iter().any(|(_, partition)| *partition != last[0].1), "all keys lie together: {last:?}");
+    for (at, _) in &last {
+        let answer = query(&server, &format!("?key=a&after={at}"), "count a").await?.expect(200)?;
+        assert_eq!(answer.text(), "1", "{at}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wait_for_a_record_goes_on_over_changes_of_the_deployment() -> Result<()> {
+    let server = serve(1, json!({})).await?;
+    produce(&server, "a").await?;
+    let waiting = query(&server, "?after=in:0:1&wait=60s", "stamp");
+    let reading = server.get("/v1/deployments/d/stores/counts/keys/key%20b?after=in:0:1&wait=60s");
+    let changing = async {
+        upload_stamped(&server, 7).await?;
+        // They have begun by now; should they not, they find the new form at once.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let upgrade = json!({ "module": "query-probe@latest", "state": "keep" });
+        server.post("/v1/deployments/d/upgrade", &upgrade).await?.expect(200)?;
+        produce(&server, "b").await
+    };
+    let (answer, read, changed) = tokio::join!(waiting, reading, changing);
+    changed?;
+    assert_eq!(answer?.expect(200)?.text(), "STAMP-0000000007");
+    read?.expect(200)?;
+
+    let waiting = query(&server, "?after=in:0:1000&wait=60s", "stamp");
+    let deleting = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.send(server.request(reqwest::Method::DELETE, "/v1/deployments/d")).await?.expect(204)
+    };
+    let (answer, deleted) = tokio::join!(waiting, deleting);
+    deleted?;
+    assert_eq!(answer?.expect(404)?.json()?["code"], "deployment_not_found");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_query_that_waits_for_an_instance_is_answered_by_what_is_deployed_then() -> Result<()> {
+    let limits = json!({ "instances": 1, "cpu": "2s" });
+    let server = serve(1, json!({ "limits": limits })).await?;
+    for n in 1..=10 {
+        upload_stamped(&server, n).await?;
+        let changed = std::cell::Cell::new(false);
+        let spinning = query(&server, "", "spin");
+        let queued = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let answer = query(&server, "", "stamp").await?;
+            anyhow::Ok((answer, changed.get()))
+        };
+        let changing = async {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            let upgrade = json!({ "module": "query-probe@latest", "state": "keep" });
+            server.post("/v1/deployments/d/upgrade", &upgrade).await?.expect(200)?;
+            changed.set(true);
+            anyhow::Ok(())
+        };
+        let (spun, queued, changing) = tokio::join!(spinning, queued, changing);
+        changing?;
+        spun?.expect(500)?;
+        let (answer, came_later) = queued?;
+        // On a slow machine it may have been answered before, or waited in vain.
+        if answer.status == 200 && came_later {
+            assert_eq!(answer.text(), format!("STAMP-{n:010}"));
+            return Ok(());
+        }
+    }
+    anyhow::bail!("the upgrade never came while a query waited")
+}
+
+#[tokio::test]
+async fn a_query_that_waits_for_a_record_holds_no_memory_for_its_body() -> Result<()> {
+    use std::io::Write;
+    let server = serve(1, json!({})).await?;
+    // With 256 MiB of memory 80 MiB are for bodies.
+    let head = "POST /v1/deployments/d/query?after=in:0:1000&wait=60s HTTP/1.1\r\nhost: x\r\ncontent-length: 1048576\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let mut stream = std::net::TcpStream::connect(server.address())?;
+        stream.write_all(head.as_bytes())?;
+        held.push(stream);
+    }
+    for _ in 0..20 {
+        produce(&server, "a").await?;
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn instances_that_wait_for_queries_make_room_for_records() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let settings = dir.path().join("settings.toml");
+    std::fs::write(&settings, "[limits]\nnode_instances = 2\n")?;
+    let server = Server::start_with(&["--config", &settings.to_string_lossy()]).await?;
+    server.topic("in", 1).await?;
+    server.upload("query-probe").await?.expect(201)?;
+    for name in ["d", "other"] {
+        server.put(&format!("/v1/deployments/{name}"), &spec(json!({}))).await?.expect(201)?;
+    }
+    server.post("/v1/deployments/other/pause", &json!({})).await?.expect(202)?;
+    let (at, _) = produce(&server, "a").await?;
+    query(&server, &format!("?after={at}"), "pair").await?.expect(200)?;
+
+    let view = server.get("/v1/deployments/d").await?.expect(200)?.json()?;
+    let of_task = view["tasks"][0]["memory_bytes"].as_u64().context("a size")?;
+    let held = async || -> Result<u64> {
+        let metrics = server.get("/metrics").await?.text();
+        let start = "millstream_wasm_memory_bytes{deployment=\"d\"} ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(start)).context("the metric")?;
+        Ok(line.parse()?)
+    };
+    assert!(held().await? > of_task, "the query's instance counts as well");
+
+    // The node's two instances are those of `d`, for records and for queries.
+    server.post("/v1/deployments/other/resume", &json!({})).await?;
+    let other = server.until("/v1/deployments/other", |d| d["totals"]["records_in"] == 1).await?;
+    assert_eq!(other["last_error"], Value::Null, "{other:#}");
+    assert_eq!(held().await?, of_task, "what rested is gone");
+    let refused = query(&server, "", "pair").await?.expect(503)?.json()?;
+    assert_eq!(refused["code"], "overloaded", "{refused:#}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn only_code_that_can_is_asked() -> Result<()> {
     let server = serve(1, json!({ "params": { "refuse": "not today" } })).await?;
     let problem = refused(&server, "", "stamp", 500, "query_failed").await?;

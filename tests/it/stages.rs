@@ -246,6 +246,22 @@ async fn an_internal_topic_is_its_deployments_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_item_is_read_of_its_own_task_behind_a_view_of_another() -> Result<()> {
+    let server = serve(3, &json!({})).await?;
+    let views = views(60, 9, 9);
+    produce(&server, &views).await?;
+    compare(&server, &views, 9).await?;
+    for item in 1..=9 {
+        for partition in 0..3 {
+            let path = format!("{VIEWED}/stores/also_viewed/keys/{item}?after=views:{partition}:0");
+            let read = server.get(&path).await?.expect(200)?;
+            assert!(read.header("x-state-position").contains("__viewed.pairs:"), "{path}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn inputs_that_do_not_match_are_refused_and_leave_nothing() -> Result<()> {
     let server = Server::start().await?;
     server.topic("views", 2).await?;

@@ -112,7 +112,10 @@ impl From<QueryError> for Problem {
             QueryError::BadRequest(_) => Code::QueryRefused,
             QueryError::NotFound(_) => Code::QueryNotFound,
             QueryError::Failed(_) => Code::QueryFailed,
-            QueryError::Fault { fault: Fault::Busy(_), .. } | QueryError::Busy => Code::Overloaded,
+            QueryError::Fault { fault: Fault::Busy(_), .. }
+            | QueryError::Busy
+            | QueryError::Changing { .. } => Code::Overloaded,
+            QueryError::Panicked => Code::Internal,
             QueryError::Fault { ref fault, .. } => {
                 return with_fault(Self::caused(Code::QueryFailed, &error), fault);
             }

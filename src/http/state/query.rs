@@ -9,13 +9,14 @@ use bytes::Bytes;
 use super::shapes::{DeploymentPath, QueryQuery};
 use super::{at, check_key, decode_key, put_position, stopping, typed};
 use crate::http::App;
-use crate::http::body::{Held, Whole, read_whole};
+use crate::http::body::{Held, Whole, forget, read_whole};
 use crate::http::codes::Code;
 use crate::http::error::Problem;
 use crate::http::extract::{Path, Query};
 use crate::http::openapi::{Behind, CodeFailed, Conflict, Missing};
 use crate::model::limits::QUERY_BYTES_MAX;
 use crate::pipelines;
+use crate::runtime::clock::monotonic;
 
 /// Ask a processor
 ///
@@ -55,8 +56,16 @@ pub(in crate::http) async fn query(
         (None, None) => None,
     };
     key.as_ref().map_or(Ok(()), |key| check_key(key))?;
+    let (began, mut at) = (monotonic(), at(query.partition, query.after, query.wait));
+    // The wait may be long, and others need the memory that the body would hold.
+    let ready = app.until_stopping(app.pipelines.query_ready(&path.deployment, &at)).await;
+    if let Err(refused) = ready.ok_or_else(stopping).and_then(|ready| Ok(ready?)) {
+        forget(request.into_body(), QUERY_BYTES_MAX).await;
+        return Err(refused);
+    }
     let Whole { bytes, share } = read_whole(request.into_body(), QUERY_BYTES_MAX, &app.budget).await?;
-    let asked = pipelines::Query { request: bytes, key, at: at(query.partition, query.after, query.wait) };
+    at.wait = at.wait.saturating_sub(began.elapsed());
+    let asked = pipelines::Query { request: bytes, key, at };
     let queried = app.pipelines.query(&path.deployment, asked);
     let queried = app.until_stopping(queried).await.ok_or_else(stopping)??;
     drop(share);

@@ -41,7 +41,7 @@ pub(in crate::http) struct KeyQuery {
     /// how the value is written; without it: as it is
     #[param(inline)]
     pub(super) format: Option<Format>,
-    /// the task; default: that of `after`, else that of the key
+    /// the task; default: that of the key
     pub(super) partition: Option<Partition>,
     /// wait until the processor has passed this record: `topic:partition:offset`
     #[param(value_type = Option<String>)]
@@ -60,7 +60,7 @@ pub(in crate::http) struct BinaryKeyQuery {
     /// how the value is written; without it: as it is
     #[param(inline)]
     pub(super) format: Option<Format>,
-    /// the task; default: that of `after`, else that of the key
+    /// the task; default: that of the key
     pub(super) partition: Option<Partition>,
     /// wait until the processor has passed this record: `topic:partition:offset`
     #[param(value_type = Option<String>)]
@@ -90,7 +90,7 @@ pub(in crate::http) struct ScanQuery {
     /// how values are written
     #[param(inline)]
     pub(super) format: Format,
-    /// only this task; default: all, merged
+    /// only this task; default: that of `after`, else all, merged
     pub(super) partition: Option<Partition>,
     /// wait until the processor has passed this record: `topic:partition:offset`
     #[param(value_type = Option<String>)]
@@ -107,7 +107,7 @@ pub(in crate::http) struct ManyQuery {
     /// how values are written
     #[param(inline)]
     pub(super) format: Format,
-    /// the task; default: that of `after`, else that of each key
+    /// the task; default: that of each key
     pub(super) partition: Option<Partition>,
     /// wait until the processor has passed this record: `topic:partition:offset`
     #[param(value_type = Option<String>)]
@@ -125,7 +125,7 @@ pub(in crate::http) struct QueryQuery {
     pub(super) key: Option<String>,
     /// the same in base64, for a key that is not UTF-8
     pub(super) key_base64: Option<String>,
-    /// the task; default: that of `after`, else that of `key`, else the only one
+    /// the task; default: that of `key`, else that of `after`, else the only one
     pub(super) partition: Option<Partition>,
     /// wait until the processor has passed this record: `topic:partition:offset`
     #[param(value_type = Option<String>)]
