@@ -14,13 +14,13 @@ pub(crate) struct Neighbour {
     pub(crate) likeness: f64,
 }
 
-/// The `k` neighbours that are most alike, of the `m` latest. `clicks`: the session's last ones, oldest first; `visits` are
-/// those of its items. The session itself, if it is known, is none of them.
+/// The `m` latest neighbours, those most alike first. `clicks`: the session's last ones, oldest first; `visits` are those
+/// of its items. The session itself, if it is known, is none of them.
 pub(crate) fn neighbours(
     clicks: &[u32],
     visits: &HashMap<u32, Visits>,
     itself: Option<u32>,
-    (m, k): (usize, usize),
+    m: usize,
 ) -> Vec<Neighbour> {
     let mut distinct = clicks.to_vec();
     distinct.sort_unstable();
@@ -44,7 +44,6 @@ pub(crate) fn neighbours(
     found.truncate(m);
     // Stable: of those that are equally alike the latest come first.
     found.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
-    found.truncate(k);
     found
 }
 
@@ -95,22 +94,21 @@ mod tests {
         [(A, of(&[1, 3])), (B, of(&[1, 2])), (C, of(&[2, 3])), (D, of(&[3]))].into()
     }
 
-    fn found(clicks: &[u32], m: usize, k: usize) -> Vec<(u32, f64)> {
-        neighbours(clicks, &visits(), None, (m, k)).iter().map(|n| (n.session, n.likeness)).collect()
+    fn found(clicks: &[u32], m: usize) -> Vec<(u32, f64)> {
+        neighbours(clicks, &visits(), None, m).iter().map(|n| (n.session, n.likeness)).collect()
     }
 
     #[test]
     fn neighbours_share_clicks_and_later_clicks_count_more() {
         // B, the last of two, counts 2/2; A before it 1/2.
-        assert_eq!(found(&[A, B], 9, 9), [(1, 1.5), (2, 1.0), (3, 0.5)]);
-        assert_eq!(found(&[A, B], 9, 2), [(1, 1.5), (2, 1.0)]);
-        assert_eq!(found(&[A, B], 2, 9), [(2, 1.0), (3, 0.5)], "of the two latest");
-        assert_eq!(found(&[C], 9, 9), [(3, 1.0), (2, 1.0)], "the latest first");
+        assert_eq!(found(&[A, B], 9), [(1, 1.5), (2, 1.0), (3, 0.5)]);
+        assert_eq!(found(&[A, B], 2), [(2, 1.0), (3, 0.5)], "of the two latest");
+        assert_eq!(found(&[C], 9), [(3, 1.0), (2, 1.0)], "the latest first");
         // Twice the same: the last click of it counts, two clicks of one item.
-        assert_eq!(found(&[B, B], 9, 9), [(2, 2.0), (1, 2.0)]);
-        assert_eq!(found(&[9], 9, 9), []);
+        assert_eq!(found(&[B, B], 9), [(2, 2.0), (1, 2.0)]);
+        assert_eq!(found(&[9], 9), []);
         let without: Vec<_> =
-            neighbours(&[C], &visits(), Some(3), (9, 9)).iter().map(|n| n.session).collect();
+            neighbours(&[C], &visits(), Some(3), 9).iter().map(|n| n.session).collect();
         assert_eq!(without, [2]);
     }
 

@@ -24,7 +24,7 @@ use millstream_sdk::state::Store;
 use millstream_sdk::{Fault, Output, Processor, Query, QueryError, Record, config, params, processor, query};
 use serde::Deserialize;
 
-use knn::{distinct, neighbours, scores};
+use knn::{Neighbour, distinct, neighbours, scores};
 use rows::{Session, Visits};
 
 params! {
@@ -177,20 +177,17 @@ impl Indexer {
                 None => new.push(*name),
             }
         }
-        if new.is_empty() {
-            return Ok(numbers);
-        }
         let next = self.stores.numbers.get(NEXT).map_or(Some(0), |row| text::<u32>(&row));
         let first = next.ok_or_else(|| unreadable("numbers", NEXT))?;
         let all_used = || Fault::Fatal("there are no more numbers for sessions".to_owned());
-        let mut entries = Vec::with_capacity(new.len());
-        for (number, name) in (first..).zip(&new) {
-            numbers.insert(name, number);
-            entries.push((name, Some(number.to_string())));
-        }
+        numbers.extend(new.iter().copied().zip(first..));
         let next = u32::try_from(new.len()).ok().and_then(|n| first.checked_add(n)).ok_or_else(all_used)?;
+        if !new.is_empty() {
+            self.stores.numbers.put(NEXT, next.to_string());
+        }
+        // Those that are known as well: with a ttl a name lasts from the session's latest click, as its clicks do.
+        let entries: Vec<_> = numbers.iter().map(|(name, number)| (*name, Some(number.to_string()))).collect();
         self.stores.names.put_many(&entries);
-        self.stores.numbers.put(NEXT, next.to_string());
         Ok(numbers)
     }
 
@@ -249,10 +246,7 @@ impl Recommender {
 
     fn recommend(&self, itself: Option<u32>, clicks: &[u32]) -> Result<Vec<(u32, f64)>, Fault> {
         let visits = read(&self.stores.items, "items", distinct(clicks).iter(), Visits::read)?;
-        let near = neighbours(clicks, &visits, itself, (self.m, self.k));
-        let rows = read(&self.stores.sessions, "sessions", near.iter().map(|n| &n.session), Session::read)?;
-        let near: Vec<_> =
-            near.into_iter().filter_map(|n| Some((n, rows.get(&n.session)?.clone()))).collect();
+        let near = self.there(neighbours(clicks, &visits, itself, self.m))?;
         let candidates: Vec<u32> =
             near.iter().flat_map(|(_, session)| session.clicks.iter().copied()).collect();
         let counts: HashMap<u32, f64> =
@@ -260,6 +254,21 @@ impl Recommender {
         let all = self.stores.counts.get(ALL).and_then(|row| text::<f64>(&row)).unwrap_or(0.0);
         let rarity = |item| counts.get(&item).map(|count| (all / count).ln() * self.idf);
         Ok(scores(clicks, &near, rarity))
+    }
+
+    /// The first `k` neighbours that have not expired, and their rows.
+    fn there(&self, near: Vec<Neighbour>) -> Result<Vec<(Neighbour, Session)>, Fault> {
+        let mut there = Vec::with_capacity(self.k.min(near.len()));
+        // Most often all are there, and the first round is the only one.
+        for next in near.chunks(self.k) {
+            let rows = read(&self.stores.sessions, "sessions", next.iter().map(|n| &n.session), Session::read)?;
+            there.extend(next.iter().filter_map(|n| Some((*n, rows.get(&n.session)?.clone()))));
+            if there.len() >= self.k {
+                break;
+            }
+        }
+        there.truncate(self.k);
+        Ok(there)
     }
 }
 
@@ -372,6 +381,27 @@ mod tests {
         let expected = r#"{"items":[{"item":3,"score":0.9000}]}"#;
         assert_eq!(ask(&mut recommender, r#"{"items":[1,2]}"#).as_deref(), Ok(expected));
         assert_eq!(testing::store("items").len(), 4);
+    }
+
+    #[test]
+    fn a_neighbour_that_has_expired_uses_up_no_place() {
+        let mut recommender = learn(&[("idf", "0"), ("k", "1")]);
+        // Alike are a, which has both, then b, which has the last one; the row of a goes as a ttl lets it.
+        Store::open("sessions").delete("0");
+        let expected = r#"{"items":[{"item":3,"score":0.9000}]}"#;
+        assert_eq!(ask(&mut recommender, r#"{"items":[1,2]}"#).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn every_click_renews_the_name_of_its_session() {
+        learn(&[]);
+        let mut indexer = Indexer::open().expect("its parameters are valid");
+        // The same number written otherwise: it is seen that the row is written again.
+        Store::open("names").put("a", "00");
+        let again = [input(r#"{"session":"a","item":4,"time":9}"#)];
+        assert_eq!(process(&mut indexer, &again), Ok(Vec::new()));
+        assert_eq!(testing::store("names")[b"a".as_slice()], b"0");
+        assert_eq!(testing::store("numbers")[b"next".as_slice()], b"3", "it is no new one");
     }
 
     #[test]
