@@ -107,8 +107,7 @@ mod tests {
         // Twice the same: the last click of it counts, two clicks of one item.
         assert_eq!(found(&[B, B], 9), [(2, 2.0), (1, 2.0)]);
         assert_eq!(found(&[9], 9), []);
-        let without: Vec<_> =
-            neighbours(&[C], &visits(), Some(3), 9).iter().map(|n| n.session).collect();
+        let without: Vec<_> = neighbours(&[C], &visits(), Some(3), 9).iter().map(|n| n.session).collect();
         assert_eq!(without, [2]);
     }
 

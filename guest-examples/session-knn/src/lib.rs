@@ -186,7 +186,8 @@ impl Indexer {
             self.stores.numbers.put(NEXT, next.to_string());
         }
         // Those that are known as well: with a ttl a name lasts from the session's latest click, as its clicks do.
-        let entries: Vec<_> = numbers.iter().map(|(name, number)| (*name, Some(number.to_string()))).collect();
+        let entries: Vec<_> =
+            numbers.iter().map(|(name, number)| (*name, Some(number.to_string()))).collect();
         self.stores.names.put_many(&entries);
         Ok(numbers)
     }
@@ -261,7 +262,8 @@ impl Recommender {
         let mut there = Vec::with_capacity(self.k.min(near.len()));
         // Most often all are there, and the first round is the only one.
         for next in near.chunks(self.k) {
-            let rows = read(&self.stores.sessions, "sessions", next.iter().map(|n| &n.session), Session::read)?;
+            let rows =
+                read(&self.stores.sessions, "sessions", next.iter().map(|n| &n.session), Session::read)?;
             there.extend(next.iter().filter_map(|n| Some((*n, rows.get(&n.session)?.clone()))));
             if there.len() >= self.k {
                 break;
