@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::status::Status;
 use super::time::TaskTime;
 use super::view::DeploymentState;
-use crate::model::{Offset, Partition, TopicName};
+use crate::model::{Offset, Partition, TimestampMs, TopicName};
 use crate::storage::{Chain, Commit, CommitError, Fence, Pending, Storage};
 
 /// Commits of one task that may be under way, and their bytes: enough to hide a sync of some milliseconds, and little
@@ -26,6 +26,10 @@ pub(super) struct Flight {
     bytes: usize,
     /// acknowledged commits of state whose instance has not been told
     state_made: usize,
+    /// the positions that its commits have stored, by input
+    stored: Vec<(TopicName, Offset)>,
+    /// how far the inputs have come by the last commit that says so
+    own_time: Option<TimestampMs>,
 }
 
 /// Where a task stands in an input.
@@ -74,13 +78,28 @@ pub(super) struct Refused {
 impl Flight {
     pub(super) fn new(status: Arc<Status>, fence: Fence) -> Self {
         let under_way = VecDeque::with_capacity(COMMITS_MAX);
-        Self { status, fence, chain: Chain::default(), under_way, bytes: 0, state_made: 0 }
+        let (chain, stored) = (Chain::default(), Vec::new());
+        Self { status, fence, chain, under_way, bytes: 0, state_made: 0, stored, own_time: None }
     }
 
     /// A task that reopens begins a new chain. Nothing is under way.
     pub(super) fn begin(&mut self) {
         self.chain = Chain::default();
         self.state_made = 0;
+        self.stored.clear();
+        self.own_time = None;
+    }
+
+    /// The position in an input that a commit has stored since it began. What is told may lie behind it: places without a
+    /// commit are told as well.
+    pub(super) fn stored(&self, topic: &TopicName) -> Option<Offset> {
+        self.stored.iter().find(|(input, _)| input == topic).map(|(_, next)| *next)
+    }
+
+    /// How far the inputs have come in event time, by the last commit that has ended; the commits that are still under way
+    /// may lead further.
+    pub(super) fn own_time(&self) -> Option<TimestampMs> {
+        self.own_time
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -142,17 +161,30 @@ impl Flight {
             Some(_) => Ok(()),
         };
         // Nothing is awaited from here on, so an outcome that was taken is also told.
-        let Some(UnderWay { place, done, bytes, .. }) = self.under_way.pop_front() else { return Ok(()) };
+        let Some(UnderWay { pending, place, done, bytes }) = self.under_way.pop_front() else {
+            return Ok(());
+        };
         self.bytes -= bytes;
         if let Err(error) = outcome {
             return Err(Refused { error, place: place.map(|place| (place.topic, place.partition)) });
         }
+        self.own_time = done.time.as_ref().map_or(self.own_time, TaskTime::own);
         self.count(done);
+        if let Some(place) = place.as_ref().filter(|_| pending.is_some()) {
+            self.note_stored(place);
+        }
         match place {
             Some(Place { topic, partition, next }) => self.status.set_position(&topic, partition, next),
             None => self.status.tell(),
         }
         Ok(())
+    }
+
+    fn note_stored(&mut self, place: &Place) {
+        match self.stored.iter_mut().find(|(topic, _)| *topic == place.topic) {
+            Some((_, next)) => *next = place.next,
+            None => self.stored.push((place.topic.clone(), place.next)),
+        }
     }
 
     /// Waits until every commit has ended. Waits for no more than the writer's next writes.
@@ -251,7 +283,7 @@ mod tests {
         }
         assert!(!flight.is_empty());
         flight.settle().await.unwrap();
-        assert_eq!(status.position(&input(), 0), Some(9));
+        assert_eq!((status.position(&input(), 0), flight.stored(&input())), (Some(9), Some(4)));
         assert_eq!(status.counts.records_out.load(Ordering::Relaxed), 3);
         assert_eq!((flight.take_state_made(), flight.take_state_made()), (3, 0));
         assert!(flight.next().now_or_never().is_some(), "an empty one does not wait");

@@ -4,26 +4,65 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::DeployError;
 use super::supervisor::Pipelines;
 use super::task::{Stop, Task};
+use super::time::TaskTime;
 use crate::broker::{Broker, NewTopic, TopicError};
-use crate::model::deployment::{DeploymentSpec, owner_of};
+use crate::model::deployment::{Deployment, DeploymentSpec, owner_of};
+use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::revision::EffectiveFrom;
-use crate::model::topic::TopicConfig;
-use crate::model::{DeploymentName, Offset, Partition, TopicName};
+use crate::model::topic::{ConfigError, TopicConfig};
+use crate::model::{DeploymentName, Offset, Partition, TimestampMs, TopicName};
 use crate::storage::{CommitError, Error, Log};
 
 /// A task deletes what it has read once it is so much: rare enough for the commit that it takes not to count (a guess).
 const PURGED_RECORDS: u64 = 10_000;
+/// And at most so often, however fast it reads (a guess).
+const PURGE_MS: i64 = 1_000;
+/// What a task that has not opened yet has read: nobody knows.
+const NOT_KNOWN: u64 = u64::MAX;
 
-/// How far the tasks of a deployment have come in its internal topics.
+/// Nothing goes before it is read, whatever the server's defaults for topics are, and what the code may emit fits.
+fn config() -> Result<TopicConfig, ConfigError> {
+    TopicConfig::parse([
+        ("cleanup.policy", "delete"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("max.message.bytes", &*MESSAGE_BYTES_MAX.to_string()),
+        ("message.timestamp.type", "CreateTime"),
+        ("compression.type", "lz4"),
+        ("durability", "fsync"),
+    ])
+}
+
+/// How far the tasks of a deployment have come: in its internal topics, and in the event time of its inputs.
 pub(super) struct Backlog {
     topics: Vec<Waiting>,
     /// moves when a task has read something
     eased: watch::Sender<()>,
+    /// of each task; none without internal topics
+    reached: Mutex<Vec<Reached>>,
+    /// moves when one of these has moved
+    passed: watch::Sender<()>,
+}
+
+/// How far the inputs of a task have come, by what is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Reached {
+    pub(super) watermark: Option<TimestampMs>,
+    /// nothing comes there
+    pub(super) is_idle: bool,
+}
+
+/// A moment in the deployment's event time, and how far a task has to read to have all that was handed to it before.
+pub(super) struct Sample {
+    watermark: Option<TimestampMs>,
+    /// of its internal topics
+    tails: Vec<Offset>,
 }
 
 /// One internal topic: each partition's log, and the next offset that its task reads.
@@ -35,17 +74,23 @@ struct Waiting {
 // === impl Backlog ===
 
 impl Backlog {
-    pub(super) fn of(broker: &Broker, spec: &DeploymentSpec) -> Self {
+    pub(super) fn of(broker: &Broker, deployment: &Deployment) -> Self {
+        let spec = &deployment.spec;
         let waiting = |(name, max_lag): (TopicName, u64)| {
             let logs =
                 broker.topic_named(name.as_str()).map(|topic| topic.logs().to_vec()).unwrap_or_default();
-            let partitions = logs.into_iter().map(|log| (log, AtomicU64::new(0))).collect();
+            let partitions = logs.into_iter().map(|log| (log, AtomicU64::new(NOT_KNOWN))).collect();
             Waiting { partitions, max_lag }
         };
         let lags = spec.internal.values().map(|topic| topic.max_lag);
         Self {
             topics: spec.internal_topics().zip(lags).map(waiting).collect(),
             eased: watch::Sender::default(),
+            reached: Mutex::new(match spec.internal.is_empty() {
+                true => Vec::new(),
+                false => vec![Reached::default(); deployment.tasks as usize],
+            }),
+            passed: watch::Sender::default(),
         }
     }
 
@@ -67,13 +112,36 @@ impl Backlog {
     pub(super) fn watch(&self) -> watch::Receiver<()> {
         self.eased.subscribe()
     }
+
+    /// The inputs of a task have come so far.
+    pub(super) fn reach(&self, task: Partition, now: Reached) {
+        let mut reached = self.reached.lock();
+        if let Some(before) = reached.get_mut(task as usize).filter(|before| **before != now) {
+            *before = now;
+            drop(reached);
+            self.passed.send_replace(());
+        }
+    }
+
+    /// Hears of every task whose inputs have come further from now on.
+    pub(super) fn watch_time(&self) -> watch::Receiver<()> {
+        self.passed.subscribe()
+    }
+
+    /// What every task has reached in whose inputs something comes; if that is none, what any has, as for the inputs of one
+    /// task.
+    fn least(&self) -> Option<TimestampMs> {
+        let reached = self.reached.lock();
+        let active = reached.iter().filter(|task| !task.is_idle).map(|task| task.watermark).min();
+        active.unwrap_or_else(|| reached.iter().filter_map(|task| task.watermark).max())
+    }
 }
 
 impl Waiting {
     fn is_full(&self) -> bool {
         self.partitions.iter().any(|(log, read)| {
-            let read = read.load(Ordering::Relaxed).max(log.start());
-            log.stable().saturating_sub(read) > self.max_lag
+            let read = read.load(Ordering::Relaxed);
+            read != NOT_KNOWN && log.stable().saturating_sub(read.max(log.start())) > self.max_lag
         })
     }
 }
@@ -92,11 +160,17 @@ impl Task {
     /// # Errors
     /// [`Stop`] when the storage is closing.
     pub(super) async fn purge(&mut self) -> Result<(), Stop> {
+        let tick = self.shared.broker.clock().tick_ms();
+        if tick.saturating_sub(self.purged_tick) < PURGE_MS {
+            return Ok(());
+        }
         for input in self.inputs.iter().skip(self.deployment.spec.input.topics.len()) {
-            let committed = self.status.position(&input.topic, input.log.partition()).unwrap_or(0);
+            // Not by what it tells: that may be past the last position that is stored, from which a restart reads on.
+            let committed = self.flight.stored(&input.topic).unwrap_or(0);
             if committed.saturating_sub(input.log.start()) < PURGED_RECORDS {
                 continue;
             }
+            self.purged_tick = tick;
             match self.shared.broker.storage().delete_records(&input.log, committed).await {
                 Ok(_) => {}
                 Err(Error::Commit(CommitError::Closed)) => return Err(Stop::Closed),
@@ -107,6 +181,41 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    /// Tells the others how far its inputs have come, by what is committed.
+    pub(super) fn share_time(&self) {
+        let Some(time) = self.time.as_ref().filter(|time| time.handed().is_some()) else { return };
+        let watermark = if self.flight.is_empty() { time.own() } else { self.flight.own_time() };
+        self.backlog.reach(self.status.partition, Reached { watermark, is_idle: time.is_idle() });
+    }
+
+    /// Takes over the event time of all tasks, once everything is read that they had handed over by then. Has the watermark
+    /// moved?
+    pub(super) fn take_time(&mut self) -> bool {
+        self.share_time();
+        self.passed.borrow_and_update();
+        let moved = self.adopt();
+        let Some(handed) = self.time.as_ref().and_then(TaskTime::handed) else { return moved };
+        if self.sample.is_none() {
+            // The time first: what was handed over before it lies in the logs then.
+            let watermark = self.backlog.least();
+            if watermark > handed {
+                let internal = self.inputs.iter().skip(self.deployment.spec.input.topics.len());
+                let tails = internal.map(|input| input.log.stable()).collect();
+                self.sample = Some(Sample { watermark, tails });
+            }
+        }
+        self.adopt() || moved
+    }
+
+    fn adopt(&mut self) -> bool {
+        let first = self.deployment.spec.input.topics.len();
+        let is_read = |sample: &mut Sample| {
+            sample.tails.iter().zip(self.next.iter().skip(first)).all(|(tail, next)| next >= tail)
+        };
+        let Some(sample) = self.sample.take_if(is_read) else { return false };
+        self.time.as_mut().is_some_and(|time| time.hand(sample.watermark))
     }
 }
 
@@ -125,9 +234,7 @@ impl Pipelines {
             if is_new {
                 self.drop_topic(&name).await?;
             }
-            // Nothing goes before it is read.
-            let config = TopicConfig::parse([("retention.ms", "-1"), ("compression.type", "lz4")]);
-            let config = config.map_err(TopicError::from)?;
+            let config = config().map_err(TopicError::from)?;
             self.broker().ensure_internal(NewTopic::new(name, partitions, config)).await?;
         }
         Ok(())

@@ -53,8 +53,8 @@ pub(super) fn conflict<'a>(
         }
         if !past.spec.internal.keys().eq(spec.internal.keys()) {
             return past_says(format!(
-                "the internal topics of processor `{}` cannot change, for the records in them are part of its state; \
-                 delete it with its state first, or deploy under another name",
+                "the internal topics of processor `{}` cannot change, also where its state is cleared, for the records \
+                 in them are part of it; delete it with its state first, or deploy under another name",
                 spec.name
             ));
         }

@@ -31,6 +31,7 @@ pub(super) struct Status {
     has_failed: AtomicBool,
     pub(super) partition: Partition,
     pub(super) counts: Counts,
+    held_back: AtomicBool,
     inner: Mutex<Inner>,
     /// moves with every change of a position or of the state
     changed: watch::Sender<u64>,
@@ -81,6 +82,7 @@ impl Status {
             failing,
             partition,
             counts: Counts::default(),
+            held_back: AtomicBool::new(false),
             inner: Mutex::new(Inner {
                 state: DeploymentState::Starting,
                 inputs: Vec::new(),
@@ -104,6 +106,11 @@ impl Status {
         inner.state = state;
         drop(inner);
         self.changed.send_modify(|n| *n += 1);
+    }
+
+    /// It reads nothing and fires nothing of its own, because so much waits in an internal topic.
+    pub(super) fn set_held_back(&self, is_held_back: bool) {
+        self.held_back.store(is_held_back, Ordering::Relaxed);
     }
 
     /// Tells who waits that something was committed.
@@ -191,6 +198,7 @@ impl Status {
         TaskView {
             partition: self.partition,
             state: inner.state,
+            held_back: inner.state == DeploymentState::Running && self.held_back.load(Ordering::Relaxed),
             totals: Totals {
                 records_in: get(&counts.records_in),
                 records_out: get(&counts.records_out),

@@ -176,7 +176,7 @@ impl Pipelines {
                     if self.0.shared.registry.is_queried(deployment.digest) {
                         entry.queries = Some(Queries::of(&deployment, log.clone(), &self.0.shared.queried));
                     }
-                    let log = (log, Arc::new(Backlog::of(self.broker(), &deployment.spec)));
+                    let log = (log, Arc::new(Backlog::of(self.broker(), &deployment)));
                     let new = || Places::new(deployment.spec.limits.instances);
                     let places = ready.places.take().unwrap_or_else(new);
                     let start = |task| {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::expiry::Rounds;
 use super::flight::{Flight, Refused};
 use super::instance::{Ask, Present, Worker};
-use super::internal::Backlog;
+use super::internal::{Backlog, Sample};
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::{Source, run_length};
@@ -71,9 +71,9 @@ pub(super) struct Task {
     pub(super) orders: watch::Receiver<Order>,
     pub(super) inputs: Vec<TaskInput>,
     /// of the whole deployment
-    backlog: Arc<Backlog>,
+    pub(super) backlog: Arc<Backlog>,
     /// where it reads on; what is committed may lie behind
-    next: Vec<Offset>,
+    pub(super) next: Vec<Offset>,
     pub(super) instance: Option<Worker>,
     pub(super) flight: Flight,
     /// how often the storage, or a node that is busy, refused in a row
@@ -85,6 +85,14 @@ pub(super) struct Task {
     pub(super) fires: bool,
     /// by clock: no timer is before it
     pub(super) next_timers: [TimestampMs; 2],
+    /// some are due, and wait until less lies in the internal topics
+    timers_wait: bool,
+    /// of the event time of all tasks, to be taken over once so much is read
+    pub(super) sample: Option<Sample>,
+    /// moves with that time
+    pub(super) passed: watch::Receiver<()>,
+    /// when it has deleted what it has read of its internal topics
+    pub(super) purged_tick: i64,
 }
 
 impl Task {
@@ -98,6 +106,7 @@ impl Task {
     ) -> Self {
         let flight = Flight::new(status.clone(), fence);
         Self {
+            passed: backlog.watch_time(),
             rounds: Rounds::new(Ttls::of(&deployment.spec.state)),
             shared,
             deployment,
@@ -117,6 +126,9 @@ impl Task {
             time: None,
             fires: false,
             next_timers: [TimestampMs::MIN; 2],
+            timers_wait: false,
+            sample: None,
+            purged_tick: i64::MIN,
         }
     }
 

@@ -5,6 +5,9 @@
 //! the batches are. And what the code can tell from `now` is the same for each: records for which the watermark has moved
 //! since the call began, and that are behind it, begin a call of their own, before which the timers fire that have become
 //! due.
+//!
+//! Where a deployment hands itself records through internal topics, what the code knows and timers go by is held back until
+//! they are read: see [`TaskTime::handed`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -29,8 +32,13 @@ struct Rules {
 #[derive(Debug, Clone)]
 pub(super) struct TaskTime {
     rules: Arc<Rules>,
+    /// how far the inputs have come, by which their records are judged
+    own: Option<TimestampMs>,
+    /// what the code is told and timers go by: the same, unless there are internal topics
     watermark: Option<TimestampMs>,
-    /// The internal topics behind them have none: what a deployment hands itself is as late as its own code makes it.
+    /// up to when everything is read that the tasks have handed this one; the outer `None`: there are no internal topics
+    handed: Option<Option<TimestampMs>>,
+    /// of the spec; internal topics stand behind them and are not among them
     inputs: Vec<InputTime>,
     /// what is later than this moves nothing
     latest: TimestampMs,
@@ -87,7 +95,17 @@ impl TaskTime {
         };
         let input = |greatest| InputTime { greatest, read_tick: tick, idle: false };
         let inputs = greatest.into_iter().map(input).collect();
-        Self { rules: Arc::new(rules), watermark, inputs, latest: TimestampMs::MAX }
+        let (own, handed, latest) = (watermark, None, TimestampMs::MAX);
+        Self { rules: Arc::new(rules), own, watermark, handed, inputs, latest }
+    }
+
+    /// The same of a task that reads internal topics as well. Its inputs have come as far as their records say: what is
+    /// stored may have been held back.
+    pub(super) fn with_internal(mut self) -> Self {
+        let least = self.inputs.iter().map(|input| input.greatest).min().flatten();
+        self.own = self.own.max(least.map(|least| least.saturating_sub(self.rules.out_of_order)));
+        self.handed = Some(self.watermark);
+        self
     }
 
     /// What the clock shows from now on.
@@ -97,6 +115,31 @@ impl TaskTime {
 
     pub(super) fn watermark(&self) -> Option<TimestampMs> {
         self.watermark
+    }
+
+    /// How far its inputs have come, without the internal topics.
+    pub(super) fn own(&self) -> Option<TimestampMs> {
+        self.own
+    }
+
+    /// Does nothing come in its inputs?
+    pub(super) fn is_idle(&self) -> bool {
+        self.inputs.iter().all(|input| input.idle)
+    }
+
+    /// Up to when everything that was handed over is read; `None`: it has no internal topics.
+    pub(super) fn handed(&self) -> Option<Option<TimestampMs>> {
+        self.handed
+    }
+
+    /// All that any task has handed over before its own inputs came so far is read now. Has the watermark moved?
+    pub(super) fn hand(&mut self, reached: Option<TimestampMs>) -> bool {
+        let before = self.watermark;
+        if let Some(handed) = &mut self.handed {
+            *handed = (*handed).max(reached);
+        }
+        self.settle();
+        self.watermark > before
     }
 
     pub(super) fn inputs(&self) -> &[InputTime] {
@@ -121,7 +164,7 @@ impl TaskTime {
         let mut time = self.clone();
         for (count, input) in records.iter().enumerate() {
             let at = input.record.timestamp;
-            if time.is_behind(at) && time.watermark > self.watermark && time.is_handed_over(at) {
+            if time.is_behind(at) && time.watermark > self.watermark && time.is_handed_over(index, at) {
                 return count.max(1);
             }
             time.see(index, at);
@@ -136,11 +179,10 @@ impl TaskTime {
         let (mut aside, mut passed, mut kept) = (Vec::new(), Vec::new(), None);
         for (count, input) in records.iter().enumerate() {
             let at = input.record.timestamp;
-            let has_time = index < after.inputs.len();
-            let is_late = has_time && after.is_late(at);
+            let is_late = after.is_late(index, at);
             late += u64::from(is_late);
-            ahead += u64::from(has_time && at > self.latest);
-            match (&self.rules.late, is_late) {
+            ahead += u64::from(self.is_own(index) && at > self.latest);
+            match (&self.rules.late, is_late && self.is_own(index)) {
                 (LatePolicy::Update, _) | (_, false) => {
                     if let Some(kept) = &mut kept {
                         Vec::push(kept, *input);
@@ -165,13 +207,20 @@ impl TaskTime {
         at >= 0 && self.watermark.is_some_and(|watermark| at < watermark)
     }
 
-    /// Further behind it than allowed.
-    fn is_late(&self, at: TimestampMs) -> bool {
-        at >= 0 && self.watermark.is_some_and(|watermark| at < watermark.saturating_sub(self.rules.lateness))
+    /// Is it an input of the spec, not an internal topic?
+    fn is_own(&self, index: usize) -> bool {
+        index < self.inputs.len()
     }
 
-    fn is_handed_over(&self, at: TimestampMs) -> bool {
-        self.rules.late == LatePolicy::Update || !self.is_late(at)
+    /// Further behind than allowed.
+    fn is_late(&self, index: usize, at: TimestampMs) -> bool {
+        let reached = if self.is_own(index) { self.own } else { self.watermark };
+        at >= 0 && reached.is_some_and(|reached| at < reached.saturating_sub(self.rules.lateness))
+    }
+
+    /// What the deployment has handed itself always is.
+    fn is_handed_over(&self, index: usize, at: TimestampMs) -> bool {
+        self.rules.late == LatePolicy::Update || !self.is_own(index) || !self.is_late(index, at)
     }
 
     /// A record of an input, which has moved the input's time unless it has none itself, or an impossible one.
@@ -199,7 +248,7 @@ impl TaskTime {
 
     /// When the next input may become idle, if that could move the watermark.
     pub(super) fn next_tick(&self) -> Option<i64> {
-        let idle = self.rules.idle.filter(|_| self.inputs.len() > 1)?;
+        let idle = self.rules.idle.filter(|_| self.inputs.len() > 1 || self.handed.is_some())?;
         let waits = self.inputs.iter().filter(|input| !input.idle);
         waits.map(|input| input.read_tick.saturating_add(idle)).min()
     }
@@ -213,11 +262,23 @@ impl TaskTime {
             Some(_) => active().map(|input| input.greatest).min().flatten(),
         };
         let reached = of_all.map(|greatest| greatest.saturating_sub(self.rules.out_of_order));
+        self.own = self.own.max(reached);
+        self.settle();
+    }
+
+    /// Inputs in which nothing comes do not hold back what the other tasks hand over.
+    fn settle(&mut self) {
+        let reached = match self.handed {
+            None => self.own,
+            Some(handed) if self.is_idle() => handed,
+            Some(handed) => self.own.min(handed),
+        };
         self.watermark = self.watermark.max(reached);
     }
 
     /// The end of time: everything that is set fires.
     pub(super) fn end(&mut self) {
+        self.own = Some(TimestampMs::MAX);
         self.watermark = Some(TimestampMs::MAX);
     }
 
@@ -318,14 +379,44 @@ mod tests {
     }
 
     #[test]
-    fn an_internal_topic_has_no_time() {
+    fn records_of_an_internal_topic_move_nothing_and_are_never_passed_over() {
         let time = time(serde_json::json!({ "late": "drop" }), 1);
         let (own, handed) = (records(&[100]), records(&[40, 900]));
         let time = time.judge(0, &inputs(&own)).after;
         let handed = inputs(&handed);
         let judged = time.judge(1, &handed);
-        assert_eq!((judged.kept.len(), judged.late, judged.after.watermark()), (2, 0, Some(100)));
+        assert_eq!((judged.kept.len(), judged.late, judged.after.watermark()), (2, 1, Some(100)));
         assert_eq!(time.cut(1, &handed), 2);
+    }
+
+    #[test]
+    fn what_is_still_to_be_read_of_internal_topics_holds_the_watermark_back() {
+        let time = time(serde_json::json!({ "late": "drop", "idle": "10ms" }), 1).with_internal();
+        let (own, handed, early) = (records(&[100, 99]), records(&[59, 60, 99]), records(&[200]));
+        let (own, handed, early) = (inputs(&own), inputs(&handed), inputs(&early));
+        let judged = time.judge(0, &own);
+        assert_eq!((judged.late, judged.kept.len()), (1, 1), "its own records are late by themselves");
+        let mut time = judged.after;
+        assert_eq!((time.own(), time.watermark()), (Some(100), None));
+        assert!(time.hand(Some(60)));
+        assert_eq!(time.judge(1, &handed).late, 1);
+        assert!(time.hand(Some(300)));
+        assert_eq!(time.watermark(), Some(100), "its own inputs hold it back as well");
+        assert_eq!(time.next_tick(), Some(10));
+        assert!(time.tick(10, |_| true));
+        assert_eq!((time.own(), time.watermark()), (Some(100), Some(300)), "until nothing comes there");
+        time.read(0, 11);
+        let judged = time.judge(0, &early);
+        assert_eq!((judged.late, judged.after.watermark()), (0, Some(300)));
+    }
+
+    #[test]
+    fn a_restart_knows_how_far_the_inputs_have_come() {
+        let spec: TimeSpec = serde_json::from_value(serde_json::json!({ "late": "drop" })).unwrap();
+        let time = TaskTime::new(Some(&spec), Some(60), [Some(100)], 0).with_internal();
+        assert_eq!((time.own(), time.watermark(), time.handed()), (Some(100), Some(60), Some(Some(60))));
+        let early = records(&[99]);
+        assert_eq!(time.judge(0, &inputs(&early)).late, 1);
     }
 
     #[test]

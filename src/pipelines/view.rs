@@ -123,6 +123,9 @@ pub struct TaskView {
     pub partition: Partition,
     /// how it goes
     pub state: DeploymentState,
+    /// it waits, because more than `max_lag` records lie in an internal topic of the deployment; left out when it does not
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub held_back: bool,
     /// where it stands in each input
     pub positions: Vec<InputPosition>,
     /// a source's cursor and polls

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -211,7 +213,16 @@ async fn an_internal_topic_is_its_deployments_alone() -> Result<()> {
     let topic = "/v1/topics/__viewed.pairs";
     let shown = server.get(topic).await?.expect(200)?.json()?;
     assert_eq!(shown["partitions"].as_array().map(Vec::len), Some(2), "{shown:#}");
-    assert_eq!(shown["config"]["retention.ms"], "-1", "{shown:#}");
+    // All of them are set: the server's defaults for topics would delete, compact or refuse what is to be read.
+    for (key, value) in [
+        ("cleanup.policy", "delete"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("max.message.bytes", "67108864"),
+        ("message.timestamp.type", "CreateTime"),
+    ] {
+        assert_eq!(shown["config"][key], value, "{key} of {shown:#}");
+    }
     let listed = async |query: &str| -> Result<bool> {
         let list = server.get(&format!("/v1/topics{query}")).await?.expect(200)?.text();
         Ok(list.contains("__viewed.pairs"))
@@ -225,6 +236,10 @@ async fn an_internal_topic_is_its_deployments_alone() -> Result<()> {
     let wider = server.request(Method::PATCH, "/v1/topics/views").json(&json!({ "partitions": 3 }));
     let refused = server.send(wider).await?.expect(409)?.json()?;
     assert_eq!(refused["code"], "topic_is_stateful_input");
+    let reader =
+        json!({ "kind": "processor", "module": "also-viewed", "input": { "topics": ["__viewed.pairs"] } });
+    let refused = server.put("/v1/deployments/reader", &reader).await?.expect(422)?.text();
+    assert!(refused.contains("internal to deployment `viewed`"), "{refused}");
     let other = staged(&json!({ "internal": {} }));
     let refused = server.put(VIEWED, &other).await?.expect(409)?.json()?;
     assert!(refused["detail"].as_str().is_some_and(|d| d.contains("internal topics")), "{refused:#}");
@@ -284,4 +299,121 @@ async fn inputs_that_do_not_match_are_refused_and_leave_nothing() -> Result<()> 
     let topic = server.get("/v1/topics/__viewed.pairs").await?.expect(200)?.json()?;
     assert_eq!(topic["partitions"].as_array().map(Vec::len), Some(3), "{topic:#}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_task_that_was_handed_nothing_does_not_take_its_topic_for_another_one() -> Result<()> {
+    let server = serve(2, &json!({})).await?;
+    // One view makes no pairs.
+    produce(&server, &[View { session: 1, item: 5 }]).await?;
+    server.until(VIEWED, |d| d["totals"]["records_in"] == 1).await?;
+    server.send(server.request(Method::DELETE, "/v1/topics/views?force=true")).await?.expect(204)?;
+    server.topic("views", 2).await?;
+    let server = server.restart().await?;
+    let failed = server.until(VIEWED, |d| d["state"] == "failed").await?;
+    assert_eq!(failed["last_error"]["code"], "topic_replaced", "{failed:#}");
+    let back = json!({ "to": "earliest", "state": "keep" });
+    server.post(&format!("{VIEWED}/rewind"), &back).await?.expect(200)?;
+    produce(&server, &[View { session: 1, item: 6 }]).await?;
+    // The view, and the pair.
+    let settled = server.until(VIEWED, |d| d["state"] == "failed" || d["totals"]["records_in"] == 2).await?;
+    assert_eq!(settled["state"], "running", "{settled:#}");
+    Ok(())
+}
+
+const PROBE: &str = "/v1/deployments/probe";
+
+/// `timer-probe` in two stages.
+async fn probe(partitions: u32, more: &Value) -> Result<Server> {
+    let server = Server::start().await?;
+    server.topic("in", partitions).await?;
+    server.upload("timer-probe").await?.expect(201)?;
+    let mut spec = json!({
+        "kind": "processor", "module": "timer-probe", "input": { "topics": ["in"] }, "internal": { "between": {} },
+        "output": { "default": "out", "create_topics": { "partitions": 1 } }
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        spec[name] = value.clone();
+    }
+    server.put(PROBE, &spec).await?.expect(201)?;
+    Ok(server)
+}
+
+/// Stores commands, all in one partition.
+async fn tell(server: &Server, commands: impl IntoIterator<Item = (String, i64)>) -> Result<()> {
+    let record = |(command, timestamp): (String, i64)| json!({ "key": "k", "value_base64": STANDARD.encode(command), "timestamp": timestamp });
+    let records: Vec<_> = commands.into_iter().map(record).collect();
+    server.post("/v1/topics/in/records", &json!({ "records": records })).await?.expect(200).map(drop)
+}
+
+#[tokio::test]
+async fn timers_of_the_second_stage_fire_also_where_no_input_has_records() -> Result<()> {
+    let server = probe(4, &json!({ "time": { "idle": "200ms" } })).await?;
+    // Items of every task, and one partition of the input that has records.
+    let set = |n: u64| (format!("hand between item{n} set event item{n} 500"), 100);
+    tell(&server, (0..20).map(set)).await?;
+    tell(&server, [("cancel wall none".to_owned(), 1_000)]).await?;
+    let fired = server.until(PROBE, |d| d["totals"]["timers_fired"] == 20).await?;
+    let tasks = fired["tasks"].as_array().context("tasks")?;
+    for task in tasks {
+        assert!(task["totals"]["timers_fired"].as_u64() > Some(0), "20 items are with four tasks: {fired:#}");
+        assert_eq!(task["time"]["watermark_ms"], 1_000, "{task:#}");
+    }
+    assert_eq!(fired["totals"]["late_records"], 0, "{fired:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_handed_over_comes_before_the_timers_that_it_is_in_time_for() -> Result<()> {
+    // Records far behind the end of the input, still to be read by the second stage when the first one is done.
+    let more = json!({ "limits": { "batch": { "records": 10 } }, "time": { "late": "drop" } });
+    let server = probe(1, &more).await?;
+    let hand = |n: i64| (format!("hand between item{n} set event item{n} {}", n + 1), n);
+    tell(&server, (0..2_000).map(hand)).await?;
+    tell(&server, [("cancel wall none".to_owned(), 5_000)]).await?;
+    let fired = server.until(PROBE, |d| d["totals"]["timers_fired"] == 2_000).await?;
+    assert_eq!(fired["totals"]["late_records"], 0, "{fired:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn timers_add_nothing_to_a_topic_that_is_full() -> Result<()> {
+    let more =
+        json!({ "internal": { "between": { "max_lag": 50 } }, "limits": { "batch": { "records": 8 } } });
+    let server = probe(1, &more).await?;
+    let set = |n: u64| (format!("set event hand-{n} 500"), 100);
+    tell(&server, (0..6_000).map(set)).await?;
+    server.until(PROBE, |d| d["totals"]["records_in"] == 6_000).await?;
+    tell(&server, [("cancel wall none".to_owned(), 1_000)]).await?;
+    let (mut most, mut was_held_back) = (0, false);
+    for _ in 0..100_000 {
+        let view = server.get(PROBE).await?.expect(200)?.json()?;
+        let task = &view["tasks"][0];
+        most = most.max(task["positions"][1]["lag"].as_u64().unwrap_or(0));
+        was_held_back |= task["held_back"] == true;
+        if view["totals"]["timers_fired"] == 6_000 && view["totals"]["lag"] == 0 {
+            break;
+        }
+    }
+    server.until(PROBE, |d| d["totals"]["records_in"] == 12_001).await?;
+    // The bound, and what calls add whose commits are under way, of 256 timers each.
+    assert!((50..=50 + 9 * 256).contains(&most), "{most} records waited");
+    assert!(was_held_back);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_task_that_stands_still_holds_the_others_back_and_they_say_so() -> Result<()> {
+    let more = json!({
+        "internal": { "between": { "max_lag": 2 } }, "on_error": { "policy": "stop", "max_retries": 0 }
+    });
+    let server = probe(4, &more).await?;
+    tell(&server, (0..40).map(|_| ("hand between item nonsense".to_owned(), 0))).await?;
+    let failed = server.until(PROBE, |d| d["state"] == "failed").await?;
+    let tasks = failed["tasks"].as_array().context("tasks")?;
+    let still = tasks.iter().position(|task| task["state"] == "failed").context("a failed task")?;
+    let other = (still + 1) % 4;
+    let record = json!({ "partition": other, "value_base64": STANDARD.encode("now") });
+    server.post("/v1/topics/in/records", &json!({ "records": [record] })).await?.expect(200)?;
+    server.until(PROBE, |d| d["tasks"][other]["held_back"] == true).await.map(drop)
 }

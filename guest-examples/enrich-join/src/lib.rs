@@ -22,14 +22,17 @@ params! {
         "description": "what becomes of a record whose key has no row yet"
     },
     "wait-max": {
-        "type": "integer", "default": 1000, "min": 1, "max": 100000,
-        "description": "records of a key that wait at most; more of them are faults"
+        "type": "integer", "default": 100, "min": 1, "max": 1000,
+        "description": "records of a key that wait at most, of 256 KiB together; more of them are faults"
     },
     "into": {
         "type": "string", "default": "",
         "description": "the field that gets the row; without it the row's fields are added, where they are not there yet"
     }
 }
+
+/// Bytes of the records of a key that wait at most: they are one row, which every further one writes anew.
+const WAIT_BYTES_MAX: usize = 256 << 10;
 
 /// A key, or a value as it came.
 type Bytes = Box<[u8]>;
@@ -70,7 +73,7 @@ impl Processor for EnrichJoin {
                 Some("drop") => Missing::Drop,
                 _ => Missing::Wait,
             },
-            wait_max: config::parse_or("wait-max", 1_000)?,
+            wait_max: config::parse_or("wait-max", 100)?,
             into: config::get("into").unwrap_or_default(),
             rows: Table::open("rows"),
         })
@@ -133,10 +136,12 @@ impl EnrichJoin {
             Missing::Drop => return Ok(None),
             Missing::Wait => {}
         }
-        if let Some(Latest::Waiting(records)) = self.rows.get(key)
-            && records.len() >= self.wait_max
-        {
-            return Err(record.fault(format!("{} records of its key wait for a row already", records.len())));
+        if let Some(Latest::Waiting(records)) = self.rows.get(key) {
+            let (count, bytes) = (records.len(), records.iter().map(|(_, value)| value.len()).sum::<usize>());
+            if count >= self.wait_max || bytes + value.len() > WAIT_BYTES_MAX {
+                let why = format!("{count} records of its key, of {bytes} bytes, wait for a row already");
+                return Err(record.fault(why));
+            }
         }
         let waiting = || (record.timestamp(), value.into());
         self.rows.row(key).get_or_insert_default().find(waiting);

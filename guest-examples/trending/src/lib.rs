@@ -44,7 +44,7 @@ params! {
 }
 
 /// Bytes of an item.
-const ITEM_BYTES_MAX: usize = 1024;
+const ITEM_BYTES_MAX: usize = 256;
 /// The only key of the stores `top` and `clock`.
 const TOP: &str = "top";
 const CLOCK: &str = "clock";

@@ -2,7 +2,8 @@
 //!
 //! Versions: 0-3; later ones are for brokers, which ask about many transactions at once.
 //!
-//! Behaviour: all or none. A partition that does not exist is told so, the others OPERATION_NOT_ATTEMPTED.
+//! Behaviour: all or none. A partition that does not exist is told so, one of an internal topic or a view INVALID_TOPIC, the
+//! others OPERATION_NOT_ATTEMPTED.
 //!
 //! What each version added: 2 PRODUCER_FENCED, before which it was INVALID_PRODUCER_EPOCH; 3 is flexible.
 
@@ -38,7 +39,9 @@ pub(in crate::kafka) async fn handle(
     };
     let code = |topic: &AddPartitionsToTxnTopic, partition: i32| match outcome {
         Ok(()) => ErrorCode::None,
-        Err(ErrorCode::OperationNotAttempted) if door.broker().is_view(&topic.name) => {
+        Err(ErrorCode::OperationNotAttempted)
+            if door.broker().is_view(&topic.name) || is_internal(door, &topic.name) =>
+        {
             ErrorCode::InvalidTopic
         }
         Err(ErrorCode::OperationNotAttempted) if find(door, &topic.name, partition).is_none() => {
@@ -63,8 +66,13 @@ pub(in crate::kafka) async fn handle(
     })
 }
 
+/// Only the server writes to it, and a transaction ends with a marker.
+fn is_internal(door: &Door, topic: &str) -> bool {
+    door.broker().topic_named(topic).is_some_and(|topic| topic.name().is_internal())
+}
+
 fn find(door: &Door, topic: &str, partition: i32) -> Option<(TopicId, Partition)> {
-    let topic = door.broker().topic_named(topic)?;
+    let topic = door.broker().topic_named(topic).filter(|topic| !topic.name().is_internal())?;
     let partition = Partition::try_from(partition).ok()?;
     topic.log(partition).map(|_| (topic.id(), partition))
 }

@@ -4,7 +4,7 @@
 //! Versions: 1-2.
 //!
 //! Behaviour: one marker a partition, each on its own. A producer with a newer epoch in the partition refuses it with
-//! INVALID_PRODUCER_EPOCH. The coordinator's epoch is not looked at: there is one, and it is never replaced.
+//! INVALID_PRODUCER_EPOCH, and nobody writes into an internal topic: INVALID_TOPIC. The coordinator's epoch is not looked at: there is one, and it is never replaced.
 //!
 //! What each version added: 1 is flexible; 2 the version of the transaction (KIP-1228), which nothing here depends on.
 
@@ -46,6 +46,7 @@ async fn write(
     let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
     for partition_index in topic.partition_indexes {
         let code = match (&found, u32::try_from(partition_index)) {
+            (Some(topic), _) if topic.name().is_internal() => ErrorCode::InvalidTopic,
             (Some(topic), Ok(index)) => {
                 match door.broker().write_marker(topic, index, producer, outcome).await {
                     Ok(Some(())) => ErrorCode::None,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, OutputSpec, SpecProblem};
+use super::{DeploymentKind, DeploymentSpec, OnErrorPolicy, OnReject, OutputSpec, SpecProblem, owner_of};
 use crate::model::limits::{
     BATCH_RECORDS_MAX, DEPLOYMENT_TOPICS_MAX, GUEST_CPU_MAX, GUEST_MEMORY_MAX, GUEST_OUTPUT_BYTES_MAX,
     GUEST_OUTPUT_RECORDS_MAX, GUEST_WALL_MAX, LOG_LINES_MAX, MIB, PARTITIONS_MAX, POLL_INTERVAL_MAX,
@@ -79,7 +79,15 @@ impl DeploymentSpec {
             if inputs[..i].contains(topic) {
                 say(&format!("/input/topics/{i}"), format!("topic `{topic}` stands twice"));
             }
-            if inline && topic.is_internal() {
+            if let Some((owner, _)) = owner_of(topic).filter(|(owner, _)| *owner != self.name) {
+                say(
+                    &format!("/input/topics/{i}"),
+                    format!(
+                        "topic `{topic}` is internal to deployment `{owner}`, which deletes what it has read of it; read \
+                         a topic that is among its outputs"
+                    ),
+                );
+            } else if inline && topic.is_internal() {
                 say(
                     &format!("/input/topics/{i}"),
                     format!("topic `{topic}` is internal and takes no transforms"),

@@ -139,6 +139,7 @@ mod tests {
                 serde_json::json!({ "internal": { "x": {} }, "input": { "topics": ["__a.b.x"] } }),
                 "/input/topics",
             ),
+            (serde_json::json!({ "input": { "topics": ["in", "__other.x"] } }), "/input/topics/1"),
         ] {
             let problems = spec(&more).problems();
             assert_eq!(problems.iter().map(|p| &*p.pointer).collect::<Vec<_>>(), [pointer]);

@@ -1,6 +1,5 @@
 //! What a task reads: its inputs, where it goes on in them, and their batches.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use super::super::flight::Place;
@@ -13,7 +12,7 @@ use crate::model::batch::{Payload, RecordBatch};
 use crate::model::limits::{BATCH_UNCOMPRESSED_MAX, MIB};
 use crate::model::{Offset, Partition, TopicId};
 use crate::runtime::{backoff, clock};
-use crate::state::positions;
+use crate::state::positions::{self, Positions};
 use crate::storage::ReadError;
 
 /// Bytes asked of the storage in one read.
@@ -35,11 +34,16 @@ impl Task {
         self.flight.begin();
         self.inputs.clear();
         self.next.clear();
-        for name in &self.deployment.spec.inputs() {
+        (self.sample, self.timers_wait) = (None, false);
+        self.status.set_held_back(false);
+        self.note_all_read(&stored);
+        for (index, name) in self.deployment.spec.inputs().iter().enumerate() {
             let topic = self.shared.broker.topic(name.as_str());
             let topic = topic.map_err(|error| self.failed("topic_gone", error.to_string()))?;
             if let Some(log) = topic.log(self.status.partition) {
-                if !stored.contains_key(&(log.topic_id(), log.partition()))
+                // An internal topic goes with the state alone; this task may have been handed nothing yet.
+                if self.internal(index).is_none()
+                    && !stored.contains_key(&(log.topic_id(), log.partition()))
                     && stored.keys().any(|(id, _)| self.shared.broker.topic_by_id(*id).is_none())
                 {
                     let text = format!(
@@ -53,7 +57,6 @@ impl Task {
             }
         }
         self.status.set_inputs(self.inputs.clone());
-        (0..self.inputs.len()).for_each(|index| self.note_read(index));
         self.begin_time().await?;
         self.note_time();
         for (input, next) in self.inputs.iter().zip(&self.next) {
@@ -63,14 +66,20 @@ impl Task {
         check_grants(&self.shared, &self.deployment.spec).map_err(|why| self.failed(GRANTS_UNUSABLE, why))
     }
 
-    fn beginning(
-        &self,
-        stored: &BTreeMap<(TopicId, Partition), Offset>,
-        topic: TopicId,
-        partition: Partition,
-    ) -> Offset {
+    fn beginning(&self, stored: &Positions, topic: TopicId, partition: Partition) -> Offset {
         let start = || self.deployment.start.iter().find(|s| s.topic == topic && s.partition == partition);
         stored.get(&(topic, partition)).copied().or_else(|| start().map(|s| s.offset)).unwrap_or(0)
+    }
+
+    /// Tells the other tasks how far it stands in the internal topics, also when it then cannot open.
+    fn note_all_read(&self, stored: &Positions) {
+        for (index, name) in self.deployment.spec.internal_topics().enumerate() {
+            let topic = self.shared.broker.topic_named(name.as_str());
+            if let Some(log) = topic.as_ref().and_then(|topic| topic.log(self.status.partition)) {
+                let next = self.beginning(stored, log.topic_id(), log.partition());
+                self.backlog.read_to(index, self.status.partition, next);
+            }
+        }
     }
 
     /// Tells the other tasks how far an internal topic is read.
@@ -92,6 +101,11 @@ impl Task {
             self.check_orders()?;
             let mut eased = self.backlog.watch();
             let is_full = self.backlog.is_full();
+            if self.timers_wait && !is_full {
+                return Ok(None);
+            }
+            self.share_time();
+            self.status.set_held_back(is_full && self.has_work_of_its_own());
             for _ in 0..self.inputs.len() {
                 self.turn = (self.turn + 1) % self.inputs.len();
                 let may_be_read = !is_full || self.internal(self.turn).is_some();
@@ -113,12 +127,15 @@ impl Task {
             let (due, moment) = (self.rounds.due(), self.moment());
             let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
             let (places, holds) = (self.places.clone(), self.instance.is_some());
+            let waits_for_time = self.time.as_ref().is_some_and(|time| time.handed().is_some());
+            let passed = &mut self.passed;
             let ended = tokio::select! {
                 biased;
                 _ = orders.wait_for(|order| *order != Order::Run) => Ok(false),
                 ended = flight.next(), if !flight.is_empty() => ended.map(|()| false),
                 _ = futures_util::future::select_all(waits) => Ok(false),
                 _ = eased.changed(), if is_full => Ok(false),
+                _ = passed.changed(), if waits_for_time => return Ok(None),
                 () = due => return Ok(None),
                 () = moment => return Ok(None),
                 // Nothing to do, and another task waits.
@@ -128,6 +145,12 @@ impl Task {
                 self.drop_instance();
             }
         }
+    }
+
+    /// Records or timers that only wait because so much lies in an internal topic.
+    fn has_work_of_its_own(&self) -> bool {
+        let inputs = self.inputs.iter().zip(&self.next).take(self.deployment.spec.input.topics.len());
+        self.timers_wait || inputs.into_iter().any(|(input, next)| input.log.stable() > *next)
     }
 
     /// Its turn is over when it was long enough and another task of the deployment waits for a place.
@@ -175,9 +198,12 @@ impl Task {
     fn gap(&mut self, index: usize, start: Offset) -> Result<(), Stop> {
         let (position, input) = (self.next[index], &self.inputs[index]);
         if !self.deployment.spec.skip_input_gap {
+            // Positions in an internal topic are moved with the state alone.
+            let rewind =
+                if self.internal(index).is_some() { "with the state cleared" } else { "to earliest" };
             let text = format!(
-                "records {position}..{start} of `{}` partition {} were deleted before they were read; rewind to \
-                 earliest, or set skip_input_gap",
+                "records {position}..{start} of `{}` partition {} were deleted before they were read; rewind \
+                 {rewind}, or set skip_input_gap",
                 input.topic, self.status.partition
             );
             return Err(self.failed("input_gap", text));

@@ -50,7 +50,8 @@ impl Task {
         let of = |i: &TaskInput| stored.greatest.get(&(i.log.topic_id(), i.log.partition())).copied();
         let greatest = self.inputs.iter().take(spec.input.topics.len()).map(of);
         let tick = self.shared.broker.clock().tick_ms();
-        self.time = Some(TaskTime::new(spec.time.as_ref(), stored.watermark, greatest, tick));
+        let time = TaskTime::new(spec.time.as_ref(), stored.watermark, greatest, tick);
+        self.time = Some(if spec.internal.is_empty() { time } else { time.with_internal() });
         self.status.set_clock(self.shared.broker.clock().clone());
         self.status.set_time(None, Some(timers));
         Ok(())
@@ -100,10 +101,11 @@ impl Task {
         let clock = self.shared.broker.clock().clone();
         let at = self.next_timers[TimerClock::Wall as usize];
         let now = clock.now_ms();
-        let timer = (self.fires && at != TimestampMs::MAX)
+        let fires = self.fires && !self.timers_wait;
+        let timer = (fires && at != TimestampMs::MAX)
             .then(|| clock.tick_ms() + at.saturating_sub(now).clamp(0, SLEEP_MS_MAX));
         // Records were let in between, and none came.
-        let left = (self.fires && self.is_due(TimerClock::EventTime)).then(|| clock.tick_ms());
+        let left = (fires && self.is_due(TimerClock::EventTime)).then(|| clock.tick_ms());
         let idle = self.time.as_ref().and_then(TaskTime::next_tick);
         let tick = timer.into_iter().chain(left).chain(idle).min();
         async move {
@@ -114,18 +116,23 @@ impl Task {
         }
     }
 
-    /// Looks which inputs are idle, and hands over what is due.
+    /// Looks which inputs are idle, and hands over what is due, unless too much lies in an internal topic: it might add to it.
     ///
     /// # Errors
     /// [`Stop`] as for records.
     pub(super) async fn fire(&mut self) -> Result<(), Stop> {
         self.pass_time();
+        self.timers_wait = false;
         if !self.fires {
             return Ok(());
         }
         for clock in TimerClock::ALL {
             let mut trial = Trial::default();
             while self.is_due(clock) && !trial.makes_room() {
+                if self.backlog.is_full() {
+                    self.timers_wait = true;
+                    break;
+                }
                 self.check_orders()?;
                 self.fire_some(clock, &mut trial).await?;
             }
@@ -145,7 +152,8 @@ impl Task {
         let tick = self.shared.broker.clock().tick_ms();
         let (inputs, next) = (&self.inputs, &self.next);
         let caught_up = |index: usize| inputs[index].log.stable() <= next[index];
-        if self.time.as_mut().is_some_and(|time| time.tick(tick, caught_up)) {
+        let moved = self.time.as_mut().is_some_and(|time| time.tick(tick, caught_up));
+        if self.take_time() || moved {
             self.note_time();
         }
     }

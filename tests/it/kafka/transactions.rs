@@ -7,10 +7,11 @@ use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, ApiVersionsRequest, EndTxnRequest, EndTxnResponse, GroupId,
     InitProducerIdRequest, ListTransactionsRequest, OffsetFetchRequest, ProducerId, TransactionalId,
-    TxnOffsetCommitRequest,
+    TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{Compression, Record, RecordBatchEncoder, RecordEncodeOptions};
@@ -21,6 +22,7 @@ use super::client::{
 };
 use crate::support::Server;
 
+const INVALID_TOPIC: i16 = 17;
 const OUT_OF_ORDER: i16 = 45;
 const INVALID_EPOCH: i16 = 47;
 const INVALID_STATE: i16 = 48;
@@ -62,7 +64,11 @@ impl Producer {
     }
 
     async fn add(&mut self) -> Result<i16> {
-        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name("t")).with_partitions(vec![0]);
+        self.add_of("t").await
+    }
+
+    async fn add_of(&mut self, topic: &'static str) -> Result<i16> {
+        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![0]);
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(transactional(self.name))
             .with_v3_and_below_producer_id(self.id)
@@ -325,5 +331,31 @@ async fn aborted_transactions_are_told_in_the_order_of_their_beginnings() -> Res
     assert_eq!(read(&mut reader, 4, 1).await?.1, Some(vec![(a.id.0, 0)]), "the other has ended before");
     let (texts, aborted) = read(&mut reader, 0, 0).await?;
     assert_eq!((texts.join(" "), aborted), ("a0 b1 p2 c5 p6".to_owned(), None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_transaction_leaves_a_marker_in_an_internal_topic() -> Result<()> {
+    const INTERNAL: &str = "__viewed.pairs";
+    let (server, _) = started(&[("t", 1)]).await?;
+    server.upload("also-viewed").await?.expect(201)?;
+    let spec = serde_json::json!({
+        "kind": "processor", "module": "also-viewed", "input": { "topics": ["t"] }, "internal": { "pairs": {} },
+        "params": { "emit": "none" }
+    });
+    server.put("/v1/deployments/viewed", &spec).await?.expect(201)?;
+    let mut producer = Producer::begin(&server, V1, "tx").await?;
+    assert_eq!(producer.add_of(INTERNAL).await?, INVALID_TOPIC);
+    let topic =
+        WritableTxnMarkerTopic::default().with_name(topic_name(INTERNAL)).with_partition_indexes(vec![0]);
+    let marker = WritableTxnMarker::default()
+        .with_producer_id(producer.id)
+        .with_producer_epoch(producer.epoch)
+        .with_topics(vec![topic]);
+    let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+    let response = producer.client.ask(1, &request).await?;
+    assert_eq!(response.markers[0].topics[0].partitions[0].error_code, INVALID_TOPIC);
+    let topic = server.get(&format!("/v1/topics/{INTERNAL}")).await?.expect(200)?.json()?;
+    assert_eq!(topic["partitions"][0]["high_watermark"], 0, "{topic:#}");
     Ok(())
 }

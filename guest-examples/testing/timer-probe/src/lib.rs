@@ -1,8 +1,8 @@
 //! Does with timers what its records say, for tests of the host. A value is one command: `set CLOCK NAME AT`,
-//! `in CLOCK NAME MS` (from that clock's present), `cancel CLOCK NAME` or `now`, which emits both presents; CLOCK is `event`
-//! or `wall`. A timer that fires is told by a record with its name as key and `CLOCK AT` as value. One whose name begins
+//! `in CLOCK NAME MS` (from that clock's present), `cancel CLOCK NAME`, `now`, which emits both presents, or `hand ROUTE KEY COMMAND`, which
+//! emits the command there; CLOCK is `event` or `wall`. A timer that fires is told by a record with its name as key and `CLOCK AT` as value. One whose name begins
 //! with `trap` panics, with `refuse` it is refused alone, with `later` the whole call asks for time; `again` is set anew for
-//! the time that has passed.
+//! the time that has passed; of `hand` the route `between` is told, with the command `now`.
 
 use millstream_sdk::timers::{self, Clock, Timer};
 use millstream_sdk::{Fault, Input, ListProcessor, Output, Timed, processor};
@@ -26,10 +26,17 @@ fn present(clock: Clock) -> Option<i64> {
     }
 }
 
-fn command(text: &str) -> Option<Option<String>> {
+fn command(text: &str) -> Option<Option<Output>> {
     let words: Vec<_> = text.split(' ').collect();
     match words[..] {
-        ["now"] => return Some(Some(format!("{:?} {}", timers::watermark(), timers::now() > 0))),
+        ["now"] => {
+            let told = format!("{:?} {}", timers::watermark(), timers::now() > 0);
+            return Some(Some(Output::new().value(told)));
+        }
+        ["hand", route, key, ..] => {
+            let rest = words[3..].join(" ");
+            return Some(Some(Output::new().topic(route).key(key.to_owned()).value(rest)));
+        }
         ["set", of, name, at] => timers::set(clock(of)?, name, at.parse().ok()?),
         ["in", of, name, ms] => {
             let of = clock(of)?;
@@ -51,7 +58,7 @@ impl ListProcessor for TimerProbe {
         for (index, input) in batch.iter().enumerate() {
             let text = String::from_utf8_lossy(input.value.as_deref().unwrap_or_default());
             let told = command(&text).ok_or_else(|| Fault::at(index, "no command"))?;
-            outputs.extend(told.map(|told| Output::new().source(index).value(told)));
+            outputs.extend(told.map(|told| told.source(index)));
         }
         Ok(outputs)
     }
@@ -66,6 +73,10 @@ impl Timed for TimerProbe {
                 Some(b"trap") => panic!("the timer says so"),
                 Some(b"refuse") => return Err(Fault::at(index, "the timer says so")),
                 Some(b"later") => return Err(Fault::Retry("the timer says so".into())),
+                Some(b"hand") => {
+                    outputs.push(Output::new().topic("between").key(timer.name.clone()).value("now"));
+                    continue;
+                }
                 Some(b"again") => timers::set(timer.clock, timer.name.clone(), timer.at),
                 _ => {}
             }
