@@ -105,7 +105,7 @@ impl Task {
                 return Ok(None);
             }
             self.share_time();
-            self.status.set_held_back(is_full && self.has_work_of_its_own());
+            self.status.set_held_back(is_full);
             for _ in 0..self.inputs.len() {
                 self.turn = (self.turn + 1) % self.inputs.len();
                 let may_be_read = !is_full || self.internal(self.turn).is_some();
@@ -145,12 +145,6 @@ impl Task {
                 self.drop_instance();
             }
         }
-    }
-
-    /// Records or timers that only wait because so much lies in an internal topic.
-    fn has_work_of_its_own(&self) -> bool {
-        let inputs = self.inputs.iter().zip(&self.next).take(self.deployment.spec.input.topics.len());
-        self.timers_wait || inputs.into_iter().any(|(input, next)| input.log.stable() > *next)
     }
 
     /// Its turn is over when it was long enough and another task of the deployment waits for a place.
