@@ -214,7 +214,7 @@ impl Task {
         after: Option<&TaskTime>,
         answer: &mut Answer,
     ) -> Result<Option<u64>, Stop> {
-        let Some(after) = after.filter(|_| self.fires) else { return Ok(Some(0)) };
+        let Some(after) = after.filter(|_| self.fires && !self.backlog.is_full()) else { return Ok(Some(0)) };
         let due = self.take_due(TimerClock::EventTime, after.watermark(), TIMERS_DUE_MAX)?;
         if due.is_empty() {
             return Ok(Some(0));
