@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench query -- [--quick]
-//! MILLSTREAM_SERENADE=DIR cargo bench --bench query     # train.txt and test.txt of Serenade's example
+//! SERENADE_DATA=DIR cargo bench --bench query     # train.txt and test.txt of Serenade's example
 //! ```
 //!
 //! Without the example the clicks are made up: sessions of 2 to 9 clicks on 18,000 items, the first of them in 4 % of all
@@ -63,7 +63,7 @@ fn main() -> Result<()> {
 }
 
 async fn run(args: &Args) -> Result<()> {
-    let data = match std::env::var_os("MILLSTREAM_SERENADE") {
+    let data = match std::env::var_os("SERENADE_DATA") {
         Some(dir) => Data::read(&PathBuf::from(dir))?,
         None => Data::made_up(args.pick(100_000, 10_000)),
     };
