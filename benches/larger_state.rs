@@ -46,7 +46,7 @@ struct Seen {
 fn main() -> Result<()> {
     let args = Args::read();
     let load =
-        args.pick(Load { keys: 4_000_000, updates: 1_000_000 }, Load { keys: 40_000, updates: 10_000 });
+        args.pick(Load { keys: 4_400_000, updates: 1_000_000 }, Load { keys: 40_000, updates: 10_000 });
     let memories = args.pick(["128MiB", "4GiB"], ["64MiB", "256MiB"]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
