@@ -21,6 +21,10 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         "key_not_found" => {
             "state is kept under the record's key; --after and --wait wait for a record of yours"
         }
+        "query_missing" => {
+            "export `query` (query!(T) in Rust), or read its stores: `millstream state stores NAME`"
+        }
+        "query_failed" => "the detail says how; `millstream deployment logs NAME` has what the code logged",
         "query_not_found" => {
             "the detail is in the code's own words; with --after and --wait the query waits for a record of yours"
         }
