@@ -7,7 +7,7 @@
 //! crash --server PATH --transactions [--rounds 50] [--seed N]          the same for transactions of Kafka clients
 //! crash --server PATH --sources [--rounds 50] [--seed N] [--expect-failure]    while sources poll, and are rewound
 //! crash --server PATH --upgrades [--rounds 50] [--seed N] [--expect-failure]   during upgrades, rollbacks and pauses
-//! crash --server PATH --time [--rounds 50] [--seed N] [--expect-failure]       while windows, joins and timers are at work
+//! crash --server PATH --time [--rounds 50] [--seed N] [--expect-failure]       while windows, joins and timers are at work, by key as well
 //! crash --server PATH --stages [--rounds 50] [--seed N] [--expect-failure]     while records change their key between stages
 //! crash --server PATH --sync fsync|os                                  acknowledgements against fdatasync, under strace
 //! ```

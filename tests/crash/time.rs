@@ -1,6 +1,7 @@
 //! kill -9 while windows, joins, sessions and timers are at work: the Nexmark queries over one stream of events that come out
-//! of order. Afterwards each query equals plain loops over the same events, so nothing is lost, nothing counts twice, and no
-//! window is told twice as final; windows of the clock hold every bid once.
+//! of order, in one stage each, and those that keep rows by key in two stages as well, over many partitions, whose events change
+//! their key in between. Afterwards each query equals plain loops over the same events, so nothing is lost, nothing counts
+//! twice, and no window is told twice as final; windows of the clock hold every bid once.
 
 #[path = "../../guest-examples/nexmark/tests/oracle.rs"]
 #[expect(unreachable_pub, reason = "the guest's own tests use it as well")]
@@ -13,13 +14,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nexmark_generator::event::{Event, Person};
+use nexmark_generator::event::Event;
 use serde_json::{Value, json};
 
-use super::Random;
 use super::check::read_as;
 use super::crew::{Crew, Hand};
 use super::server::Server;
+use super::{PARTITIONS, Random};
 
 /// The query whose windows go by the server's clock.
 const BY_CLOCK: &str = "q12";
@@ -31,6 +32,9 @@ const OUT_OF_ORDER: u64 = 5_000;
 const REQUEST: usize = 20;
 /// More than a run can produce in its time.
 const EVENTS_PER_ROUND: usize = 2_000;
+/// Topics with the events: in one partition, and spread over all.
+const EVENTS: &str = "events";
+const SPREAD: &str = "spread";
 /// What is not there after so long will not come.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -57,8 +61,10 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
     producer.hold().await?;
     producer.stop().await;
     let events = &events[..sent.load(SeqCst)];
-    let request = json!({ "records": [record(&last(events))?] });
-    server.post("/v1/topics/events/records", &request).await?;
+    let last = oracle::record(&oracle::last(events));
+    server.post(&format!("/v1/topics/{EVENTS}/records"), &json!({ "records": [last] })).await?;
+    let everywhere: Vec<_> = (0..PARTITIONS).map(|partition| at(partition, last.clone())).collect();
+    server.post(&format!("/v1/topics/{SPREAD}/records"), &json!({ "records": everywhere })).await?;
     // Twice, and over one more kill: nothing comes late, and nothing comes again.
     for _ in 0..2 {
         check(&server, events).await?;
@@ -66,64 +72,79 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
         server = Server::start(binary, data.path()).await?;
     }
     println!(
-        "{} events: {} queries equal an independent computation, and {BY_CLOCK} counts every bid once",
+        "{} events: {} queries in one stage and {} in two equal an independent computation, and {BY_CLOCK} counts every bid once",
         events.len(),
-        oracle::ALL.len()
+        oracle::ALL.len(),
+        oracle::KEYED.len()
     );
     server.kill()
+}
+
+/// A deployment of a query.
+struct Asked {
+    query: &'static str,
+    /// in two stages, over many partitions
+    is_keyed: bool,
+}
+
+fn all() -> impl Iterator<Item = Asked> {
+    let plain = oracle::ALL.into_iter().chain([BY_CLOCK]).map(|query| Asked { query, is_keyed: false });
+    plain.chain(oracle::KEYED.into_iter().chain([BY_CLOCK]).map(|query| Asked { query, is_keyed: true }))
+}
+
+impl Asked {
+    /// Of the deployment and of its output.
+    fn name(&self) -> String {
+        format!("{}{}", self.query, if self.is_keyed { "-keyed" } else { "" })
+    }
+
+    /// How many records each of its tasks reads: the events, and the last one.
+    fn reads(&self, events: usize) -> Vec<usize> {
+        let partitions = if self.is_keyed { PARTITIONS as usize } else { 1 };
+        (0..partitions).map(|first| events.saturating_sub(first).div_ceil(partitions) + 1).collect()
+    }
 }
 
 async fn prepare(server: &Server) -> Result<()> {
     let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
     let wasm = format!("{root}/guest-examples/prebuilt/nexmark.wasm");
     server.put_bytes("/v1/modules/nexmark?version=1.0.0", std::fs::read(wasm)?).await?;
-    for topic in ["events", BY_CLOCK].into_iter().chain(oracle::ALL) {
-        // The events are of a day long past.
-        let topic = json!({ "name": topic, "partitions": 1, "config": { "retention.ms": "-1" } });
-        server.post("/v1/topics", &topic).await?;
-    }
-    for query in oracle::ALL.into_iter().chain([BY_CLOCK]) {
-        let spec = json!({
-            "kind": "processor", "module": "nexmark@1.0.0", "input": { "topics": ["events"] },
-            "output": { "default": query }, "params": { "query": query }, "time": { "out_of_order": "5s" }
-        });
-        server.put(&format!("/v1/deployments/{query}"), &spec).await?;
+    server.put(&format!("/v1/topics/{EVENTS}"), &oracle::topic(1)).await?;
+    server.put(&format!("/v1/topics/{SPREAD}"), &oracle::topic(PARTITIONS)).await?;
+    for asked in all() {
+        let name = asked.name();
+        server.put(&format!("/v1/topics/{name}"), &oracle::topic(1)).await?;
+        let spec = match asked.is_keyed {
+            true => oracle::keyed(asked.query, SPREAD, &name),
+            false => oracle::deployment(asked.query, EVENTS, &name),
+        };
+        server.put(&format!("/v1/deployments/{name}"), &spec).await?;
     }
     Ok(())
 }
 
-fn record(event: &Event) -> Result<Value> {
-    Ok(json!({ "value": serde_json::to_value(event)?, "timestamp": event.timestamp() }))
-}
-
-/// Somebody who comes long after the last event and does nothing: all windows before are over.
-fn last(events: &[Event]) -> Event {
-    let end = events.iter().map(Event::timestamp).max().unwrap_or(0) + 60_000;
-    Event::Person(Person {
-        id: 1,
-        name: "Nobody".to_owned(),
-        email_address: String::new(),
-        credit_card: String::new(),
-        city: String::new(),
-        state: String::new(),
-        date_time: end,
-        extra: String::new(),
-    })
+fn at(partition: u32, mut record: Value) -> Value {
+    record["partition"] = partition.into();
+    record
 }
 
 /// Sends the events in their order, each request with its key until it is acknowledged.
 async fn produce(mut hand: Hand, events: Arc<[Event]>, sent: Arc<AtomicUsize>) {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().expect("a plain client");
+    // One after the other to each partition, so that they are no more out of order there than in all.
+    let mut partitions = (0..PARTITIONS).cycle();
     for (n, some) in events.chunks(REQUEST).enumerate() {
-        let records = match some.iter().map(record).collect::<Result<Vec<_>>>() {
-            Ok(records) => json!({ "records": records }),
-            Err(error) => return hand.complain(format!("an event is no JSON: {error:#}")),
+        let records: Vec<_> = some.iter().map(oracle::record).collect();
+        let spread: Vec<_> = records.iter().cloned().zip(&mut partitions).map(|(r, p)| at(p, r)).collect();
+        let send = async |url: &str, topic: &str, records: &[Value]| {
+            let request = http.post(format!("{url}/v1/topics/{topic}/records"));
+            let request = request.header("idempotency-key", format!("{topic}-{n}"));
+            let response = request.json(&json!({ "records": records })).send().await;
+            response.is_ok_and(|response| response.status().is_success())
         };
         loop {
             let Some(url) = hand.go().await else { return };
-            let url = format!("{url}/v1/topics/events/records");
-            let request = http.post(url).header("idempotency-key", format!("time-{n}")).json(&records);
-            if request.send().await.is_ok_and(|response| response.status().is_success()) {
+            if send(&url, EVENTS, &records).await && send(&url, SPREAD, &spread).await {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(3)).await;
@@ -136,29 +157,39 @@ async fn produce(mut hand: Hand, events: Arc<[Event]>, sent: Arc<AtomicUsize>) {
 }
 
 async fn check(server: &Server, events: &[Event]) -> Result<()> {
-    for query in oracle::ALL {
-        let expected = oracle::expected(query, events);
-        equals(server, query, events.len() + 1, &expected).await?;
-    }
     let bids = events.iter().filter(|event| matches!(event, Event::Bid(_))).count() as u64;
-    has_read(server, BY_CLOCK, events.len() + 1).await?;
+    for asked in all() {
+        let name = asked.name();
+        has_read(server, &name, &asked.reads(events.len())).await?;
+        match asked.query {
+            BY_CLOCK => counts(server, &name, bids).await?,
+            query => equals(server, &name, query, &oracle::expected(query, events)).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Every bid is in one window of the clock. The last of them take a while to end.
+async fn counts(server: &Server, name: &str, bids: u64) -> Result<()> {
     let begin = std::time::Instant::now();
     loop {
-        let counted = counted_by_clock(server).await?;
+        let counted = counted_by_clock(server, name).await?;
         if counted == bids {
             return Ok(());
         }
-        ensure!(begin.elapsed() < PATIENCE, "{BY_CLOCK} counts {counted} bids, there are {bids}");
+        ensure!(
+            counted < bids && begin.elapsed() < PATIENCE,
+            "{name} counts {counted} bids, there are {bids}"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// Timers fire behind the last record, in commits of their own, so the rows may take a moment.
-async fn equals(server: &Server, query: &str, read: usize, expected: &[String]) -> Result<()> {
-    has_read(server, query, read).await?;
+async fn equals(server: &Server, name: &str, query: &str, expected: &[String]) -> Result<()> {
     let begin = std::time::Instant::now();
     loop {
-        let actual = oracle::canonical(query, rows(server, query).await?);
+        let actual = oracle::canonical(query, rows(server, name).await?);
         if actual == expected {
             return Ok(());
         }
@@ -168,20 +199,20 @@ async fn equals(server: &Server, query: &str, read: usize, expected: &[String]) 
                 some.iter().filter(|row| !others.contains(row)).take(3).collect::<Vec<_>>()
             });
             let rows = (actual.len(), expected.len());
-            bail!("{query}: {} rows instead of {}; wrong {more:#?}, missing {less:#?}", rows.0, rows.1);
+            bail!("{name}: {} rows instead of {}; wrong {more:#?}, missing {less:#?}", rows.0, rows.1);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 /// Bids in the windows of the clock, no window of which may be told twice.
-async fn counted_by_clock(server: &Server) -> Result<u64> {
+async fn counted_by_clock(server: &Server, name: &str) -> Result<u64> {
     let mut windows = BTreeSet::new();
     let mut counted = 0;
-    for (_, row) in rows(server, BY_CLOCK).await? {
+    for (_, row) in rows(server, name).await? {
         let row: Value = serde_json::from_str(&row)?;
         let window = (row["bidder"].to_string(), row["end_time"].to_string());
-        ensure!(windows.insert(window.clone()), "{BY_CLOCK}: the window {window:?} is told twice");
+        ensure!(windows.insert(window.clone()), "{name}: the window {window:?} is told twice");
         counted += row["bid_count"].as_u64().with_context(|| format!("`bid_count` in {row}"))?;
     }
     Ok(counted)
@@ -194,15 +225,16 @@ async fn rows(server: &Server, topic: &str) -> Result<Vec<(String, String)>> {
     Ok(records.iter().map(|record| (text(&record["key"]), text(&record["value"]))).collect())
 }
 
-async fn has_read(server: &Server, query: &str, records: usize) -> Result<()> {
+/// Waits until each task has read so many records of its input.
+async fn has_read(server: &Server, name: &str, records: &[usize]) -> Result<()> {
     let begin = std::time::Instant::now();
     loop {
-        let view = server.get(&format!("/v1/deployments/{query}")).await?;
-        ensure!(view["state"] != "failed", "{query} has failed: {view:#}");
-        if view["tasks"][0]["positions"][0]["offset"] == records {
+        let view = server.get(&format!("/v1/deployments/{name}")).await?;
+        ensure!(view["state"] != "failed", "{name} has failed: {view:#}");
+        if (0..records.len()).all(|task| view["tasks"][task]["positions"][0]["offset"] == records[task]) {
             return Ok(());
         }
-        ensure!(begin.elapsed() < PATIENCE, "{query} has not read {records} records: {view:#}");
+        ensure!(begin.elapsed() < PATIENCE, "{name} has not read {records:?} records: {view:#}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,5 +1,5 @@
 //! The Nexmark queries through the server: each comes to what plain loops over the same events make of them, in order, and
-//! out of order with the server killed in between.
+//! out of order with the server killed in between. So do those that keep rows by key over many partitions, in two stages.
 
 #[path = "../../guest-examples/nexmark/tests/oracle.rs"]
 #[expect(unreachable_pub, reason = "the guest's own tests use it as well")]
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nexmark_generator::event::{Event, Person};
+use nexmark_generator::event::Event;
 use serde_json::{Value, json};
 
 use super::support::Server;
@@ -21,44 +21,64 @@ const OUT_OF_ORDER: u64 = 5_000;
 /// Looks, of up to 10 s each, before a query counts as hanging on a slow machine.
 const LOOKS: usize = 12;
 
-/// Somebody who comes long after the last event and does nothing: all windows before are over.
-fn last(events: &[Event]) -> Event {
-    let end = events.iter().map(Event::timestamp).max().unwrap_or(0) + 60_000;
-    Event::Person(Person {
-        id: 1,
-        name: "Nobody".to_owned(),
-        email_address: String::new(),
-        credit_card: String::new(),
-        city: String::new(),
-        state: String::new(),
-        date_time: end,
-        extra: String::new(),
-    })
+/// Queries in one stage, over `events`, or over `spread`, of more partitions, in two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stages {
+    One,
+    Two,
 }
 
-/// A topic that keeps what it is told: the events are of a day long past.
-async fn keep(server: &Server, topic: &str) -> Result<()> {
-    let topic_of_all_time = json!({ "partitions": 1, "config": { "retention.ms": "-1" } });
-    server.put(&format!("/v1/topics/{topic}"), &topic_of_all_time).await?.expect(201).map(drop)
+impl Stages {
+    fn events(self) -> (&'static str, u32) {
+        match self {
+            Self::One => ("events", 1),
+            Self::Two => ("spread", 3),
+        }
+    }
 }
 
-async fn deploy(server: &Server, query: &str) -> Result<()> {
-    keep(server, query).await?;
-    let spec = json!({
-        "kind": "processor", "module": "nexmark", "input": { "topics": ["events"] },
-        "output": { "default": query }, "params": { "query": query }, "time": { "out_of_order": "5s" }
-    });
-    server.put(&format!("/v1/deployments/{query}"), &spec).await?.expect(201).map(drop)
+async fn put_topic(server: &Server, topic: &str, partitions: u32) -> Result<()> {
+    server.put(&format!("/v1/topics/{topic}"), &oracle::topic(partitions)).await?.expect(201).map(drop)
 }
 
-async fn produce(server: &Server, events: &[Event]) -> Result<()> {
-    let record =
-        |event: &Event| Ok(json!({ "value": serde_json::to_value(event)?, "timestamp": event.timestamp() }));
+/// A server with the queries, each over the events and with an output of its name.
+async fn serve(stages: Stages, queries: &[&str]) -> Result<Server> {
+    let server = Server::start().await?;
+    let (events, partitions) = stages.events();
+    put_topic(&server, events, partitions).await?;
+    server.upload("nexmark").await?.expect(201)?;
+    for query in queries {
+        put_topic(&server, query, 1).await?;
+        let spec = match stages {
+            Stages::One => oracle::deployment(query, events, query),
+            Stages::Two => oracle::keyed(query, events, query),
+        };
+        server.put(&format!("/v1/deployments/{query}"), &spec).await?.expect(201)?;
+    }
+    Ok(server)
+}
+
+/// Stores events, one after the other to each partition, so that they are no more out of order there than in all.
+async fn produce(server: &Server, stages: Stages, events: &[Event]) -> Result<()> {
+    let (topic, partitions) = stages.events();
+    let mut partitions = (0..partitions).cycle();
+    let mut record = |event: &Event| {
+        let mut record = oracle::record(event);
+        record["partition"] = partitions.next().into();
+        record
+    };
     for some in events.chunks(1_000) {
-        let records = some.iter().map(record).collect::<Result<Vec<Value>>>()?;
-        server.post("/v1/topics/events/records", &json!({ "records": records })).await?.expect(200)?;
+        let records: Vec<Value> = some.iter().map(&mut record).collect();
+        let path = format!("/v1/topics/{topic}/records");
+        server.post(&path, &json!({ "records": records })).await?.expect(200)?;
     }
     Ok(())
+}
+
+/// In every partition: all windows are over.
+async fn end(server: &Server, stages: Stages, events: &[Event]) -> Result<()> {
+    let (_, partitions) = stages.events();
+    produce(server, stages, &vec![oracle::last(events); partitions as usize]).await
 }
 
 /// The rows of an output with their keys, in the order of the log.
@@ -76,11 +96,15 @@ async fn rows(server: &Server, topic: &str) -> Result<Vec<(String, String)>> {
     }
 }
 
-/// Waits until a deployment has read all records.
+/// Waits until a deployment has read so many records of its input, by its positions.
 async fn has_read(server: &Server, query: &str, records: usize) -> Result<()> {
     let path = format!("/v1/deployments/{query}");
+    let read = |d: &Value| -> u64 {
+        let tasks = d["tasks"].as_array().into_iter().flatten();
+        tasks.filter_map(|task| task["positions"][0]["offset"].as_u64()).sum()
+    };
     for _ in 0..LOOKS {
-        let done = |d: &Value| d["tasks"][0]["positions"][0]["offset"] == records || d["state"] == "failed";
+        let done = |d: &Value| read(d) == records as u64 || d["state"] == "failed";
         if let Ok(view) = server.until(&path, done).await {
             ensure!(view["state"] != "failed", "{query} has failed: {view:#}");
             return Ok(());
@@ -90,9 +114,10 @@ async fn has_read(server: &Server, query: &str, records: usize) -> Result<()> {
 }
 
 /// Compares every query with the oracle, and once more when all have been seen: nothing comes twice.
-async fn compare(server: &Server, queries: &[&str], events: &[Event]) -> Result<()> {
+async fn compare(server: &Server, stages: Stages, queries: &[&str], events: &[Event]) -> Result<()> {
+    let (_, partitions) = stages.events();
     for query in queries {
-        has_read(server, query, events.len() + 1).await?;
+        has_read(server, query, events.len() + partitions as usize).await?;
     }
     for round in 0..2 {
         for query in queries {
@@ -121,49 +146,46 @@ async fn compare(server: &Server, queries: &[&str], events: &[Event]) -> Result<
     Ok(())
 }
 
-async fn serve() -> Result<Server> {
-    let server = Server::start().await?;
-    keep(&server, "events").await?;
-    server.upload("nexmark").await?.expect(201)?;
-    for query in oracle::ALL {
-        deploy(&server, query).await?;
-    }
-    Ok(server)
-}
-
 #[tokio::test]
 async fn every_query_equals_the_oracle() -> Result<()> {
-    let server = serve().await?;
+    let server = serve(Stages::One, &oracle::ALL).await?;
     let events = oracle::events(EVENTS, PER_SECOND);
-    produce(&server, &events).await?;
-    produce(&server, &[last(&events)]).await?;
-    compare(&server, &oracle::ALL, &events).await
+    produce(&server, Stages::One, &events).await?;
+    end(&server, Stages::One, &events).await?;
+    compare(&server, Stages::One, &oracle::ALL, &events).await
+}
+
+/// Events out of order, and two kills while the queries are at different places.
+async fn over_kills(stages: Stages, queries: &[&str], seed: u64) -> Result<()> {
+    let mut server = serve(stages, queries).await?;
+    let events = oracle::shuffled(oracle::events(EVENTS, PER_SECOND), OUT_OF_ORDER, seed);
+    let middle = events.len() / 2;
+    produce(&server, stages, &events[..middle]).await?;
+    // Those that come last have hardly begun by then, and the first ones are done.
+    has_read(&server, queries[0], middle).await?;
+    server = server.restart().await?;
+    produce(&server, stages, &events[middle..]).await?;
+    has_read(&server, queries[queries.len() / 3], events.len()).await?;
+    server = server.restart().await?;
+    end(&server, stages, &events).await?;
+    compare(&server, stages, queries, &events).await
 }
 
 #[tokio::test]
 async fn every_query_equals_the_oracle_out_of_order_and_over_kills() -> Result<()> {
-    let mut server = serve().await?;
-    let events = oracle::shuffled(oracle::events(EVENTS, PER_SECOND), OUT_OF_ORDER, 97);
-    let middle = events.len() / 2;
-    produce(&server, &events[..middle]).await?;
-    // Those that come last have hardly begun by then, and the first ones are done.
-    has_read(&server, "q0", middle).await?;
-    server = server.restart().await?;
-    produce(&server, &events[middle..]).await?;
-    has_read(&server, "q5", events.len()).await?;
-    server = server.restart().await?;
-    produce(&server, &[last(&events)]).await?;
-    compare(&server, &oracle::ALL, &events).await
+    over_kills(Stages::One, &oracle::ALL, 97).await
+}
+
+#[tokio::test]
+async fn queries_by_key_equal_the_oracle_over_many_partitions_and_over_kills() -> Result<()> {
+    over_kills(Stages::Two, &oracle::KEYED, 101).await
 }
 
 #[tokio::test]
 async fn windows_of_the_clock_count_every_bid_once_over_a_kill() -> Result<()> {
-    let server = Server::start().await?;
-    keep(&server, "events").await?;
-    server.upload("nexmark").await?.expect(201)?;
-    deploy(&server, "q12").await?;
+    let server = serve(Stages::One, &["q12"]).await?;
     let events = oracle::events(2_000, PER_SECOND);
-    produce(&server, &events).await?;
+    produce(&server, Stages::One, &events).await?;
     has_read(&server, "q12", events.len()).await?;
     let server = server.restart().await?;
 

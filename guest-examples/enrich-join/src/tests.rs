@@ -68,10 +68,33 @@ fn without_a_row_a_record_is_kept_or_dropped_as_asked() {
 fn what_cannot_be_joined_is_a_fault_of_its_record() {
     let mut join = open(&[("wait-max", "1")]);
     let full = process(&mut join, &[order("a", "{}"), order("a", "{}")]);
-    assert_eq!(full, Err(Fault::At(1, "1 records of its key wait for a row already".into())));
+    assert_eq!(full, Err(Fault::At(1, "1 records of its key, of 2 bytes, wait for a row already".into())));
     assert!(matches!(process(&mut join, &[order("a", "[]")]), Err(Fault::At(0, _))));
     assert!(matches!(process(&mut join, &[testing::input("{}")]), Err(Fault::At(0, _))));
     testing::set_param("table", "nothing");
     let refused = EnrichJoin::open().err().expect("it is no input");
     assert!(refused.contains("orders, customers"), "{refused}");
+}
+
+#[test]
+fn what_waits_for_a_row_is_bounded_in_bytes() {
+    let large = |key: &str| order(key, &format!(r#"{{"text":"{}"}}"#, "x".repeat(100 << 10)));
+    let mut join = open(&[("wait-max", "1000")]);
+    assert_eq!(process(&mut join, &[large("a"), large("a"), large("b")]), Ok(vec![]));
+    let full = process(&mut join, &[large("b"), large("a")]).unwrap_err();
+    let Fault::At(1, why) = full else { panic!("{full:?}") };
+    assert_eq!(
+        why,
+        format!("2 records of its key, of {} bytes, wait for a row already", 2 * ((100 << 10) + 11))
+    );
+    // As the host does after a fault: what was committed is what there is.
+    let mut join = EnrichJoin::open().expect("the parameters are valid");
+    assert_eq!(
+        process(&mut join, &[large("b"), order("a", "{}")]),
+        Ok(vec![]),
+        "there is room for small ones"
+    );
+    assert!(testing::store("rows").values().all(|row| row.len() <= WAIT_BYTES_MAX + 1000));
+    let outputs = process(&mut join, &[customer("a", Some("{}"))]).expect("no fault");
+    assert_eq!(outputs.len(), 3);
 }

@@ -1,11 +1,13 @@
 //! The queries of the Nexmark benchmark, one per deployment: parameter `query`. Events are read from one topic, as JSON or
 //! in a binary form (parameter `format`), and what comes out has the same form. The event time of a record is its timestamp.
 //!
-//! What each query computes is told in its file below `queries`; what the bytes are, in `json` and `binary`.
+//! What each query computes is told in its file below `queries`; what the bytes are, in `json` and `binary`. With an internal
+//! topic `keyed` it works in two stages, see `keyed`.
 
 pub mod binary;
 pub mod event;
 pub mod json;
+mod keyed;
 mod output;
 mod queries;
 
@@ -13,6 +15,7 @@ use millstream_sdk::timers::Timer;
 use millstream_sdk::{Fault, Output, Processor, Record, Timed, config, params, processor};
 
 use event::{Event, Kind};
+use keyed::Keyed;
 use output::{Format, Out};
 use queries::Query;
 
@@ -38,6 +41,7 @@ params! {
 pub struct Nexmark {
     format: Format,
     query: Box<dyn Query>,
+    keyed: Option<Keyed>,
 }
 
 impl Processor for Nexmark {
@@ -51,16 +55,19 @@ impl Processor for Nexmark {
         };
         let name = config::require("query")?;
         let query = queries::open(&name).map_err(|why| format!("parameter `query`: {why}"))?;
-        Ok(Self { format, query })
+        Ok(Self { format, query, keyed: keyed::open(&name)? })
     }
 
     fn process(&mut self, batch: &[Record<'_>]) -> Result<Vec<Output>, Fault> {
+        if let Some(Keyed { key, topic }) = self.keyed
+            && batch.first().is_some_and(|record| record.topic() != topic)
+        {
+            return self.hand_on(batch, key);
+        }
         let wanted = self.query.wants();
         let mut events = Vec::with_capacity(batch.len());
         for record in batch {
-            let value = record.value().ok_or_else(|| record.fault("the value is null"))?;
-            let event = self.parse(value, wanted).map_err(|why| record.fault(why))?;
-            if let Some(body) = event {
+            if let Some(body) = self.parse(record, wanted)? {
                 events.push(Event { index: record.index(), time: record.timestamp(), body });
             }
         }
@@ -81,18 +88,32 @@ impl Timed for Nexmark {
 }
 
 impl Nexmark {
+    /// First stage: the wanted events as they came, to the task of their key.
+    fn hand_on(&self, batch: &[Record<'_>], key: keyed::Key) -> Result<Vec<Output>, Fault> {
+        let wanted = self.query.wants();
+        let mut outputs = Vec::with_capacity(batch.len());
+        for record in batch {
+            if let Some(key) = self.parse(record, wanted)?.as_ref().and_then(key) {
+                outputs.push(Output::new().topic(keyed::TOPIC).source(record.index()).key(key));
+            }
+        }
+        Ok(outputs)
+    }
+
     /// The event, when it is of a wanted kind.
-    fn parse<'a>(&self, value: &'a [u8], wanted: &[Kind]) -> Result<Option<event::Body<'a>>, String> {
-        match self.format {
+    fn parse<'a>(&self, record: &Record<'a>, wanted: &[Kind]) -> Result<Option<event::Body<'a>>, Fault> {
+        let value = record.value().ok_or_else(|| record.fault("the value is null"))?;
+        let event = match self.format {
             Format::Json => json::parse(value, wanted),
             Format::Binary => binary::parse(value, wanted),
-        }
+        };
+        event.map_err(|why| record.fault(why))
     }
 }
 
 #[cfg(test)]
 #[path = "../tests/oracle.rs"]
-#[allow(unreachable_pub, reason = "the tests of the server use it as well")]
+#[allow(unreachable_pub, dead_code, reason = "the tests of the server use it as well")]
 mod oracle;
 #[cfg(test)]
 mod tests;

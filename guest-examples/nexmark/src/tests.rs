@@ -121,6 +121,42 @@ fn every_query_is_right_whatever_the_order_of_events() {
     }
 }
 
+#[test]
+fn what_is_handed_on_by_key_comes_to_the_same() {
+    let events = oracle::shuffled(oracle::events(EVENTS / 4, PER_SECOND), OUT_OF_ORDER, 47);
+    for (format, name) in [(Format::Json, "json"), (Format::Binary, "binary")] {
+        for query in oracle::KEYED {
+            testing::reset();
+            testing::set_param("query", query);
+            testing::set_param("format", name);
+            testing::set_inputs(&["events", "keyed"]);
+            testing::set_outputs(&["rows", "keyed"]);
+            let mut processor = Nexmark::open().unwrap();
+            let inputs = inputs(&events, format);
+            let handed = testing::process(&mut processor, &inputs).unwrap();
+            assert!(handed.iter().all(|output| output.topic.as_deref() == Some("keyed")), "{query}");
+            let again = |output: &Output| {
+                let input = inputs[output.source.unwrap() as usize].clone();
+                let Content::Bytes(key) = &output.key else { panic!("{query}: no key") };
+                Input { topic: 1, key: Some(key.clone()), ..input }
+            };
+            let handed: Vec<_> = handed.iter().map(again).collect();
+            let mut outputs = Vec::new();
+            for batch in handed.chunks(BATCH) {
+                outputs.extend(testing::process(&mut processor, batch).unwrap());
+            }
+            outputs.extend(testing::move_watermark(&mut processor, i64::MAX).unwrap());
+            if format == Format::Json {
+                compare(query, &outputs, &oracle::expected(query, &events), "behind the internal topic");
+            }
+            assert!(!outputs.is_empty(), "{query}");
+        }
+    }
+    testing::set_param("query", "q5");
+    let why = "parameter `query`: `q5` has no key for an internal topic `keyed`";
+    assert_eq!(Nexmark::open().err().as_deref(), Some(why));
+}
+
 /// Walks a row of JSON and reads the same fields from its binary form.
 fn assert_same(json: &[u8], mut binary: &[u8]) {
     let number = |binary: &mut &[u8]| {

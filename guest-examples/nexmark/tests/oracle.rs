@@ -19,6 +19,9 @@ pub const ALL: [&str; 19] = [
     "q20", "q21", "q22",
 ];
 
+/// Queries that have the same answer over many partitions, once the events are handed on by key.
+pub const KEYED: [&str; 9] = ["q3", "q8", "q9", "q11", "q16", "q17", "q18", "q19", "q20"];
+
 /// The first events of the generator, of an evening, at this many a second.
 pub fn events(count: usize, per_second: usize) -> Vec<Event> {
     let config = NexmarkConfig {
@@ -43,6 +46,47 @@ pub fn shuffled(mut events: Vec<Event>, within: u64, seed: u64) -> Vec<Event> {
     };
     events.sort_by_cached_key(|event| event.timestamp() + delay());
     events
+}
+
+/// Somebody who comes long after the last event and does nothing: all windows before are over.
+pub fn last(events: &[Event]) -> Event {
+    let end = events.iter().map(Event::timestamp).max().unwrap_or(0) + 60_000;
+    Event::Person(Person {
+        id: 1,
+        name: "Nobody".to_owned(),
+        email_address: String::new(),
+        credit_card: String::new(),
+        city: String::new(),
+        state: String::new(),
+        date_time: end,
+        extra: String::new(),
+    })
+}
+
+/// An event as a record to be produced.
+pub fn record(event: &Event) -> Value {
+    let value = serde_json::to_value(event).expect("an event is JSON");
+    json!({ "value": value, "timestamp": event.timestamp() })
+}
+
+/// A topic that keeps what it is told: the events are of a day long past.
+pub fn topic(partitions: u32) -> Value {
+    json!({ "partitions": partitions, "config": { "retention.ms": "-1" } })
+}
+
+/// A query over a topic of events, and where its rows go.
+pub fn deployment(query: &str, events: &str, rows: &str) -> Value {
+    json!({
+        "kind": "processor", "module": "nexmark", "input": { "topics": [events] }, "output": { "default": rows },
+        "params": { "query": query }, "time": { "out_of_order": "5s" },
+    })
+}
+
+/// The same over many partitions, of which hardly anything may wait to be handed on.
+pub fn keyed(query: &str, events: &str, rows: &str) -> Value {
+    let mut spec = deployment(query, events, rows);
+    spec["internal"] = json!({ "keyed": { "max_lag": 200 } });
+    spec
 }
 
 /// The rows of a query.

@@ -116,3 +116,24 @@ fn items_may_be_fields_of_values() {
     let mut keyed_only = open(&[]);
     assert!(matches!(process(&mut keyed_only, &[testing::input("x")]), Err(Fault::At(0, _))));
 }
+
+#[test]
+fn a_new_epoch_of_the_most_counters_fits_into_a_commit() {
+    let mut trending = open(&[("counters", "100000"), ("half-life", "1m")]);
+    let item = |n: usize| format!("{n:0>width$}", width = ITEM_BYTES_MAX);
+    let longer = [seen("short", 0), seen(&item(0).replace('0', "00"), 0)];
+    let why = format!("an item of {} bytes, expected 1 to {ITEM_BYTES_MAX}", 2 * ITEM_BYTES_MAX);
+    assert_eq!(process(&mut trending, &longer), Err(Fault::At(1, why)));
+
+    let all: Vec<_> = (0..100_000).map(|n| seen(&item(n), 0)).collect();
+    process(&mut trending, &all).expect("no fault");
+    let before = store("counters");
+    assert_eq!(before.len(), 100_000);
+    // All weights are scaled, so all rows are written in the batch of this one, which weighs 1 again.
+    process(&mut trending, &[seen(&item(0), 100 * 60_000)]).expect("no fault");
+    let after = store("counters");
+    assert_eq!(before.iter().filter(|(item, row)| after[*item] != **row).count(), 99_999);
+    // A commit holds 64 MiB, and beside key and value some bytes that say whose a row is.
+    let bytes: usize = after.iter().map(|(item, row)| item.len() + row.len() + 100).sum();
+    assert!(bytes < 64 << 20, "{bytes}");
+}
