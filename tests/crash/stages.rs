@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -24,7 +24,9 @@ const VIEWS: u64 = 10;
 const REWIND_EVERY: u32 = 4;
 /// Items that teach about one that comes after them.
 const STEPS_MAX: usize = 20;
-/// What is not right so long after a restart will not be any more.
+/// Four digits of a weight are shown; one meeting more or less is at least 1/400.
+const ROUNDED: f64 = 0.000_2;
+/// What is not counted so long after a restart will not be any more.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 
 pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Result<()> {
@@ -44,11 +46,9 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
         server = Server::start(binary, data.path()).await.with_context(|| format!("restart {round}"))?;
         let started = Instant::now();
         let found = loop {
-            match check(&server).await {
-                Ok(found) => break found,
-                Err(wrong) if started.elapsed() > SETTLE_MAX => {
-                    return Err(wrong.context(format!("after restart {round}")));
-                }
+            match check(&server).await.with_context(|| format!("after restart {round}"))? {
+                Ok(views) => break views,
+                Err(missing) if started.elapsed() > SETTLE_MAX => bail!("after restart {round}: {missing}"),
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             }
         };
@@ -106,10 +106,50 @@ fn rewind(server: &Server, wait_ms: u64) -> JoinHandle<Result<()>> {
     })
 }
 
-/// Every pair against plain loops over the input; how many views there are.
-async fn check(server: &Server) -> Result<usize> {
+/// Every pair against plain loops over the input, to which nothing is added meanwhile. How many views there are, or what
+/// is not counted yet.
+///
+/// # Errors
+/// What no waiting makes right: something counts twice, or the deployment has failed.
+async fn check(server: &Server) -> Result<Result<usize, String>> {
     let view = server.get("/v1/deployments/viewed").await?;
     ensure!(view["state"] != "failed", "it has failed: {view}");
+    let (count, weights) = fold(server).await?;
+    let mut missing = None;
+    for (item, expected) in weights {
+        let path = format!("/v1/deployments/viewed/stores/also_viewed/keys/{item}");
+        let list = match server.get(&path).await {
+            Ok(list) => list,
+            // It has no list yet, or its task is not open.
+            Err(error) => {
+                missing.get_or_insert(format!("item {item}: {error:#}"));
+                continue;
+            }
+        };
+        let mut weighed = BTreeMap::new();
+        for follower in list["items"].as_array().context("items")? {
+            let id = follower["item"].as_u64().context("an id")?;
+            let weight = follower["weight"].as_f64().context("a weight")?;
+            let expected = expected.get(&id).copied().unwrap_or(0.0);
+            ensure!(
+                weight < expected + ROUNDED,
+                "item {id} after {item} weighs {weight}, by the input {expected}: a meeting counts more than once"
+            );
+            weighed.insert(id, weight);
+        }
+        for (id, expected) in expected {
+            let weight = weighed.get(&id).copied().unwrap_or(0.0);
+            if weight < expected - ROUNDED {
+                missing
+                    .get_or_insert(format!("item {id} after {item} weighs {weight} instead of {expected}"));
+            }
+        }
+    }
+    Ok(missing.map_or(Ok(count), Err))
+}
+
+/// How many views there are, and item → what came after it → its weight.
+async fn fold(server: &Server) -> Result<(usize, BTreeMap<u64, BTreeMap<u64, f64>>)> {
     let mut sessions = BTreeMap::<u64, VecDeque<u64>>::new();
     let mut weights = BTreeMap::<u64, BTreeMap<u64, f64>>::new();
     let mut count = 0;
@@ -129,17 +169,5 @@ async fn check(server: &Server) -> Result<usize> {
             count += 1;
         }
     }
-    for (item, expected) in weights {
-        let list = server.get(&format!("/v1/deployments/viewed/stores/also_viewed/keys/{item}")).await?;
-        let followers = list["items"].as_array().context("items")?;
-        ensure!(followers.len() == expected.len(), "item {item}: {list} instead of {expected:?}");
-        for follower in followers {
-            let id = follower["item"].as_u64().context("an id")?;
-            let weight = follower["weight"].as_f64().context("a weight")?;
-            let expected = expected.get(&id).copied().unwrap_or(f64::NAN);
-            // Four digits are shown; one meeting more or less is at least 1/400.
-            ensure!((weight - expected).abs() < 0.000_2, "item {item}: {follower} instead of {expected}");
-        }
-    }
-    Ok(count)
+    Ok((count, weights))
 }
