@@ -16,9 +16,9 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use support::events::{Clicks, lines};
 use support::process::{MemoryWatch, Meter};
+use support::schedule::on_one_thread;
 use support::server::{Server, prebuilt};
 use support::{Args, mib, number, table};
-use tokio::task::LocalSet;
 
 const PARTITIONS: u32 = 4;
 
@@ -50,8 +50,7 @@ struct Phase {
 }
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&Args::read()))
+    on_one_thread(run(&Args::read()))
 }
 
 async fn run(args: &Args) -> Result<()> {

@@ -21,11 +21,10 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 use support::client::{get, json_number, request};
 use support::events::{Click, Clicks, lines};
-use support::process::{Meter, Spent};
-use support::schedule::{Pool, Schedule};
+use support::process::Spent;
+use support::schedule::{Plan, Pool, on_one_thread, open_loop};
 use support::server::{Server, prebuilt};
 use support::{Args, histogram, number, quantile_ms, record, table};
-use tokio::task::LocalSet;
 
 const PER_SECOND: u32 = 1000;
 const PARTITIONS: u32 = 4;
@@ -46,9 +45,7 @@ struct Measured {
 }
 
 fn main() -> Result<()> {
-    // One thread: the load must leave the cores to the server.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&Args::read()))
+    on_one_thread(run(&Args::read()))
 }
 
 async fn run(args: &Args) -> Result<()> {
@@ -76,22 +73,12 @@ async fn measure(keep: &str, args: &Args) -> Result<Measured> {
 
     let events = u64::from(PER_SECOND) * args.pick(30, 4);
     let latencies = Rc::new(RefCell::new(Latencies { acknowledged: histogram(), fresh: histogram() }));
-    let pool = Rc::new(Pool::default());
-    for _ in 0..32 {
-        pool.put(support::client::Connection::open(server.addr()).await?);
-    }
-    let (meter, own, syncs) =
-        (Meter::start(server.pid())?, Meter::start(std::process::id())?, server.syncs().await?);
-    let mut schedule = Schedule::start(PER_SECOND, events);
-    let mut open = Vec::new();
-    while let Some((_, due)) = schedule.next().await {
-        let follow = follow(server.addr(), pool.clone(), clicks.next(), due, latencies.clone());
-        open.push(tokio::task::spawn_local(follow));
-    }
-    for task in open {
-        task.await??;
-    }
-    let (server_spent, load) = (meter.stop()?, own.stop()?);
+    let plan = Plan { per_second: PER_SECOND, count: events, connections: 32 };
+    let syncs = server.syncs().await?;
+    let (server_spent, load) = open_loop(&server, plan, |_, due, sends| {
+        sends.begin(follow(server.addr(), sends.pool.clone(), clicks.next(), due, latencies.clone()));
+    })
+    .await?;
     let syncs = (server.syncs().await? - syncs) / server_spent.wall.as_secs_f64();
     let latencies =
         Rc::try_unwrap(latencies).map_err(|_| anyhow::anyhow!("a task is still open"))?.into_inner();

@@ -25,10 +25,9 @@ use support::client::{Connection, get, json_number, request};
 use support::events::{Clicks, lines};
 use support::guests::distinct;
 use support::process::{MemoryWatch, Meter, cpu, rss};
-use support::schedule::{Pool, Schedule};
+use support::schedule::{Pool, Schedule, on_one_thread};
 use support::server::{Server, prebuilt};
 use support::{Args, histogram, median, mib, number, quantile_ms, record, table};
-use tokio::task::LocalSet;
 
 const EQUAL: usize = 70;
 /// What the others are, in turn.
@@ -44,8 +43,7 @@ const HOG_PARTITIONS: u32 = 4;
 const MOST: Duration = Duration::from_secs(300);
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&Args::read()))
+    on_one_thread(run(&Args::read()))
 }
 
 async fn run(args: &Args) -> Result<()> {

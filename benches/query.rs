@@ -24,13 +24,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use serde_json::json;
-use support::client::{Connection, find, request};
+use support::client::{find, request};
 use support::events::Random;
-use support::process::{Meter, Spent};
-use support::schedule::{Pool, Schedule};
+use support::process::Spent;
+use support::schedule::{Plan, Pool, Sends, on_one_thread, open_loop};
 use support::server::{Server, prebuilt};
 use support::{Args, histogram, number, quantile_ms, record, table};
-use tokio::task::LocalSet;
 
 const QUERIES_PER_SECOND: u32 = 1000;
 /// One click for so many queries.
@@ -57,9 +56,7 @@ struct Latencies {
 }
 
 fn main() -> Result<()> {
-    // One thread: the load must leave the cores to the server.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&Args::read()))
+    on_one_thread(run(&Args::read()))
 }
 
 async fn run(args: &Args) -> Result<()> {
@@ -70,12 +67,11 @@ async fn run(args: &Args) -> Result<()> {
     let server = Server::start(&[]).await?;
     prepare(&server, &data).await?;
     let latencies = Rc::new(RefCell::new(Latencies { queries: histogram(), clicks: histogram() }));
-    let pool = Rc::new(Pool::default());
     // The code is compiled, its instances are made, the caches hold what is asked for.
-    measure(&server, &data, u64::from(QUERIES_PER_SECOND) * args.pick(5, 1), &pool, &latencies).await?;
+    measure(&server, &data, u64::from(QUERIES_PER_SECOND) * args.pick(5, 1), &latencies).await?;
     *latencies.borrow_mut() = Latencies { queries: histogram(), clicks: histogram() };
     let queries = u64::from(QUERIES_PER_SECOND) * args.pick(60, 5);
-    let (spent, load) = measure(&server, &data, queries, &pool, &latencies).await?;
+    let (spent, load) = measure(&server, &data, queries, &latencies).await?;
 
     let latencies = latencies.borrow();
     let row = |name: &str, latencies: &Histogram<u64>| {
@@ -117,31 +113,23 @@ async fn measure(
     server: &Server,
     data: &Data,
     queries: u64,
-    pool: &Rc<Pool>,
     latencies: &Rc<RefCell<Latencies>>,
 ) -> Result<(Spent, Spent)> {
-    for _ in 0..16 {
-        pool.put(Connection::open(server.addr()).await?);
-    }
-    let (meter, own) = (Meter::start(server.pid())?, Meter::start(std::process::id())?);
-    let mut schedule = Schedule::start(QUERIES_PER_SECOND, queries);
-    let mut open = Vec::new();
-    let mut clicks = data.live();
-    let mut prefixes = data.prefixes();
-    while let Some((index, due)) = schedule.next().await {
-        let (addr, pool, latencies) = (server.addr(), pool.clone(), latencies.clone());
-        if index % QUERIES_PER_CLICK == 0 {
-            let click = clicks.next().context("clicks have no end")?;
-            let (pool, latencies) = (pool.clone(), latencies.clone());
-            open.push(tokio::task::spawn_local(send(addr, pool, click, due, latencies)));
+    let plan = Plan { per_second: QUERIES_PER_SECOND, count: queries, connections: 16 };
+    let addr = server.addr();
+    // Neither ends.
+    let (mut clicks, mut prefixes) = (data.live(), data.prefixes());
+    let tick = |index, due, sends: &mut Sends| {
+        if index % QUERIES_PER_CLICK == 0
+            && let Some(click) = clicks.next()
+        {
+            sends.begin(send(addr, sends.pool.clone(), click, due, latencies.clone()));
         }
-        let items = prefixes.next().context("sessions have no end")?;
-        open.push(tokio::task::spawn_local(ask(addr, pool, items, due, latencies)));
-    }
-    for task in open {
-        task.await??;
-    }
-    Ok((meter.stop()?, own.stop()?))
+        if let Some(items) = prefixes.next() {
+            sends.begin(ask(addr, sends.pool.clone(), items, due, latencies.clone()));
+        }
+    };
+    open_loop(server, plan, tick).await
 }
 
 async fn send(

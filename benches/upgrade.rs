@@ -22,10 +22,9 @@ use serde_json::{Value, json};
 use support::client::request;
 use support::events::Clicks;
 use support::guests::stamped;
-use support::schedule::{Pool, Schedule};
+use support::schedule::{Pool, Schedule, on_one_thread};
 use support::server::{Server, prebuilt};
 use support::{Args, histogram, median, number, quantile_ms, record, table};
-use tokio::task::LocalSet;
 
 const PER_SECOND: u32 = 1000;
 const PARTITIONS: u32 = 4;
@@ -69,8 +68,7 @@ struct Round {
 }
 
 fn main() -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&Args::read()))
+    on_one_thread(run(&Args::read()))
 }
 
 async fn run(args: &Args) -> Result<()> {

@@ -20,7 +20,7 @@ mod upload;
 
 use anyhow::Result;
 use support::Args;
-use tokio::task::LocalSet;
+use support::schedule::on_one_thread;
 
 /// How the bench starts itself as the echo server.
 const ECHO: &str = "--echo";
@@ -29,9 +29,7 @@ fn main() -> Result<()> {
     if std::env::args().nth(1).as_deref() == Some(ECHO) {
         return echo::serve();
     }
-    // One thread: the load must leave the cores to the server.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, run(&Args::read()))
+    on_one_thread(run(&Args::read()))
 }
 
 async fn run(args: &Args) -> Result<()> {
