@@ -122,13 +122,19 @@ pub(super) const COLUMNS: [Column; 8] = [
 
 const TASK_COLUMNS: [Column; 7] = [
     ("TASK", |t| at(t, "/partition")),
-    ("STATE", |t| at(t, "/state")),
+    ("STATE", task_state),
     ("POSITIONS", |t| if t.get("source").is_some() { polls(t) } else { positions(t) }),
     ("LAG", |t| count(t, "/totals/lag")),
     ("IN", |t| count(t, "/totals/records_in")),
     ("MEMORY", |t| size(t, "/memory_bytes")),
     ("LAST ERROR", |t| worst_error(t).unwrap_or_default()),
 ];
+
+/// What it does, and whether others have to read what lies between the stages before it reads on.
+fn task_state(task: &Value) -> String {
+    let held_back = if task["held_back"] == true { " (held back)" } else { "" };
+    format!("{}{held_back}", at(task, "/state"))
+}
 
 fn positions(task: &Value) -> String {
     let positions = task.get("positions").and_then(Value::as_array).into_iter().flatten();
@@ -414,6 +420,14 @@ mod tests {
             "offset": 7}});
         assert_eq!(worst_error(&view).as_deref(), Some("trap at t:0:7: unreachable"));
         assert_eq!(worst_error(&json!({})), None);
+    }
+
+    #[test]
+    fn a_task_that_is_held_back_says_so() {
+        let mut task = json!({"state": "running", "held_back": false});
+        assert_eq!(task_state(&task), "running");
+        task["held_back"] = true.into();
+        assert_eq!(task_state(&task), "running (held back)");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::status::Status;
-use super::time::TaskTime;
+use super::time::{Steps, TaskTime};
 use super::view::DeploymentState;
-use crate::model::{Offset, Partition, TimestampMs, TopicName};
+use crate::model::{Offset, Partition, TopicName};
 use crate::storage::{Chain, Commit, CommitError, Fence, Pending, Storage};
 
 /// Commits of one task that may be under way, and their bytes: enough to hide a sync of some milliseconds, and little
@@ -28,8 +28,8 @@ pub(super) struct Flight {
     state_made: usize,
     /// the positions that its commits have stored, by input
     stored: Vec<(TopicName, Offset)>,
-    /// how far the inputs have come by the last commit that says so
-    own_time: Option<TimestampMs>,
+    /// how far the task has come in event time, by the last commit that says so
+    steps: Steps,
 }
 
 /// Where a task stands in an input.
@@ -79,7 +79,7 @@ impl Flight {
     pub(super) fn new(status: Arc<Status>, fence: Fence) -> Self {
         let under_way = VecDeque::with_capacity(COMMITS_MAX);
         let (chain, stored) = (Chain::default(), Vec::new());
-        Self { status, fence, chain, under_way, bytes: 0, state_made: 0, stored, own_time: None }
+        Self { status, fence, chain, under_way, bytes: 0, state_made: 0, stored, steps: Steps::default() }
     }
 
     /// A task that reopens begins a new chain. Nothing is under way.
@@ -87,7 +87,7 @@ impl Flight {
         self.chain = Chain::default();
         self.state_made = 0;
         self.stored.clear();
-        self.own_time = None;
+        self.steps = Steps::default();
     }
 
     /// The position in an input that a commit has stored since it began. What is told may lie behind it: places without a
@@ -96,10 +96,10 @@ impl Flight {
         self.stored.iter().find(|(input, _)| input == topic).map(|(_, next)| *next)
     }
 
-    /// How far the inputs have come in event time, by the last commit that has ended; the commits that are still under way
-    /// may lead further.
-    pub(super) fn own_time(&self) -> Option<TimestampMs> {
-        self.own_time
+    /// How far the task has come in event time, by the last commit that has ended; the commits that are still under way may
+    /// lead further.
+    pub(super) fn steps(&self) -> Steps {
+        self.steps
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -168,7 +168,7 @@ impl Flight {
         if let Err(error) = outcome {
             return Err(Refused { error, place: place.map(|place| (place.topic, place.partition)) });
         }
-        self.own_time = done.time.as_ref().map_or(self.own_time, TaskTime::own);
+        self.steps = done.time.as_ref().map_or(self.steps, TaskTime::steps);
         self.count(done);
         if let Some(place) = place.as_ref().filter(|_| pending.is_some()) {
             self.note_stored(place);

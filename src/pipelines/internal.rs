@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::DeployError;
 use super::supervisor::Pipelines;
 use super::task::{Stop, Task};
-use super::time::TaskTime;
+use super::time::{Steps, TaskTime};
 use crate::broker::{Broker, NewTopic, TopicError};
 use crate::model::deployment::{Deployment, DeploymentSpec, owner_of};
 use crate::model::limits::MESSAGE_BYTES_MAX;
@@ -39,7 +39,7 @@ fn config() -> Result<TopicConfig, ConfigError> {
     ])
 }
 
-/// How far the tasks of a deployment have come: in its internal topics, and in the event time of its inputs.
+/// How far the tasks of a deployment have come: in its internal topics, and in event time.
 pub(super) struct Backlog {
     topics: Vec<Waiting>,
     /// moves when a task has read something
@@ -50,12 +50,12 @@ pub(super) struct Backlog {
     passed: watch::Sender<()>,
 }
 
-/// How far the inputs of a task have come, by what is committed.
+/// How far a task has come, by what is committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Reached {
-    pub(super) watermark: Option<TimestampMs>,
-    /// nothing comes there
-    pub(super) is_idle: bool,
+struct Reached {
+    steps: Steps,
+    /// nothing comes in its inputs
+    is_idle: bool,
 }
 
 /// A moment in the deployment's event time, and how far a task has to read to have all that was handed to it before.
@@ -64,6 +64,10 @@ pub(super) struct Sample {
     /// of its internal topics
     tails: Vec<Offset>,
 }
+
+/// When a task has deleted what it has read of its internal topics, in ticks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Purged(Option<i64>);
 
 /// One internal topic: each partition's log, and the next offset that its task reads.
 struct Waiting {
@@ -113,8 +117,8 @@ impl Backlog {
         self.eased.subscribe()
     }
 
-    /// The inputs of a task have come so far.
-    pub(super) fn reach(&self, task: Partition, now: Reached) {
+    /// A task has come so far.
+    fn reach(&self, task: Partition, now: Reached) {
         let mut reached = self.reached.lock();
         if let Some(before) = reached.get_mut(task as usize).filter(|before| **before != now) {
             *before = now;
@@ -123,17 +127,28 @@ impl Backlog {
         }
     }
 
-    /// Hears of every task whose inputs have come further from now on.
+    /// Hears of every task that has come further from now on.
     pub(super) fn watch_time(&self) -> watch::Receiver<()> {
         self.passed.subscribe()
     }
 
-    /// What every task has reached in whose inputs something comes; if that is none, what any has, as for the inputs of one
-    /// task.
-    fn least(&self) -> Option<TimestampMs> {
+    /// What every task has come to by a step. Of their inputs those count in which something comes; if that is none, what any
+    /// has come to, as for the inputs of one task.
+    fn least(&self, step: usize) -> Option<TimestampMs> {
         let reached = self.reached.lock();
-        let active = reached.iter().filter(|task| !task.is_idle).map(|task| task.watermark).min();
-        active.unwrap_or_else(|| reached.iter().filter_map(|task| task.watermark).max())
+        let of = |task: &Reached| task.steps.get(step).copied().flatten();
+        if step > 0 {
+            return reached.iter().map(of).min().flatten();
+        }
+        let active = reached.iter().filter(|task| !task.is_idle).map(of).min();
+        active.unwrap_or_else(|| reached.iter().filter_map(of).max())
+    }
+}
+
+impl Purged {
+    /// Is it time to delete so many records?
+    fn is_due(self, tick: i64, records: u64) -> bool {
+        records >= PURGED_RECORDS && self.0.is_none_or(|last| tick.saturating_sub(last) >= PURGE_MS)
     }
 }
 
@@ -160,17 +175,14 @@ impl Task {
     /// # Errors
     /// [`Stop`] when the storage is closing.
     pub(super) async fn purge(&mut self) -> Result<(), Stop> {
-        let tick = self.shared.broker.clock().tick_ms();
-        if tick.saturating_sub(self.purged_tick) < PURGE_MS {
-            return Ok(());
-        }
+        let (tick, purged) = (self.shared.broker.clock().tick_ms(), self.purged);
         for input in self.inputs.iter().skip(self.deployment.spec.input.topics.len()) {
             // Not by what it tells: that may be past the last position that is stored, from which a restart reads on.
             let committed = self.flight.stored(&input.topic).unwrap_or(0);
-            if committed.saturating_sub(input.log.start()) < PURGED_RECORDS {
+            if !purged.is_due(tick, committed.saturating_sub(input.log.start())) {
                 continue;
             }
-            self.purged_tick = tick;
+            self.purged = Purged(Some(tick));
             match self.shared.broker.storage().delete_records(&input.log, committed).await {
                 Ok(_) => {}
                 Err(Error::Commit(CommitError::Closed)) => return Err(Stop::Closed),
@@ -183,39 +195,43 @@ impl Task {
         Ok(())
     }
 
-    /// Tells the others how far its inputs have come, by what is committed.
+    /// Tells the others how far it has come, by what is committed.
     pub(super) fn share_time(&self) {
-        let Some(time) = self.time.as_ref().filter(|time| time.handed().is_some()) else { return };
-        let watermark = if self.flight.is_empty() { time.own() } else { self.flight.own_time() };
-        self.backlog.reach(self.status.partition, Reached { watermark, is_idle: time.is_idle() });
+        let Some(time) = self.time.as_ref().filter(|time| time.topics() > 0) else { return };
+        let steps = if self.flight.is_empty() { time.steps() } else { self.flight.steps() };
+        self.backlog.reach(self.status.partition, Reached { steps, is_idle: time.is_idle() });
     }
 
-    /// Takes over the event time of all tasks, once everything is read that they had handed over by then. Has the watermark
-    /// moved?
+    /// Takes over the event time of all tasks, step by step, each once everything is read that they had handed over by then.
+    /// Has the watermark moved?
     pub(super) fn take_time(&mut self) -> bool {
         self.share_time();
         self.passed.borrow_and_update();
-        let moved = self.adopt();
-        let Some(handed) = self.time.as_ref().and_then(TaskTime::handed) else { return moved };
-        if self.sample.is_none() {
-            // The time first: what was handed over before it lies in the logs then.
-            let watermark = self.backlog.least();
-            if watermark > handed {
-                let internal = self.inputs.iter().skip(self.deployment.spec.input.topics.len());
-                let tails = internal.map(|input| input.log.stable()).collect();
-                self.sample = Some(Sample { watermark, tails });
+        let mut moved = false;
+        for step in 1..=self.time.as_ref().map_or(0, TaskTime::topics) {
+            moved |= self.adopt(step);
+            let Some(reached) = self.time.as_ref().map(|time| time.steps()[step]) else { break };
+            if self.samples[step - 1].is_none() {
+                // The time first: what was handed over before it lies in the logs then.
+                let watermark = self.backlog.least(step - 1);
+                if watermark > reached {
+                    let internal = self.inputs.iter().skip(self.deployment.spec.input.topics.len());
+                    let tails = internal.map(|input| input.log.stable()).collect();
+                    self.samples[step - 1] = Some(Sample { watermark, tails });
+                }
             }
+            moved |= self.adopt(step);
         }
-        self.adopt() || moved
+        moved
     }
 
-    fn adopt(&mut self) -> bool {
+    fn adopt(&mut self, step: usize) -> bool {
         let first = self.deployment.spec.input.topics.len();
         let is_read = |sample: &mut Sample| {
             sample.tails.iter().zip(self.next.iter().skip(first)).all(|(tail, next)| next >= tail)
         };
-        let Some(sample) = self.sample.take_if(is_read) else { return false };
-        self.time.as_mut().is_some_and(|time| time.hand(sample.watermark))
+        let Some(sample) = self.samples[step - 1].take_if(is_read) else { return false };
+        self.time.as_mut().is_some_and(|time| time.hand(step, sample.watermark))
     }
 }
 
@@ -287,5 +303,19 @@ impl Pipelines {
                 at.offset = log.tail();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_goes_once_it_is_much_and_at_most_once_a_second() {
+        let never = Purged::default();
+        assert_eq!([9_999, 10_000].map(|records| never.is_due(0, records)), [false, true]);
+        let once = Purged(Some(5));
+        assert_eq!([1_004, 1_005].map(|tick| once.is_due(tick, 1_000_000)), [false, true]);
+        assert!(!once.is_due(5_000, 9_999));
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::expiry::Rounds;
 use super::flight::{Flight, Refused};
 use super::instance::{Ask, Present, Worker};
-use super::internal::{Backlog, Sample};
+use super::internal::{Backlog, Purged, Sample};
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
 use super::step::{Source, run_length};
@@ -87,12 +87,12 @@ pub(super) struct Task {
     pub(super) next_timers: [TimestampMs; 2],
     /// some are due, and wait until less lies in the internal topics
     timers_wait: bool,
-    /// of the event time of all tasks, to be taken over once so much is read
-    pub(super) sample: Option<Sample>,
+    /// of the event time of all tasks, to be taken over once so much is read: one for each step
+    pub(super) samples: Vec<Option<Sample>>,
     /// moves with that time
     pub(super) passed: watch::Receiver<()>,
-    /// when it has deleted what it has read of its internal topics
-    pub(super) purged_tick: i64,
+    /// what it has read of its internal topics
+    pub(super) purged: Purged,
 }
 
 impl Task {
@@ -127,8 +127,8 @@ impl Task {
             fires: false,
             next_timers: [TimestampMs::MIN; 2],
             timers_wait: false,
-            sample: None,
-            purged_tick: i64::MIN,
+            samples: Vec::new(),
+            purged: Purged::default(),
         }
     }
 

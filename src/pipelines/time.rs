@@ -7,13 +7,14 @@
 //! due.
 //!
 //! Where a deployment hands itself records through internal topics, what the code knows and timers go by is held back until
-//! they are read: see [`TaskTime::handed`].
+//! they are read: see [`Steps`].
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::model::TimestampMs;
 use crate::model::deployment::{LatePolicy, TimeSpec};
+use crate::model::limits::INTERNAL_TOPICS_MAX;
 use crate::wasm::Input;
 
 /// What a spec says, in milliseconds.
@@ -28,16 +29,21 @@ struct Rules {
     late: LatePolicy,
 }
 
+/// How far a task has come in event time. The first is how far its inputs have; of the others each says up to when everything is
+/// read that any task had handed over once all of them had come so far by the one before. What has been handed on from
+/// topic to topic takes a step for each, so with as many steps as there are topics nothing is missing, whatever their order.
+pub(super) type Steps = [Option<TimestampMs>; INTERNAL_TOPICS_MAX + 1];
+
 /// Where a task's event time stands.
 #[derive(Debug, Clone)]
 pub(super) struct TaskTime {
     rules: Arc<Rules>,
-    /// how far the inputs have come, by which their records are judged
-    own: Option<TimestampMs>,
-    /// what the code is told and timers go by: the same, unless there are internal topics
+    /// the records of the inputs are judged by the first
+    steps: Steps,
+    /// how many internal topics there are, and steps behind the first
+    topics: usize,
+    /// what the code is told and timers go by: how far the inputs have come, unless there are internal topics
     watermark: Option<TimestampMs>,
-    /// up to when everything is read that the tasks have handed this one; the outer `None`: there are no internal topics
-    handed: Option<Option<TimestampMs>>,
     /// of the spec; internal topics stand behind them and are not among them
     inputs: Vec<InputTime>,
     /// what is later than this moves nothing
@@ -95,16 +101,17 @@ impl TaskTime {
         };
         let input = |greatest| InputTime { greatest, read_tick: tick, idle: false };
         let inputs = greatest.into_iter().map(input).collect();
-        let (own, handed, latest) = (watermark, None, TimestampMs::MAX);
-        Self { rules: Arc::new(rules), own, watermark, handed, inputs, latest }
+        let (steps, latest) = ([watermark; INTERNAL_TOPICS_MAX + 1], TimestampMs::MAX);
+        Self { rules: Arc::new(rules), steps, topics: 0, watermark, inputs, latest }
     }
 
-    /// The same of a task that reads internal topics as well. Its inputs have come as far as their records say: what is
-    /// stored may have been held back.
-    pub(super) fn with_internal(mut self) -> Self {
+    /// The same of a task that reads so many internal topics as well. Its inputs have come as far as their records say: what
+    /// is stored may have been held back.
+    pub(super) fn with_internal(mut self, topics: usize) -> Self {
         let least = self.inputs.iter().map(|input| input.greatest).min().flatten();
-        self.own = self.own.max(least.map(|least| least.saturating_sub(self.rules.out_of_order)));
-        self.handed = Some(self.watermark);
+        let own = &mut self.steps[0];
+        *own = (*own).max(least.map(|least| least.saturating_sub(self.rules.out_of_order)));
+        self.topics = topics.min(INTERNAL_TOPICS_MAX);
         self
     }
 
@@ -117,9 +124,13 @@ impl TaskTime {
         self.watermark
     }
 
-    /// How far its inputs have come, without the internal topics.
-    pub(super) fn own(&self) -> Option<TimestampMs> {
-        self.own
+    pub(super) fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    /// How many steps there are behind the first: one for each internal topic.
+    pub(super) fn topics(&self) -> usize {
+        self.topics
     }
 
     /// Does nothing come in its inputs?
@@ -127,16 +138,11 @@ impl TaskTime {
         self.inputs.iter().all(|input| input.idle)
     }
 
-    /// Up to when everything that was handed over is read; `None`: it has no internal topics.
-    pub(super) fn handed(&self) -> Option<Option<TimestampMs>> {
-        self.handed
-    }
-
-    /// All that any task has handed over before its own inputs came so far is read now. Has the watermark moved?
-    pub(super) fn hand(&mut self, reached: Option<TimestampMs>) -> bool {
+    /// All is read that any task had handed over when each had come so far by the step before. Has the watermark moved?
+    pub(super) fn hand(&mut self, step: usize, reached: Option<TimestampMs>) -> bool {
         let before = self.watermark;
-        if let Some(handed) = &mut self.handed {
-            *handed = (*handed).max(reached);
+        if let Some(step) = self.steps.get_mut(step) {
+            *step = (*step).max(reached);
         }
         self.settle();
         self.watermark > before
@@ -214,7 +220,7 @@ impl TaskTime {
 
     /// Further behind than allowed.
     fn is_late(&self, index: usize, at: TimestampMs) -> bool {
-        let reached = if self.is_own(index) { self.own } else { self.watermark };
+        let reached = if self.is_own(index) { self.steps[0] } else { self.watermark };
         at >= 0 && reached.is_some_and(|reached| at < reached.saturating_sub(self.rules.lateness))
     }
 
@@ -248,7 +254,7 @@ impl TaskTime {
 
     /// When the next input may become idle, if that could move the watermark.
     pub(super) fn next_tick(&self) -> Option<i64> {
-        let idle = self.rules.idle.filter(|_| self.inputs.len() > 1 || self.handed.is_some())?;
+        let idle = self.rules.idle.filter(|_| self.inputs.len() > 1 || self.topics > 0)?;
         let waits = self.inputs.iter().filter(|input| !input.idle);
         waits.map(|input| input.read_tick.saturating_add(idle)).min()
     }
@@ -262,23 +268,24 @@ impl TaskTime {
             Some(_) => active().map(|input| input.greatest).min().flatten(),
         };
         let reached = of_all.map(|greatest| greatest.saturating_sub(self.rules.out_of_order));
-        self.own = self.own.max(reached);
+        self.steps[0] = self.steps[0].max(reached);
         self.settle();
     }
 
     /// Inputs in which nothing comes do not hold back what the other tasks hand over.
     fn settle(&mut self) {
-        let reached = match self.handed {
-            None => self.own,
-            Some(handed) if self.is_idle() => handed,
-            Some(handed) => self.own.min(handed),
+        let handed = self.steps[self.topics];
+        let reached = match self.topics {
+            0 => self.steps[0],
+            _ if self.is_idle() => handed,
+            _ => self.steps[0].min(handed),
         };
         self.watermark = self.watermark.max(reached);
     }
 
     /// The end of time: everything that is set fires.
     pub(super) fn end(&mut self) {
-        self.own = Some(TimestampMs::MAX);
+        self.steps[0] = Some(TimestampMs::MAX);
         self.watermark = Some(TimestampMs::MAX);
     }
 
@@ -291,185 +298,4 @@ impl TaskTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::model::Record;
-
-    fn time(spec: serde_json::Value, inputs: usize) -> TaskTime {
-        let spec: TimeSpec = serde_json::from_value(spec).unwrap();
-        TaskTime::new(Some(&spec), None, vec![None; inputs], 0)
-    }
-
-    fn records(times: &[i64]) -> Vec<Record> {
-        times.iter().map(|timestamp| Record { timestamp: *timestamp, ..Record::default() }).collect()
-    }
-
-    fn inputs(records: &[Record]) -> Vec<Input<'_>> {
-        (0..)
-            .zip(records)
-            .map(|(offset, r)| Input { topic: 0, partition: 0, offset, record: r.view(0) })
-            .collect()
-    }
-
-    fn offsets(inputs: &[Input<'_>]) -> Vec<u64> {
-        inputs.iter().map(|input| input.offset).collect()
-    }
-
-    #[test]
-    fn a_record_is_judged_by_those_before_it() {
-        let time = time(serde_json::json!({ "out_of_order": 5, "late": "drop" }), 1);
-        let records = records(&[10, 5, 20, 14, 15, -1, 30]);
-        let inputs = inputs(&records);
-        let judged = time.judge(0, &inputs);
-        assert_eq!(
-            offsets(&judged.kept),
-            [0, 1, 2, 4, 5, 6],
-            "14 is behind 20 - 5; without a time nothing is late"
-        );
-        assert_eq!((judged.late, judged.aside.len(), judged.after.watermark()), (1, 0, Some(25)));
-        assert_eq!(time.cut(0, &inputs), 7, "what is dropped makes no cut");
-    }
-
-    #[test]
-    fn late_records_go_aside_or_are_counted_and_handed_over() {
-        let records = records(&[20, 14, 13, 8]);
-        let inputs = inputs(&records);
-        let aside = time(serde_json::json!({ "lateness": "7ms", "late": { "output": "late" } }), 1);
-        let judged = aside.judge(0, &inputs);
-        assert_eq!((offsets(&judged.kept), offsets(&judged.aside), judged.late), (vec![0, 1, 2], vec![3], 1));
-        let update = time(serde_json::json!({}), 1);
-        let judged = update.judge(0, &inputs);
-        assert_eq!((judged.kept.len(), judged.late), (4, 3));
-        assert!(matches!(judged.kept, Cow::Borrowed(_)), "nothing is copied");
-        assert_eq!(update.cut(0, &inputs), 1, "the code knows of no watermark at 20");
-        assert_eq!(judged.after.cut(0, &inputs[1..]), 3, "now it does");
-    }
-
-    #[test]
-    fn a_record_that_is_too_far_ahead_of_the_clock_moves_nothing() {
-        let mut time = time(serde_json::json!({ "ahead": "1s", "late": "drop" }), 1);
-        time.at(10_000);
-        let records = records(&[10_500, 11_001, 10_499, 11_000, 20_000, 10_999]);
-        let inputs = inputs(&records);
-        let judged = time.judge(0, &inputs);
-        assert_eq!(offsets(&judged.kept), [0, 1, 3, 4], "those ahead are handed over");
-        assert_eq!((judged.late, judged.ahead, judged.after.watermark()), (2, 2, Some(11_000)));
-        time = judged.after;
-        time.at(20_000);
-        assert_eq!(time.judge(0, &inputs[4..]).after.watermark(), Some(20_000), "its time has come");
-    }
-
-    #[test]
-    fn the_slowest_input_holds_it_back_until_it_is_idle() {
-        let mut time = time(serde_json::json!({ "idle": "10ms" }), 2);
-        let (first, early) = (records(&[100]), records(&[40]));
-        time = time.judge(0, &inputs(&first)).after;
-        assert_eq!((time.watermark(), time.next_tick()), (None, Some(10)));
-        time.read(0, 5);
-        assert!(!time.tick(9, |_| true));
-        assert!(!time.tick(10, |index| index == 0), "records wait in the other one");
-        assert!(time.tick(10, |_| true), "the one that never had a record does not hold it back any more");
-        assert_eq!((time.watermark(), time.next_tick()), (Some(100), Some(15)));
-        time.read(1, 12);
-        let early = inputs(&early);
-        let judged = time.judge(1, &early);
-        assert_eq!((judged.late, judged.after.watermark()), (1, Some(100)), "it does not go back");
-    }
-
-    #[test]
-    fn records_of_an_internal_topic_move_nothing_and_are_never_passed_over() {
-        let time = time(serde_json::json!({ "late": "drop" }), 1);
-        let (own, handed) = (records(&[100]), records(&[40, 900]));
-        let time = time.judge(0, &inputs(&own)).after;
-        let handed = inputs(&handed);
-        let judged = time.judge(1, &handed);
-        assert_eq!((judged.kept.len(), judged.late, judged.after.watermark()), (2, 1, Some(100)));
-        assert_eq!(time.cut(1, &handed), 2);
-    }
-
-    #[test]
-    fn what_is_still_to_be_read_of_internal_topics_holds_the_watermark_back() {
-        let time = time(serde_json::json!({ "late": "drop", "idle": "10ms" }), 1).with_internal();
-        let (own, handed, early) = (records(&[100, 99]), records(&[59, 60, 99]), records(&[200]));
-        let (own, handed, early) = (inputs(&own), inputs(&handed), inputs(&early));
-        let judged = time.judge(0, &own);
-        assert_eq!((judged.late, judged.kept.len()), (1, 1), "its own records are late by themselves");
-        let mut time = judged.after;
-        assert_eq!((time.own(), time.watermark()), (Some(100), None));
-        assert!(time.hand(Some(60)));
-        assert_eq!(time.judge(1, &handed).late, 1);
-        assert!(time.hand(Some(300)));
-        assert_eq!(time.watermark(), Some(100), "its own inputs hold it back as well");
-        assert_eq!(time.next_tick(), Some(10));
-        assert!(time.tick(10, |_| true));
-        assert_eq!((time.own(), time.watermark()), (Some(100), Some(300)), "until nothing comes there");
-        time.read(0, 11);
-        let judged = time.judge(0, &early);
-        assert_eq!((judged.late, judged.after.watermark()), (0, Some(300)));
-    }
-
-    #[test]
-    fn a_restart_knows_how_far_the_inputs_have_come() {
-        let spec: TimeSpec = serde_json::from_value(serde_json::json!({ "late": "drop" })).unwrap();
-        let time = TaskTime::new(Some(&spec), Some(60), [Some(100)], 0).with_internal();
-        assert_eq!((time.own(), time.watermark(), time.handed()), (Some(100), Some(60), Some(Some(60))));
-        let early = records(&[99]);
-        assert_eq!(time.judge(0, &inputs(&early)).late, 1);
-    }
-
-    #[test]
-    fn which_of_all_is_idle_first_does_not_matter() {
-        let ends = [[0, 1], [1, 0]].map(|order| {
-            let mut time = time(serde_json::json!({ "idle": "10ms" }), 2);
-            for (index, at) in [(0, 100), (1, 50)] {
-                let records = records(&[at]);
-                time = time.judge(index, &inputs(&records)).after;
-            }
-            time.read(order[0], 0);
-            time.read(order[1], 5);
-            time.tick(10, |_| true);
-            time.tick(15, |_| true);
-            time.watermark()
-        });
-        assert_eq!(ends, [Some(100); 2]);
-    }
-
-    proptest! {
-        /// However the records are cut into calls, the same ones are late, and the code knows it of each.
-        #[test]
-        fn batches_change_nothing(
-            times in prop::collection::vec(0_i64..60, 1..40), cuts in prop::collection::vec(1_usize..9, 40),
-            out_of_order in 0_i64..10, drops: bool,
-        ) {
-            let late = if drops { "drop" } else { "update" };
-            let spec = serde_json::json!({ "out_of_order": out_of_order, "late": late });
-            let records = records(&times);
-            let inputs = inputs(&records);
-            let whole = time(spec.clone(), 1).judge(0, &inputs);
-            let mut now = time(spec, 1);
-            let (mut rest, mut kept, mut late) = (&inputs[..], Vec::new(), 0);
-            let mut greatest = None;
-            for most in cuts {
-                let count = now.cut(0, &rest[..most.min(rest.len())]);
-                let (run, after) = rest.split_at(count);
-                rest = after;
-                let judged = now.judge(0, run);
-                for input in judged.kept.iter() {
-                    let at = input.record.timestamp;
-                    let behind = greatest.is_some_and(|greatest| at < greatest - out_of_order);
-                    prop_assert_eq!(now.watermark().is_some_and(|w| at < w), behind, "what `now` tells the code");
-                    greatest = greatest.max(Some(at));
-                }
-                kept.extend(offsets(&judged.kept));
-                late += judged.late;
-                now = judged.after;
-            }
-            if rest.is_empty() {
-                prop_assert_eq!((kept, late), (offsets(&whole.kept), whole.late));
-                prop_assert_eq!(now.watermark(), whole.after.watermark());
-            }
-        }
-    }
-}
+mod tests;

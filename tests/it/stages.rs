@@ -339,6 +339,35 @@ async fn probe(partitions: u32, more: &Value) -> Result<Server> {
     Ok(server)
 }
 
+#[tokio::test]
+async fn what_was_deleted_unread_of_a_second_input_is_told_with_the_way_out() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.topic("more", 1).await?;
+    server.upload("timer-probe").await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": "timer-probe", "input": { "topics": ["in", "more"] },
+        "internal": { "between": {} }, "output": { "default": "out", "create_topics": { "partitions": 1 } }
+    });
+    server.put(PROBE, &spec).await?.expect(201)?;
+    server.post(&format!("{PROBE}/pause"), &json!({})).await?.expect(202)?;
+    server.until(PROBE, |d| d["state"] == "paused").await?;
+    let records = json!({ "records": [{ "value": "now" }, { "value": "now" }] });
+    server.post("/v1/topics/more/records", &records).await?.expect(200)?;
+    server.post("/v1/topics/more/truncate", &json!({ "offset": 1 })).await?.expect(200)?;
+    server.post(&format!("{PROBE}/resume"), &json!({})).await?.expect(202)?;
+    let failed = server.until(PROBE, |d| d["state"] == "failed").await?;
+    assert_eq!(failed["last_error"]["code"], "input_gap", "{failed:#}");
+    let text = failed["last_error"]["message"].as_str().context("a message")?;
+    for words in ["records 0..1 of `more` partition 0", "rewind to earliest,"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    // And that is the way out.
+    let back = json!({ "to": "earliest", "state": "keep" });
+    server.post(&format!("{PROBE}/rewind"), &back).await?.expect(200)?;
+    server.until(PROBE, |d| d["totals"]["records_in"] == 1).await.map(drop)
+}
+
 /// Stores commands, all in one partition.
 async fn tell(server: &Server, commands: impl IntoIterator<Item = (String, i64)>) -> Result<()> {
     let record = |(command, timestamp): (String, i64)| json!({ "key": "k", "value_base64": STANDARD.encode(command), "timestamp": timestamp });
@@ -372,6 +401,22 @@ async fn what_is_handed_over_comes_before_the_timers_that_it_is_in_time_for() ->
     tell(&server, (0..2_000).map(hand)).await?;
     tell(&server, [("cancel wall none".to_owned(), 5_000)]).await?;
     let fired = server.until(PROBE, |d| d["totals"]["timers_fired"] == 2_000).await?;
+    assert_eq!(fired["totals"]["late_records"], 0, "{fired:#}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_handed_on_twice_comes_before_the_timers_that_it_is_in_time_for() -> Result<()> {
+    let more = json!({
+        "internal": { "between": {}, "after": {} }, "limits": { "batch": { "records": 10 } },
+        "time": { "idle": "200ms" }
+    });
+    let server = probe(3, &more).await?;
+    // The topic that comes second is the first one by its name.
+    let hand = |n: i64| (format!("hand between item{n} hand after item{n} set event item{n} {}", n + 1), n);
+    tell(&server, (0..1_000).map(hand)).await?;
+    tell(&server, [("cancel wall none".to_owned(), 5_000)]).await?;
+    let fired = server.until(PROBE, |d| d["totals"]["timers_fired"] == 1_000).await?;
     assert_eq!(fired["totals"]["late_records"], 0, "{fired:#}");
     Ok(())
 }

@@ -145,3 +145,20 @@ impl From<RunError> for Problem {
         Self::caused(code, &error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
+
+    use super::*;
+
+    #[test]
+    fn a_query_that_panicked_is_not_told_as_the_end_of_the_server() {
+        let status = |error: QueryError| Problem::from(error).into_response().status();
+        assert_eq!(
+            [QueryError::Panicked, QueryError::Closed].map(status),
+            [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::SERVICE_UNAVAILABLE]
+        );
+    }
+}

@@ -34,7 +34,8 @@ impl Task {
         self.flight.begin();
         self.inputs.clear();
         self.next.clear();
-        (self.sample, self.timers_wait) = (None, false);
+        self.samples = self.deployment.spec.internal.iter().map(|_| None).collect();
+        self.timers_wait = false;
         self.status.set_held_back(false);
         self.note_all_read(&stored);
         for (index, name) in self.deployment.spec.inputs().iter().enumerate() {
@@ -127,7 +128,7 @@ impl Task {
             let (due, moment) = (self.rounds.due(), self.moment());
             let (mut orders, flight) = (self.orders.clone(), &mut self.flight);
             let (places, holds) = (self.places.clone(), self.instance.is_some());
-            let waits_for_time = self.time.as_ref().is_some_and(|time| time.handed().is_some());
+            let waits_for_time = self.time.as_ref().is_some_and(|time| time.topics() > 0);
             let passed = &mut self.passed;
             let ended = tokio::select! {
                 biased;

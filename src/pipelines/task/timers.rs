@@ -51,7 +51,8 @@ impl Task {
         let greatest = self.inputs.iter().take(spec.input.topics.len()).map(of);
         let tick = self.shared.broker.clock().tick_ms();
         let time = TaskTime::new(spec.time.as_ref(), stored.watermark, greatest, tick);
-        self.time = Some(if spec.internal.is_empty() { time } else { time.with_internal() });
+        self.time =
+            Some(if spec.internal.is_empty() { time } else { time.with_internal(spec.internal.len()) });
         self.status.set_clock(self.shared.broker.clock().clone());
         self.status.set_time(None, Some(timers));
         Ok(())
