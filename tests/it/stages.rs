@@ -352,7 +352,8 @@ async fn what_was_deleted_unread_of_a_second_input_is_told_with_the_way_out() ->
     server.put(PROBE, &spec).await?.expect(201)?;
     server.post(&format!("{PROBE}/pause"), &json!({})).await?.expect(202)?;
     server.until(PROBE, |d| d["state"] == "paused").await?;
-    let records = json!({ "records": [{ "value": "now" }, { "value": "now" }] });
+    let now = json!({ "value_base64": STANDARD.encode("now") });
+    let records = json!({ "records": [now, now] });
     server.post("/v1/topics/more/records", &records).await?.expect(200)?;
     server.post("/v1/topics/more/truncate", &json!({ "offset": 1 })).await?.expect(200)?;
     server.post(&format!("{PROBE}/resume"), &json!({})).await?.expect(202)?;
