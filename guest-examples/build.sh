@@ -13,11 +13,11 @@ guests=(
     also-viewed bench-list bench-packed count-by-key enrich enrich-join fraud-window http-poll-source item-cf
     nexmark redact-json session-knn trending validate-json webhook-sink word-count
     misbehaving/endless-loop misbehaving/memory-hog misbehaving/oversized-output misbehaving/ticker misbehaving/trap
-    misbehaving/unruly misbehaving/wrong-world template template-processor template-timed template-sink template-source
+    misbehaving/unruly misbehaving/wrong-world template template-processor template-answering template-timed template-sink template-source
     testing/asking-sink testing/number-counter testing/packed-counter testing/query-probe testing/stamp testing/stamp-counter testing/text-counter testing/timer-probe testing/tumbling-count
 )
 # They become users' projects.
-templates=(template template-processor template-timed template-sink template-source)
+templates=(template template-processor template-answering template-timed template-sink template-source)
 manifest=prebuilt/MANIFEST.json
 
 # The name of a guest's file, from its folder.

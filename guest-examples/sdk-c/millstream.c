@@ -7,11 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if !defined MS_PACKED_TRANSFORM && !defined MS_PACKED_PROCESSOR && !defined MS_TIMED_PACKED_PROCESSOR
-#error "build with `millstream module build`, or define the macro of a world, such as -DMS_PACKED_TRANSFORM"
+#if defined MS_TIMED_PACKED_PROCESSOR || defined MS_TIMED_ANSWERING_PACKED_PROCESSOR
+#define TIMED
 #endif
-#ifndef MS_PACKED_TRANSFORM
+#if defined MS_ANSWERING_PACKED_PROCESSOR || defined MS_TIMED_ANSWERING_PACKED_PROCESSOR
+#define ANSWERING
+#endif
+#if defined MS_PACKED_PROCESSOR || defined TIMED || defined ANSWERING
 #define PROCESSOR
+#elif !defined MS_PACKED_TRANSFORM
+#error "build with `millstream module build`, or define the macro of a world, such as -DMS_PACKED_TRANSFORM"
 #endif
 
 #define PACKAGE "millstream:functions/"
@@ -395,7 +400,7 @@ size_t ms_scan(ms_store store, ms_bytes start, ms_bytes end, uint32_t limit, con
 }
 #endif
 
-#ifdef MS_TIMED_PACKED_PROCESSOR
+#ifdef TIMED
 /* === timers === */
 IMPORT("timers", "set") void host_set(int32_t clock, const uint8_t *name, size_t len, int64_t at);
 IMPORT("timers", "cancel") void host_cancel(int32_t clock, const uint8_t *name, size_t len);
@@ -428,6 +433,43 @@ EXPORT("on-timer-packed", "on-timer") abi_answer *export_on_timer(const abi_time
   return done();
 }
 AFTER("on-timer-packed", "on-timer") void after_on_timer(abi_answer *told) {
+  (void)told;
+  free_all();
+}
+#endif
+
+#ifdef ANSWERING
+/* === queries === */
+typedef struct {
+  uint8_t failed;
+  union {
+    ms_bytes answer;
+    struct {
+      uint8_t tag; /* 0: bad-request, 1: not-found, 2: failed */
+      ms_bytes why;
+    } error;
+  };
+} abi_reply;
+
+EXPORT("query", "open") abi_opened *export_open_query(void) { return open_once(); }
+AFTER("query", "open") void after_open_query(abi_opened *told) {
+  (void)told;
+  free_all();
+}
+EXPORT("query", "query") abi_reply *export_query(const uint8_t *request, size_t len) {
+  static abi_reply reply;
+  ms_bytes answer = ms_text("");
+  ms_reply said = ms_query((ms_bytes){request, len}, &answer);
+  reply.failed = said != MS_ANSWER;
+  if (said == MS_ANSWER) {
+    reply.answer = answer;
+  } else {
+    reply.error.tag = (uint8_t)(said - MS_BAD_REQUEST);
+    reply.error.why = answer;
+  }
+  return &reply;
+}
+AFTER("query", "query") void after_query(abi_reply *told) {
   (void)told;
   free_all();
 }

@@ -6,8 +6,9 @@
  *       return ms_equal(record->value, ms_text("heartbeat")) ? MS_DROP : MS_KEEP;
  *     }
  *
- * A processor turns records into state and outputs, topic to topic: it defines ms_process instead, and with the world
- * timed-packed-processor ms_on_timer too. Which of them is called says `world` in millstream.toml.
+ * A processor turns records into state and outputs, topic to topic: it defines ms_process instead, with the world
+ * timed-packed-processor ms_on_timer too, and with answering-packed-processor ms_query. Which of them is called says `world` in
+ * millstream.toml.
  *
  * Bytes that come from the server, and what ms_alloc gives, live until the function returns. There is no network and no file;
  * printf writes to the deployment's log. The contract is wit/millstream.wit, whose packed forms millstream.c speaks. */
@@ -106,7 +107,7 @@ typedef struct {
 /* At most `limit` entries in the order of their keys, from `start` on and before `end`; end null: to the last key. */
 size_t ms_scan(ms_store store, ms_bytes start, ms_bytes end, uint32_t limit, const ms_entry **entries);
 
-/* === timers, of processors of the world timed-packed-processor === */
+/* === timers, of processors of the worlds timed-packed-processor and timed-answering-packed-processor === */
 typedef enum {
   MS_EVENT_TIME, /* moved by the timestamps of the records, as the task's watermark */
   MS_WALL,       /* the server's clock */
@@ -123,14 +124,25 @@ void ms_cancel_timer(ms_clock clock, ms_bytes name);
 /* False when there is no watermark yet. Fixed while a call lasts. */
 bool ms_now(ms_clock clock, int64_t *now);
 
+/* === queries, of processors of the worlds answering-packed-processor and timed-answering-packed-processor === */
+typedef enum {
+  MS_ANSWER,
+  MS_BAD_REQUEST, /* the request makes no sense */
+  MS_NOT_FOUND,   /* what it asks for is not there */
+  MS_NO_ANSWER,   /* and it is not the request's fault */
+} ms_reply;
+
 /* === what the code defines === */
-/* Once per instance, before the first record: an error, or NULL. May be left out. */
+/* Once per instance, before the first record, or the first question: an error, or NULL. May be left out. */
 const char *ms_open(void);
 /* of the world packed-transform */
 ms_verdict ms_transform(const ms_record *record);
-/* of the worlds packed-processor and timed-packed-processor */
+/* of all worlds of processors */
 ms_verdict ms_process(const ms_record *record);
-/* of the world timed-packed-processor */
+/* of the timed worlds */
 ms_verdict ms_on_timer(const ms_timer *timer);
+/* Of the answering worlds: sets the answer, or the reason why there is none, as UTF-8. It runs in instances of its own, also
+ * while records are processed, and sees the stores as they were committed at one moment, which it cannot change. */
+ms_reply ms_query(ms_bytes request, ms_bytes *answer);
 
 #endif

@@ -11,7 +11,7 @@
 //		return millstream.Keep
 //	}
 //
-// A processor turns records into state and outputs, topic to topic: see the packages processor, state and timed. What is
+// A processor turns records into state and outputs, topic to topic: see the packages processor, state, timed and query. What is
 // imported of them decides what the server calls. There is no network and no file; what is printed goes to the
 // deployment's log. A panic is a fault of the record at hand.
 package millstream

@@ -11,8 +11,11 @@
 //
 //   export const processor = processEach((record) => emit({ value: { seen: record.json() } }));
 //
-// The contract behind both is wit/millstream.wit. There is no network and no file, and nothing to wait for: no function
-// here may be `async`.
+// Queries over its stores are in sdk/query.js. A sink delivers records to the outside, a source brings them from there:
+// sdk/sink.js, sdk/source.js and, for their requests, sdk/http.js.
+//
+// The contract behind all of them is wit/millstream.wit. There is no other network and no file, and nothing to wait for: no
+// function here may be `async`.
 
 import { get } from "millstream:functions/config@0.1.0";
 import { write } from "millstream:functions/log@0.1.0";
@@ -52,6 +55,9 @@ export const reject = (reason) => new Verdict("reject", String(reason));
 
 /** Verdict: these records instead. @param {Fields[]} outputs */
 export const emit = (...outputs) => new Verdict("emit", outputs.map((fields) => output(fields)));
+
+/** To be thrown when all that is at hand is to come again, later. */
+export class Retry extends Error {}
 
 /**
  * The transform that asks `judge` for a verdict on every record; none is `keep`. `open` runs once per instance, before the
@@ -281,7 +287,7 @@ export function thrown(code) {
   try {
     return code();
   } catch (error) {
-    throw { tag: "fatal", val: words(error) };
+    throw fault(error) ?? { tag: "fatal", val: words(error) };
   }
 }
 
@@ -293,36 +299,41 @@ export function at(index, code) {
   try {
     return code();
   } catch (error) {
-    throw { tag: "at", val: [index, words(error)] };
+    throw fault(error) ?? { tag: "at", val: [index, words(error)] };
   }
 }
 
+/** @param {unknown} error */
+const fault = (error) => (error instanceof Retry ? { tag: "retry", val: error.message } : undefined);
+
 /** @param {(() => void) | undefined} open */
-function opening(open = () => {}) {
+export function opening(open = () => {}) {
   return () => {
     try {
       reseed();
-      /** @type {unknown} */
-      const answer = open();
-      if (answer instanceof Promise) throw new TypeError(ASYNC);
+      waited(open());
     } catch (error) {
       throw words(error);
     }
   };
 }
 
-const ASYNC = "a function that Millstream calls cannot be `async`: nothing here has to be waited for";
+/** What code gives, which may be no promise. @template T @param {T} answer @returns {T} */
+export function waited(answer) {
+  if (!(answer instanceof Promise)) return answer;
+  throw new TypeError("a function that Millstream calls cannot be `async`: nothing here has to be waited for");
+}
 
 /** @param {unknown} verdict @returns {Verdict | undefined} */
 export function checked(verdict) {
   if (verdict instanceof Verdict) return verdict;
   if (verdict === undefined || verdict === null) return undefined;
-  if (verdict instanceof Promise) throw new TypeError(ASYNC);
+  waited(verdict);
   throw new TypeError(`keep, drop, reject(reason) or emit({ … }) is expected, not ${kind(verdict)}`);
 }
 
 /** What a value is, for messages. @param {unknown} value */
-function kind(value) {
+export function kind(value) {
   if (typeof value === "string") return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)}`;
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return `an object with ${Object.keys(value).slice(0, 5).join(", ") || "nothing in it"}`;
@@ -330,7 +341,7 @@ function kind(value) {
 }
 
 /** What is thrown or logged, as text. @param {unknown} part @returns {string} */
-function words(part) {
+export function words(part) {
   if (typeof part === "string") return part;
   if (part instanceof Error) return [String(part), ...frames(part.stack ?? "")].join("\n");
   try {

@@ -68,6 +68,53 @@ declare module "millstream:functions/timers@0.1.0" {
   export function now(clock: Clock): number | bigint | null | undefined;
 }
 
+// Of wasi:http, what sdk/http.js asks for.
+
+declare module "wasi:http/types@0.2.12" {
+  export interface ErrorCode {
+    tag: string;
+    val?: unknown;
+  }
+  type Result<T, E> = { tag: "ok"; val: T } | { tag: "err"; val: E };
+  export class Fields {
+    static fromList(entries: Array<[string, Uint8Array]>): Fields;
+    entries(): Array<[string, Uint8Array]>;
+  }
+  export class OutgoingRequest {
+    constructor(headers: Fields);
+    body(): OutgoingBody;
+    setMethod(method: { tag: string; val?: string }): void;
+    setScheme(scheme: { tag: string; val?: string }): void;
+    setAuthority(authority: string): void;
+    setPathWithQuery(path: string): void;
+  }
+  export class RequestOptions {
+    setFirstByteTimeout(nanoseconds: number | bigint): void;
+  }
+  export class OutgoingBody {
+    static finish(body: OutgoingBody, trailers: Fields | undefined): void;
+    write(): { blockingWriteAndFlush(bytes: Uint8Array): void };
+  }
+  export class IncomingBody {
+    static finish(body: IncomingBody): unknown;
+    stream(): { blockingRead(length: number | bigint): Uint8Array };
+  }
+  export interface IncomingResponse {
+    status(): number;
+    headers(): Fields;
+    consume(): IncomingBody;
+  }
+  export interface FutureIncomingResponse {
+    subscribe(): { block(): void };
+    get(): Result<Result<IncomingResponse, ErrorCode>, undefined> | null | undefined;
+  }
+}
+
+declare module "wasi:http/outgoing-handler@0.2.12" {
+  import type { FutureIncomingResponse, OutgoingRequest, RequestOptions } from "wasi:http/types@0.2.12";
+  export function handle(request: OutgoingRequest, options: RequestOptions): FutureIncomingResponse;
+}
+
 /** Goes to the deployment's log. */
 declare var console: { [level in "trace" | "debug" | "log" | "info" | "warn" | "error"]: (...parts: unknown[]) => void };
 declare var performance: { now(): number };

@@ -30,7 +30,12 @@ With `world = "timed-processor"` in pyproject.toml it is called again when time 
     Processor = process_each(judge)
     OnTimer = timer_each(lambda timer: emit(output("a minute later", key=timer.name)))
 
-The contract behind all of them is wit/millstream.wit. There is no network and no file; `print` writes to the deployment's log.
+With `world = "answering-processor"` it answers questions about its stores:
+
+    Query = answer_each(lambda request: counts.json(request.text(), 0))
+
+Sinks and sources, and the requests that they send, are in millstream_http.py. The contract behind all of them is
+wit/millstream.wit. There is no other network and no file; `print` writes to the deployment's log.
 """
 
 import json
@@ -42,7 +47,13 @@ import traceback
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Union
 
 from componentize_py_types import Err
-from wit_world.imports import config, log as lines, types
+from wit_world.imports import config, log as lines
+
+try:
+    from wit_world.imports import types
+except ImportError:
+    # beside those of wasi:http, which have the same name
+    from wit_world.imports import millstream_functions_types as types
 
 Verdict = types.Outcome
 Value = Union[None, str, bytes, dict, list, int, float, bool]
@@ -56,6 +67,10 @@ drop = types.Outcome_Drop()
 
 #: "as the record has it", where None means null
 source = types.Content_Source()
+
+
+class Retry(Exception):
+    """To be raised when all that is at hand is to come again, later."""
 
 
 def reject(reason: str) -> Verdict:
@@ -275,7 +290,7 @@ def each_record(judge: Callable[[Record], Optional[Verdict]], open: Open = None)
                 try:
                     verdicts.append(_checked(judge(Record(given, index))) or keep)
                 except Exception as error:
-                    raise Err(types.Error_At((index, _words(error))))
+                    raise _fault(error, index)
             return verdicts
 
     return Transform
@@ -295,7 +310,7 @@ def process_each(each: Callable[[Record], Optional[Verdict]], open: Open = None)
                 try:
                     verdict = _checked(each(Record(given, index)))
                 except Exception as error:
-                    raise Err(types.Error_At((index, _words(error))))
+                    raise _fault(error, index)
                 if isinstance(verdict, types.Outcome_Emit):
                     for made in verdict.value:
                         outputs.append(
@@ -323,7 +338,7 @@ def process_batch(all: Callable[[list[Record]], Sequence[types.Output]], open: O
             try:
                 return _outputs(all([Record(given, index) for index, given in enumerate(batch)]))
             except Exception as error:
-                raise Err(types.Error_Fatal(_words(error)))
+                raise _fault(error)
 
     return Processor
 
@@ -344,7 +359,7 @@ def timer_each(each: Callable[[Timer], Optional[Verdict]]) -> type:
                     if isinstance(verdict, types.Outcome_Keep):
                         raise TypeError("keep is for records; a timer leads to emit(…) or to nothing")
                 except Exception as error:
-                    raise Err(types.Error_At((index, _words(error))))
+                    raise _fault(error, index)
                 if isinstance(verdict, types.Outcome_Emit):
                     outputs += verdict.value
                 elif isinstance(verdict, types.Outcome_Reject):
@@ -366,7 +381,7 @@ def timer_batch(all: Callable[[list[Timer]], Sequence[types.Output]]) -> type:
             try:
                 return _outputs(all([Timer(given) for given in due]))
             except Exception as error:
-                raise Err(types.Error_Fatal(_words(error)))
+                raise _fault(error)
 
     return OnTimer
 
@@ -377,6 +392,65 @@ def _outputs(made: Iterable[types.Output]) -> list[types.Output]:
         if type(one) is not types.Output:
             raise TypeError(f"output(…) is expected, not {_kind(one)}")
     return outputs
+
+
+class BadRequest(Exception):
+    """To be raised when a request makes no sense."""
+
+
+class NotFound(Exception):
+    """To be raised when what a request asks for is not there."""
+
+
+class Request:
+    """The body of a request to a processor's `Query`."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self, bytes: bytes):
+        self.bytes = bytes
+
+    def text(self) -> str:
+        """As text. Raises BadRequest for what is no UTF-8."""
+        found = _text(self.bytes)
+        if found is None:
+            raise BadRequest("the request is no text")
+        return found
+
+    def json(self) -> Any:
+        """As JSON. Raises BadRequest for what is none."""
+        try:
+            return json.loads(self.bytes)
+        except ValueError:
+            raise BadRequest("the request is no JSON") from None
+
+
+def answer_each(answer: Callable[[Request], Value], open: Open = None) -> type:
+    """What a processor names `Query`: `answer` gives text, bytes, or anything else as JSON. It is asked in instances of its
+    own, also while records are processed, and sees the stores as they were committed at one moment, which it cannot change.
+    What it raises, but for BadRequest and NotFound, is told as a failure. `open` runs once per instance; what it reads from a
+    store is old later."""
+    try:
+        from wit_world.exports import query as contract
+    except ImportError:
+        raise TypeError('`Query` needs `world = "answering-processor"` in pyproject.toml') from None
+    _prepare(answer)
+
+    class Query(_Opening):
+        _open = open
+
+        def query(self, request: bytes) -> bytes:
+            try:
+                found = answer(Request(request))
+                return b"null" if found is None else _bytes(found)
+            except BadRequest as error:
+                raise Err(contract.Error_BadRequest(str(error)))
+            except NotFound as error:
+                raise Err(contract.Error_NotFound(str(error)))
+            except Exception as error:
+                raise Err(contract.Error_Failed(_words(error)))
+
+    return Query
 
 
 class _Opening:
@@ -408,7 +482,7 @@ def _remember_sources() -> None:
     """A component holds no sources, so what tracebacks are to show of them is read while it is built."""
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None) or ""
-        if _MOUNTED.match(name) and name != __file__ and name not in linecache.cache:
+        if _MOUNTED.match(name) and not name.startswith(_OWN) and name not in linecache.cache:
             try:
                 with open(name, encoding="utf-8") as file:
                     text = file.read()
@@ -469,10 +543,22 @@ def _kind(value: Any) -> str:
     return f"{type(value).__name__} {shown if len(shown) <= 40 else shown[:40] + '…'}"
 
 
+def _fault(error: Exception, index: Optional[int] = None) -> Err:
+    """What is raised of code's failure: of one record or timer, or of all that is at hand."""
+    if isinstance(error, Retry):
+        return Err(types.Error_Retry(str(error)))
+    words = _words(error)
+    return Err(types.Error_Fatal(words) if index is None else types.Error_At((index, words)))
+
+
+#: files of this SDK
+_OWN = __file__.removesuffix(".py")
+
+
 def _words(error: Exception) -> str:
-    """As Python shows it: the innermost calls, without those of this file."""
+    """As Python shows it: the innermost calls, without those of the SDK."""
     shown = traceback.TracebackException.from_exception(error, limit=-20)
-    shown.stack[:] = [frame for frame in shown.stack if frame.filename != __file__]
+    shown.stack[:] = [frame for frame in shown.stack if not frame.filename.startswith(_OWN)]
     for frame in shown.stack:
         frame.filename = _MOUNTED.sub("", frame.filename, count=1)
     return "".join(shown.format()).rstrip()

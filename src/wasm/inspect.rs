@@ -193,16 +193,19 @@ pub fn with_world(mut module: Vec<u8>, world: &str) -> Result<Vec<u8>, String> {
 
 /// The world of packed forms that a core module's exports belong to.
 pub fn packed_world(module: &[u8]) -> Option<&'static str> {
-    let worlds = [
-        ("on-timer-packed", "on-timer", "timed-packed-processor"),
-        ("processor-packed", "process", "packed-processor"),
-        ("transform-packed", "process", "packed-transform"),
-    ];
-    let found = worlds.into_iter().find(|(interface, function, _)| {
+    let exports = |interface: &str, function: &str| {
         let export = format!("{PACKAGE}/{interface}@{PACKAGE_VERSION}#{function}");
         memmem::find(module, export.as_bytes()).is_some()
-    });
-    found.map(|(.., world)| world)
+    };
+    if exports("processor-packed", "process") {
+        return Some(match (exports(ON_TIMER[0], "on-timer"), exports(QUERY, "query")) {
+            (false, false) => "packed-processor",
+            (true, false) => "timed-packed-processor",
+            (false, true) => "answering-packed-processor",
+            (true, true) => "timed-answering-packed-processor",
+        });
+    }
+    exports("transform-packed", "process").then_some("packed-transform")
 }
 
 #[derive(Clone, Copy)]

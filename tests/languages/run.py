@@ -7,10 +7,12 @@ strangers do wrong and what they are told.
 Needs the languages' own tools (cargo with wasm32-unknown-unknown, npm, python3, a clang with wasi-libc or Zig, go) and
 their registries. What is measured
 is printed as a table: for judging a change it has to be a quiet machine's. `new`, `dev` and `record` are the three commands
-of the README; together they are the time from an empty folder to the first record that the code has made.
+of the README; together they are the time from an empty folder to the first record that the code has made. `records/s` is through the
+server, `CPU/record` in the engine alone.
 """
 
 import argparse
+import http.server
 import json
 import os
 import pathlib
@@ -19,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -30,23 +33,38 @@ CASES = [
     ("rust", "transform", None),
     ("rust", "processor", None),
     ("rust", "timed-processor", None),
+    ("rust", "answering-processor", None),
+    ("rust", "sink", None),
+    ("rust", "source", None),
     ("js", "transform", "js-transform"),
     ("js", "processor", None),
     ("js", "timed-processor", None),
+    ("js", "answering-processor", None),
+    ("js", "sink", None),
+    ("js", "source", None),
     ("ts", "transform", None),
     ("ts", "processor", None),
     ("ts", "timed-processor", None),
+    ("ts", "answering-processor", None),
+    ("ts", "sink", None),
+    ("ts", "source", None),
     ("starlingmonkey", "transform", None),
     ("starlingmonkey", "timed-processor", None),
+    ("starlingmonkey", "sink", None),
     ("python", "transform", "py-transform"),
     ("python", "processor", None),
     ("python", "timed-processor", None),
+    ("python", "answering-processor", None),
+    ("python", "sink", None),
+    ("python", "source", None),
     ("c", "transform", "c-transform"),
     ("c", "processor", None),
     ("c", "timed-processor", None),
+    ("c", "answering-processor", None),
     ("go", "transform", "go-transform"),
     ("go", "processor", None),
     ("go", "timed-processor", None),
+    ("go", "answering-processor", None),
 ]
 #: packages that package.json does not name
 STARLINGMONKEY = ["@bytecodealliance/componentize-js@0.23.0", "@bytecodealliance/preview2-shim@0.17.4"]
@@ -141,6 +159,7 @@ UNBUILT = {
         ('import { readFileSync } from "fs";\nreadFileSync("a");\n', ["no Node.js around the code"]),
         ('\nthrow new Error("too early");\nexport const transform = 1;\n', ["Error: too early", "src/index.js:2"]),
         ("export const transform = 1, onTimer = 2;\n", ["exports onTimer", '"timed-processor"']),
+        ("export const transform = 1, query = 2;\n", ["exports query", '"answering-processor"']),
     ],
     "ts": [
         ("export const transform: number = 'text';\n", ["src/index.ts", "TS2322", "types do not fit"]),
@@ -152,6 +171,7 @@ UNBUILT = {
         ("raise RuntimeError('too early')\n", ["RuntimeError: too early"]),
         ("Transforms = 1\n", ["Transform"]),
         ("from millstream import *\nOnTimer = timer_each(print)\n", ['world = "timed-processor"', "app.py"]),
+        ("from millstream import *\nQuery = answer_each(print)\n", ['world = "answering-processor"', "app.py"]),
         ("from millstream import *\nasync def judge(record): pass\nTransform = each_record(judge)\n", ["cannot be `async`"]),
     ],
     "c": [
@@ -212,6 +232,45 @@ class Server:
         self.log.close()
 
 
+class Outside:
+    """Whom sinks deliver to, on a free port: it has too much to do at first, and takes no record that says `bad`."""
+
+    def __init__(self):
+        taken = self.taken = []
+        busy = [True]
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                status = 503 if busy else 400 if body == b"bad" else 204
+                busy.clear()
+                if status == 204:
+                    taken.append(body.decode())
+                self.send_response(status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.place = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def until(happened, what: str):
+    """Waits for something that is to happen within a minute."""
+    end = time.monotonic() + 60
+    while not (seen := happened())[0]:
+        if time.monotonic() > end:
+            raise SystemExit(f"{what} is expected, found {seen[1]!r}")
+        time.sleep(0.02)
+
+
 def orders(count: int) -> bytes:
     """Lines of records with about 100 bytes of JSON each."""
     line = '{"key":"u-%d","value":{"user":"user-%d","item":"item-%d","price":%d,"quantity":3,"page":"/shop/item","agent":"x"}}\n'
@@ -234,6 +293,16 @@ def rate(tool: Tool, spec: dict, records: int, folder: pathlib.Path) -> float:
     return records / (time.monotonic() - began)
 
 
+def alone(tool: Tool, records: int, project: pathlib.Path) -> float:
+    """CPU time of a record in the engine alone, in microseconds, as `module test` calls the code."""
+    given = project / "tests" / "speed.in.ndjson"
+    given.write_bytes(orders(records))
+    told = json.loads(tool.run("module", "test", "--only", "speed", "--update", "-o", "json", cwd=project))
+    for file in (project / "tests").glob("speed.*"):
+        file.unlink()
+    return told["cpu_us"] / records
+
+
 def begin(tool: Tool, language: str, kind: str, folder: pathlib.Path) -> pathlib.Path:
     """The folder of a new module."""
     name = f"my-{language}-{kind}"
@@ -249,6 +318,28 @@ def begin(tool: Tool, language: str, kind: str, folder: pathlib.Path) -> pathlib
     return folder / name
 
 
+def delivered(tool: Tool, project: pathlib.Path):
+    """Deploys a sink, produces records, and waits until those have arrived that can."""
+    outside = Outside()
+    try:
+        spec = project / "deploy.yaml"
+        text = spec.read_text().replace("127.0.0.1:9000", outside.place)
+        spec.write_text(text.replace("max_retries: 1000", "policy: skip, max_retries: 3"))
+        tool.run("dev", "--once", cwd=project)
+        tool.run("produce", "events", "--format", "text", cwd=project, stdin=b"hello\nbad\nworld\n")
+        until(lambda: ({"hello", "world"} <= set(outside.taken), outside.taken), "the delivery of hello and world")
+        status = lambda: tool.get(f"/v1/deployments/{project.name}")["totals"]
+        until(lambda: (status()["skipped"] == 1, status()), "the loss of one record")
+        # Nobody is there any more: that is no fault of the record.
+        outside.stop()
+        tool.run("produce", "events", "--format", "text", cwd=project, stdin=b"later\n")
+        logs = lambda: tool.run("deployment", "logs", project.name, cwd=project)
+        told = lambda: json.dumps(tool.get(f"/v1/deployments/{project.name}")) + logs()
+        until(lambda: ("the connection was refused" in told(), told()), "word of the connection that is refused")
+    finally:
+        outside.stop()
+
+
 def first_record(tool: Tool, kind: str, project: pathlib.Path):
     """Produces a record and waits for what the code has made of it."""
     topic, name = "events", project.name
@@ -258,15 +349,19 @@ def first_record(tool: Tool, kind: str, project: pathlib.Path):
         lines = [json.dumps({"key": "a", "value": "hello", "timestamp": at}) for at in (start, start + 70_000)]
         tool.run("produce", topic, "--ndjson", cwd=project, stdin="\n".join(lines).encode())
         wanted = json.dumps({"start": start, "count": 1}, separators=(",", ":"))
+    elif kind == "source":
+        wanted = "1"
     else:
         tool.run("produce", topic, "--format", "text", "-k", "a", cwd=project, stdin=b"hello\n")
-        wanted = {"transform": "HELLO", "processor": "1"}[kind]
-    out = topic if kind == "transform" else f"{name}-counts"
-    until = time.monotonic() + 60
-    while wanted not in (seen := tool.run("consume", out, "--format", "text", "-o", "%v\n", cwd=project)).split():
-        if time.monotonic() > until:
-            raise SystemExit(f"{name}: {wanted} is expected in {out}, found {seen!r}")
-        time.sleep(0.02)
+        wanted = {"transform": "HELLO"}.get(kind, "1")
+    out = {"transform": topic, "source": f"{name}-events"}.get(kind, f"{name}-counts")
+    seen = lambda: tool.run("consume", out, "--format", "text", "-o", "%v\n", cwd=project).split()
+    until(lambda: (wanted in seen(), seen()), f"{name}: {wanted} in {out}")
+    if kind == "answering-processor":
+        answer = tool.run("state", "query", name, "a", cwd=project).strip()
+        refused = tool.run("state", "query", name, "nobody", cwd=project, fails=True)
+        if answer != "1" or "never seen" not in refused:
+            raise SystemExit(f"{name}: 1 and a refusal are expected, found {answer!r} and {refused!r}")
 
 
 def golden(tool: Tool, project: pathlib.Path):
@@ -290,15 +385,18 @@ def case(tool: Tool, language: str, kind: str, example: str | None, records: int
     began = time.monotonic()
     project = begin(tool, language, kind, folder)
     new = time.monotonic()
-    tool.run("dev", "--once", cwd=project)
+    if kind != "sink":
+        tool.run("dev", "--once", cwd=project)
     dev = time.monotonic()
-    first_record(tool, kind, project)
+    delivered(tool, project) if kind == "sink" else first_record(tool, kind, project)
     record = time.monotonic()
 
     built = json.loads(tool.run("module", "build", "-o", "json", cwd=project))
-    golden(tool, project)
+    if kind not in ("sink", "source"):
+        golden(tool, project)
 
     name = deployed = project.name
+    measured = project
     module = tool.get(f"/v1/modules/{name}/versions/latest")
     if example:
         copy = folder / example
@@ -306,14 +404,18 @@ def case(tool: Tool, language: str, kind: str, example: str | None, records: int
         tools_of(project, copy)
         tool.run("module", "test", cwd=copy)
         tool.run("dev", "--once", cwd=copy)
-        deployed = "totals"
+        deployed, measured = "totals", copy
     spec = tool.get(f"/v1/deployments/{deployed}")["spec"] | {"name": deployed}
-    speed = rate(tool, spec, records, folder)
+    speed = cpu = ""
+    if kind not in ("sink", "source"):
+        speed = f"{rate(tool, spec, records, folder):,.0f}"
+        cpu = f"{alone(tool, records, measured):.1f} us"
     tool.run("deployment", "delete", deployed, "--yes", cwd=folder)
     if example:
         tool.run("deployment", "delete", name, "--yes", cwd=folder)
     # The next case begins with its own first record.
-    tool.run("topic", "delete", "events", "--yes", cwd=folder)
+    if kind != "source":
+        tool.run("topic", "delete", "events", "--yes", cwd=folder)
     return [
         f"{language} {kind}",
         f"{new - began:.1f} s",
@@ -322,7 +424,8 @@ def case(tool: Tool, language: str, kind: str, example: str | None, records: int
         f"{built['bytes'] / 1e6:.2f} MB",
         f"{built['build_ms'] / 1000:.1f} s",
         f"{module['compile_ms'] / 1000:.2f} s",
-        f"{speed:,.0f}",
+        speed,
+        cpu,
     ]
 
 
@@ -368,7 +471,7 @@ def main():
     server = Server(program, folder)
     try:
         tool = Tool(program, server.url)
-        rows = [["", "new", "dev", "record", "component", "build", "compile CPU", "records/s"]]
+        rows = [["", "new", "dev", "record", "component", "build", "compile CPU", "records/s", "CPU/record"]]
         for language, kind, example in CASES:
             if only and language not in only:
                 continue

@@ -10,10 +10,12 @@ use crate::cli::project::Project;
 use crate::cli::session::Session;
 
 /// Worlds that `sdk/millstream.c` speaks, with the macro that chooses each.
-const WORLDS: [(&str, &str); 3] = [
+const WORLDS: [(&str, &str); 5] = [
     ("packed-transform", "-DMS_PACKED_TRANSFORM"),
     ("packed-processor", "-DMS_PACKED_PROCESSOR"),
     ("timed-packed-processor", "-DMS_TIMED_PACKED_PROCESSOR"),
+    ("answering-packed-processor", "-DMS_ANSWERING_PACKED_PROCESSOR"),
+    ("timed-answering-packed-processor", "-DMS_TIMED_ANSWERING_PACKED_PROCESSOR"),
 ];
 /// Flags that editors with clangd read too, one on a line.
 const FLAGS: &str = "compile_flags.txt";

@@ -2,6 +2,7 @@
 //! that file and the engine into a component. TypeScript checks the types meanwhile.
 
 mod positions;
+mod stand_in;
 
 use std::path::{Path, PathBuf};
 
@@ -20,14 +21,20 @@ const MISSING: &str =
 const NODE_MIN: u64 = 18;
 
 /// Exports that a world asks for.
-const EXPORTS: [(&str, &[&str]); 4] = [
+const EXPORTS: [(&str, &[&str]); 10] = [
     ("inline-transform", &["transform"]),
     ("stateful-processor", &["processor"]),
     ("migrating-processor", &["processor", "migrate"]),
     ("timed-processor", &["processor", "onTimer"]),
+    ("answering-processor", &["processor", "query"]),
+    ("timed-answering-processor", &["processor", "onTimer", "query"]),
+    ("delivering-sink", &["sink"]),
+    ("http-sink", &["sink"]),
+    ("polling-source", &["source"]),
+    ("http-source", &["source"]),
 ];
-/// The last of them, which other worlds would not call.
-const ON_TIMER: &str = "onTimer";
+/// Exports that a world may not call, each with one that does.
+const BESIDE: [(&str, &str); 2] = [("onTimer", "timed-processor"), ("query", "answering-processor")];
 
 /// componentize-js is a library without a command. Without HTTP there is nothing that a server could refuse to link.
 const STARLINGMONKEY: &str = r#"
@@ -124,7 +131,7 @@ async fn bundle(session: &Session, project: &Project, out: &Path) -> Result<Posi
     }
     let (file, facts) = (out.with_extension("js"), out.with_extension("json"));
     let mut command = tool(project, executable(project, ".bin/esbuild")?);
-    command.args([main, "--bundle", "--format=esm", "--target=es2023", "--external:millstream:*"]);
+    command.args([main, "--bundle", "--format=esm", "--target=es2023", "--external:millstream:*", "--external:wasi:*"]);
     command.args(["--define:process.env.NODE_ENV=\"production\"", "--log-level=warning"]);
     command.args(["--sourcemap", "--sources-content=false"]);
     command.arg(option("--outfile=", &absolute(&file)?)).arg(option("--metafile=", &absolute(&facts)?));
@@ -148,6 +155,9 @@ async fn bundle(session: &Session, project: &Project, out: &Path) -> Result<Posi
     let map = std::fs::read_to_string(out.with_extension("js.map")).map_err(|e| failed(e.to_string()))?;
     let mut text = std::fs::read_to_string(&file).map_err(|e| failed(e.to_string()))?;
     let positions = Positions::of_source_map(&map, &text).map_err(failed)?;
+    if stand_in::is_needed(project) {
+        text = stand_in::of_bundle(&text);
+    }
     text.push_str(&positions.script());
     std::fs::write(&file, text).map_err(|e| failed(e.to_string()))?;
     Ok(positions)
@@ -159,7 +169,7 @@ fn is_advice(line: &str) -> bool {
 }
 
 /// Refuses code without the exports that its world asks for: the engines would find out when the first record comes. And
-/// code whose timers nobody would call.
+/// code of which a part would never be called.
 fn exported(project: &Project, facts: &Path) -> Result<(), Failure> {
     let world = project.entry.world.as_str();
     let Some((_, wanted)) = EXPORTS.iter().find(|(w, _)| *w == world) else { return Ok(()) };
@@ -173,10 +183,11 @@ fn exported(project: &Project, facts: &Path) -> Result<(), Failure> {
         .filter_map(Value::as_str)
         .collect();
     let main = &project.entry.main;
-    if names.contains(&ON_TIMER) && !wanted.contains(&ON_TIMER) {
+    let is_left = |(name, _): &&(&str, &str)| names.contains(name) && !wanted.contains(name);
+    if let Some((name, other)) = BESIDE.iter().find(is_left) {
         return Err(Failure::Local(format!(
-            "{main} exports {ON_TIMER}, which the world `{world}` does not call\nhint: \"millstream\": \
-             {{ \"world\": \"timed-processor\" }} in package.json"
+            "{main} exports {name}, which the world `{world}` does not call\nhint: \"millstream\": \
+             {{ \"world\": \"{other}\" }} in package.json"
         )));
     }
     let Some(missing) = wanted.iter().find(|wanted| !names.contains(wanted)) else { return Ok(()) };
@@ -189,12 +200,14 @@ fn exported(project: &Project, facts: &Path) -> Result<(), Failure> {
 /// The component of the bundle.
 async fn component(project: &Project, out: &Path, positions: &Positions) -> Result<(), Failure> {
     let (world, file) = (&project.entry.world, absolute(&out.with_extension("js"))?);
+    let stands_in = stand_in::is_needed(project);
     let mut command;
     match project.entry.engine.unwrap_or_default() {
         Engine::QuickJs => {
             command = tool(project, executable(project, ".bin/componentize-qjs")?);
             // Without asynchronous calls: the server makes none.
-            command.args(["--sync", "--wit", "wit", "--world", world, "--js"]).arg(&file);
+            let wit = if stands_in { stand_in::of_wit(project)? } else { PathBuf::from("wit") };
+            command.args(["--sync", "--wit"]).arg(wit).args(["--world", world, "--js"]).arg(&file);
             command.arg("--output").arg(absolute(out)?);
         }
         Engine::StarlingMonkey => {
@@ -205,7 +218,7 @@ async fn component(project: &Project, out: &Path, positions: &Positions) -> Resu
     }
     let done = captured(command, MISSING).await?;
     if done.success {
-        return Ok(());
+        return if stands_in { stand_in::put_right(out) } else { Ok(()) };
     }
     let name = out.with_extension("js").file_name().unwrap_or_default().to_string_lossy().into_owned();
     // Before it the tool says what it was asked for.

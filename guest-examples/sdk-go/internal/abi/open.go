@@ -47,7 +47,7 @@ func words(what any) string {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if strings.HasPrefix(frame.Function, "millstream/internal/abi.Run") || strings.HasPrefix(frame.Function, "millstream/internal/abi.Open") {
+		if isOurs(frame.Function) {
 			return told.String()
 		}
 		if !strings.HasPrefix(frame.Function, "runtime.") {
@@ -57,4 +57,14 @@ func words(what any) string {
 			return told.String()
 		}
 	}
+}
+
+// isOurs tells the functions that call the code.
+func isOurs(function string) bool {
+	for _, name := range []string{"Run", "Open", "Query"} {
+		if strings.HasPrefix(function, "millstream/internal/abi."+name) {
+			return true
+		}
+	}
+	return false
 }
