@@ -143,7 +143,10 @@ mod tests {
         for folder in std::fs::read_dir("guest-examples").unwrap() {
             let name = folder.unwrap().file_name();
             let text = name.to_string_lossy();
-            if ["template", "sdk"].iter().any(|begin| text == *begin || text.starts_with(&format!("{begin}-"))) {
+            if ["template", "sdk"]
+                .iter()
+                .any(|begin| text == *begin || text.starts_with(&format!("{begin}-")))
+            {
                 files_below(Path::new(&name), &mut there);
             }
         }

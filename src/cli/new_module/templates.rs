@@ -194,12 +194,7 @@ pub(super) const TEMPLATES: [Template; 32] = {
         template(Python, Processor, PY, &[PYTHON_PROCESSOR, PROCESSOR, PYTHON, PYTHON_SDK, WIT]),
         template(Python, TimedProcessor, PY, &[PYTHON_TIMED, TIMED, PYTHON, PYTHON_SDK, WIT]),
         template(Python, AnsweringProcessor, PY, &[PYTHON_ANSWERING, PROCESSOR, PYTHON, PYTHON_SDK, WIT]),
-        template(
-            Python,
-            Sink,
-            PY,
-            &[PYTHON_SINK, SINK, SINK_PARAMS, PYTHON, PYTHON_OUTSIDE, WIT, WIT_HTTP],
-        ),
+        template(Python, Sink, PY, &[PYTHON_SINK, SINK, SINK_PARAMS, PYTHON, PYTHON_OUTSIDE, WIT, WIT_HTTP]),
         template(Python, Source, PY, &[PYTHON_SOURCE, SOURCE, PYTHON, PYTHON_OUTSIDE, WIT, WIT_HTTP]),
         template(C, Transform, "src/transform.c", &[C_TRANSFORM, TRANSFORM, UPPER_IN, C_ALL, C_SDK, WIT]),
         template(C, Processor, IN_C, &[C_PROCESSOR, PROCESSOR, C_ALL, C_SDK, WIT]),

@@ -131,7 +131,14 @@ async fn bundle(session: &Session, project: &Project, out: &Path) -> Result<Posi
     }
     let (file, facts) = (out.with_extension("js"), out.with_extension("json"));
     let mut command = tool(project, executable(project, ".bin/esbuild")?);
-    command.args([main, "--bundle", "--format=esm", "--target=es2023", "--external:millstream:*", "--external:wasi:*"]);
+    command.args([
+        main,
+        "--bundle",
+        "--format=esm",
+        "--target=es2023",
+        "--external:millstream:*",
+        "--external:wasi:*",
+    ]);
     command.args(["--define:process.env.NODE_ENV=\"production\"", "--log-level=warning"]);
     command.args(["--sourcemap", "--sources-content=false"]);
     command.arg(option("--outfile=", &absolute(&file)?)).arg(option("--metafile=", &absolute(&facts)?));
