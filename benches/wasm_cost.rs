@@ -33,7 +33,7 @@ use millstream::model::deployment::GuestLimits;
 use millstream::model::topic::TopicConfig;
 use millstream::model::{Offset, TopicName};
 use millstream::runtime::clock::Clock;
-use millstream::runtime::tasks::GuestThreads;
+use millstream::runtime::guests::GuestThreads;
 use millstream::state::{Allowed, TaskId, TaskState, positions};
 use millstream::storage::{Commit, Log, Options, Storage};
 use millstream::wasm::{

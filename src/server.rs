@@ -19,9 +19,10 @@ use crate::pipelines::{self, Pipelines};
 use crate::registry::{self, Registry};
 use crate::runtime::build;
 use crate::runtime::clock::Clock;
+use crate::runtime::guests::GuestThreads;
 use crate::runtime::listener::Listener;
 use crate::runtime::shutdown::{self, Shutdown};
-use crate::runtime::tasks::{self, GuestThreads};
+use crate::runtime::{slices, tasks};
 use crate::storage::{self, Storage};
 use crate::telemetry::metrics::Metrics;
 use crate::wasm;
@@ -61,7 +62,12 @@ pub fn run(
     config: Config,
     listening: impl FnOnce(&Addresses) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("net").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("net")
+        // Who asks is not to wait for a guest that computes.
+        .on_thread_start(slices::short)
+        .build()?;
     let code = runtime.block_on(serve(config, listening));
     runtime.shutdown_timeout(RUNTIME_STOP);
     code

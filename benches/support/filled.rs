@@ -9,7 +9,7 @@ use millstream::model::TopicName;
 use millstream::model::batch::{BatchBuilder, Codec};
 use millstream::model::topic::TopicConfig;
 use millstream::runtime::clock::Clock;
-use millstream::runtime::tasks::GuestThreads;
+use millstream::runtime::guests::GuestThreads;
 use millstream::storage::{Commit, Options, Storage};
 
 /// Records of a batch in the log.

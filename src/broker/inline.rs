@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use passage::Passage;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
 use super::{Broker, ProduceError};
 use crate::model::batch::Payload;
@@ -225,11 +224,11 @@ impl Chain {
         let now_ms = broker.clock().now_ms();
         let start = |job: Vec<Arrived>| {
             let (count, work) = (job.len(), self.clone().work(topic.clone(), job, on_reject, now_ms));
-            (count, Abandoned(broker.guests().spawn("inline chain", work)))
+            (count, broker.guests().spawn("inline chain", work))
         };
         let running: Vec<_> = jobs(batches).into_iter().map(start).collect();
-        for (count, mut job) in running {
-            match (&mut job.0).await {
+        for (count, job) in running {
+            match job.await {
                 Ok(done) => results.extend(done),
                 Err(e) => {
                     let ended = || ProduceError::Unknown(format!("an inline transform's task ended: {e}"));
@@ -280,15 +279,6 @@ fn jobs(batches: Vec<Arrived>) -> Vec<Vec<Arrived>> {
         }
     }
     jobs
-}
-
-/// Work whose request may go away; it then ends at its next tick.
-pub(super) struct Abandoned<T>(pub(super) JoinHandle<T>);
-
-impl<T> Drop for Abandoned<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 // === impl Uncommitted ===

@@ -36,7 +36,7 @@ use tokio::sync::Semaphore;
 use crate::groups::Groups;
 use crate::model::limits::{APPLIED_INSTANCES_MAX, WATCHED_PARTITIONS_MAX};
 use crate::runtime::clock::Clock;
-use crate::runtime::tasks::GuestHandle;
+use crate::runtime::guests::GuestHandle;
 use crate::storage::Storage;
 
 pub use append::{AppendEntry, AppendError, AppendReply, AppendRequest, Appended, TransactionOf};

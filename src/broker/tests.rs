@@ -13,7 +13,7 @@ use crate::model::topic::TopicConfig;
 use crate::model::transaction::Producer;
 use crate::model::{Offset, Partition, TimestampMs, TopicName};
 use crate::runtime::clock::ManualClock;
-use crate::runtime::tasks::GuestThreads;
+use crate::runtime::guests::GuestThreads;
 use crate::storage::tests::{copy_dir, options};
 
 /// Where the clock of every test starts.

@@ -8,13 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tokio::task::JoinError;
 
 use super::error::QueryError;
 use super::instance::prepare;
 use super::logs::DeploymentLog;
 use super::reads::{StateAt, task_asked, task_id};
-use super::run::Held;
 use super::running::Running;
 use super::supervisor::{Entry, Pipelines, Shared};
 use crate::broker::inline::Sinks;
@@ -23,6 +21,7 @@ use crate::model::deployment::Deployment;
 use crate::model::limits::{QUERIES_WAITING_MAX, QUERY_INSTANCES_MAX};
 use crate::model::{Offset, Partition, TopicId, TopicName};
 use crate::runtime::clock::monotonic;
+use crate::runtime::guests::Ended;
 use crate::state::positions::Positions;
 use crate::state::{self, TaskId, TaskState, Ttls, committed, migration};
 use crate::telemetry::calls::Calls;
@@ -206,8 +205,8 @@ impl Pipelines {
             inputs: inputs.collect(),
             request: query.request.clone(),
         };
-        let mut running = Held(self.broker().guests().spawn("query", call.run(lease)));
-        let (answer, position) = (&mut running.0).await.map_err(|error| ended(&error))??;
+        let running = self.broker().guests().spawn("query", call.run(lease));
+        let (answer, position) = running.await.map_err(ended)??;
         Ok(Answered { answer, position: self.named(&position) })
     }
 
@@ -234,8 +233,11 @@ fn task_of(entry: &Entry, query: &Query) -> Result<Partition, QueryError> {
 }
 
 /// Why a call on the guests' threads has no result.
-fn ended(error: &JoinError) -> QueryError {
-    if error.is_panic() { QueryError::Panicked } else { QueryError::Closed }
+fn ended(how: Ended) -> QueryError {
+    match how {
+        Ended::Panicked => QueryError::Panicked,
+        Ended::Stopped => QueryError::Closed,
+    }
 }
 
 // === impl Call ===
@@ -324,14 +326,10 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::tasks;
 
-    #[tokio::test]
-    async fn a_panic_is_not_told_as_the_end_of_the_server() {
-        let panicked = tasks::spawn("a query", async { panic!("a mistake of the host") }).await.unwrap_err();
-        assert!(matches!(ended(&panicked), QueryError::Panicked));
-        let given_up = tasks::spawn("a query", std::future::pending::<()>());
-        given_up.abort();
-        assert!(matches!(ended(&given_up.await.unwrap_err()), QueryError::Closed));
+    #[test]
+    fn a_panic_is_not_told_as_the_end_of_the_server() {
+        assert!(matches!(ended(Ended::Panicked), QueryError::Panicked));
+        assert!(matches!(ended(Ended::Stopped), QueryError::Closed));
     }
 }

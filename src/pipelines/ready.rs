@@ -11,7 +11,6 @@ use super::DeployError;
 use super::apply::Applied;
 use super::error::Clash;
 use super::instance::Worker;
-use super::run::Held;
 use super::source;
 use super::supervisor::Pipelines;
 use crate::broker::inline::Stage;
@@ -170,8 +169,8 @@ impl Pipelines {
             }
             Ok(ready)
         };
-        let mut opening = Held(self.broker().guests().spawn("first instances", work));
-        (&mut opening.0).await.unwrap_or_else(|e| Err(instance(&e))).map_err(not_ready)
+        let opening = self.broker().guests().spawn("first instances", work);
+        opening.await.unwrap_or_else(|e| Err(instance(&e))).map_err(not_ready)
     }
 
     async fn place_to_open(&self) -> Result<OwnedSemaphorePermit, DeployError> {

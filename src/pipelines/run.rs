@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 
 use super::dry_run::{AtFault, DryRun, Report, Sample, Verdict};
 use super::error::{Clash, RunError};
@@ -89,15 +88,6 @@ pub struct RunReport {
     pub lines_left_out: u64,
     /// from the start of the first instance
     pub wall: Duration,
-}
-
-/// A piece of work whose asker may go away; it then ends at its next tick.
-pub(super) struct Held<T>(pub(super) JoinHandle<T>);
-
-impl<T> Drop for Held<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Pipelines {
@@ -229,8 +219,8 @@ impl Pipelines {
             let wall = began.elapsed();
             Ok(RunReport { module, spec, samples, report, changes, lines, lines_left_out, wall })
         };
-        let mut running = Held(self.broker().guests().spawn("dry run", work));
-        match tokio::time::timeout(RUN_TIME_MAX, &mut running.0).await {
+        let running = self.broker().guests().spawn("dry run", work);
+        match tokio::time::timeout(RUN_TIME_MAX, running).await {
             Ok(Ok(report)) => report,
             Ok(Err(_)) => Err(RunError::Closed),
             Err(_) => Err(RunError::TooLong),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 use super::status::Status;
 use super::task::Order;
 use crate::runtime::clock::monotonic;
+use crate::runtime::guests::GuestTask;
 use crate::storage::Fence;
 
 /// How long a stop waits for tasks to end their commit. A commit waits for one fsync at most.
@@ -20,7 +20,7 @@ pub(super) struct Running {
     pub(super) status: Arc<Status>,
     orders: watch::Sender<Order>,
     fence: Fence,
-    ended: Mutex<Option<JoinHandle<()>>>,
+    ended: Mutex<Option<GuestTask<()>>>,
 }
 
 impl Running {
@@ -28,7 +28,7 @@ impl Running {
     pub(super) fn start(
         status: Arc<Status>,
         order: Order,
-        spawn: impl FnOnce((watch::Receiver<Order>, Fence)) -> JoinHandle<()>,
+        spawn: impl FnOnce((watch::Receiver<Order>, Fence)) -> GuestTask<()>,
     ) -> Arc<Self> {
         let (orders, receiver) = watch::channel(order);
         let fence = Fence::default();
@@ -53,8 +53,8 @@ impl Running {
     }
 }
 
-/// Stops tasks and waits for their end. False: one did not end in time; it ends later, and nothing that it submits or has
-/// waiting is made.
+/// Stops tasks and waits for their end. False: one did not end in time; it ends at its next tick, and nothing that it
+/// submits or has waiting is made.
 pub(super) async fn stop(tasks: &[Arc<Running>]) -> bool {
     stop_within(tasks, STOP_WAIT).await
 }
@@ -82,29 +82,30 @@ mod tests {
     use super::*;
     use crate::model::DeploymentName;
     use crate::pipelines::failing::Failing;
-    use crate::runtime::tasks;
+    use crate::runtime::guests::GuestThreads;
     use crate::storage::tests::World;
     use crate::storage::{Commit, CommitError};
 
     fn running<F: Future<Output = ()> + Send + 'static>(
+        guests: &GuestThreads,
         task: impl FnOnce(watch::Receiver<Order>) -> F,
     ) -> (Arc<Running>, Fence) {
         let status = Arc::new(Status::new(DeploymentName::parse("d").unwrap(), 0, Failing::default()));
         let mut fence = Fence::default();
         let running = Running::start(status, Order::Run, |(orders, own)| {
             fence = own;
-            tasks::spawn("a task", task(orders))
+            guests.handle().spawn("a task", task(orders))
         });
         (running, fence)
     }
 
     #[tokio::test]
     async fn a_task_that_does_not_end_is_shut_out() {
-        let world = World::new();
-        let (good, good_fence) = running(async move |mut orders| {
+        let (world, guests) = (World::new(), GuestThreads::start(1).unwrap());
+        let (good, good_fence) = running(&guests, async move |mut orders| {
             let _ = orders.wait_for(|order| *order == Order::Stop).await;
         });
-        let (stuck, stuck_fence) = running(async move |_| std::future::pending().await);
+        let (stuck, stuck_fence) = running(&guests, async move |_| std::future::pending().await);
         assert!(stop(&[good]).await);
         assert!(!stop_within(&[stuck], Duration::ZERO).await);
         for (fence, outcome) in [(good_fence, Ok(())), (stuck_fence, Err(CommitError::Fenced))] {

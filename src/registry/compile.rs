@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::error::UploadError;
 use crate::model::duration::format_duration;
 use crate::model::limits::{COMPILE_MEMORY_MAX, COMPILE_TIME_MAX};
+use crate::runtime::slices;
 
 /// The hidden subcommand: `compile-module --component PATH --out PATH --cpu SECONDS`.
 pub const SUBCOMMAND: &str = "compile-module";
@@ -24,7 +25,7 @@ const QUEUE_MAX: usize = 8;
 /// What is read of the child's complaints.
 const STDERR_MAX: u64 = 16 << 10;
 /// Added to the priority: only when nobody else wants the CPU.
-const NICE: i32 = 10;
+const NICE: i32 = 15;
 
 /// Bounds for the compiling child, set by itself before it does anything else; its body is
 /// [`crate::wasm::artifact::compile_file`].
@@ -41,6 +42,7 @@ pub fn limit_self(cpu_seconds: u64) -> io::Result<()> {
     rustix::process::setrlimit(Resource::Cpu, cpu)?;
     rustix::process::setrlimit(Resource::Core, at_most(0))?;
     rustix::process::nice(NICE)?;
+    slices::long();
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())

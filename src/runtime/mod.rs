@@ -4,6 +4,8 @@ pub mod backoff;
 pub mod build;
 pub mod clock;
 pub mod events;
+pub mod guests;
 pub mod listener;
 pub mod shutdown;
+pub mod slices;
 pub mod tasks;

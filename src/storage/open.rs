@@ -8,7 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use crate::model::module::Digest;
-use crate::runtime::tasks;
+use crate::runtime::{slices, tasks};
 
 use super::commit::Commit;
 use super::db::{self, Db};
@@ -159,7 +159,12 @@ fn start(
     let cache_bytes = usize::try_from(options.memory / 8).unwrap_or(usize::MAX);
     let writer =
         Writer::new(shared.db.clone(), sink, shared.queue.clone(), failed, options.clock, cache_bytes);
-    owner.add(tasks::thread("storage-writer", move || writer.run()).map_err(io)?);
+    let write = move || {
+        // Every acknowledgement waits for it.
+        slices::short();
+        writer.run();
+    };
+    owner.add(tasks::thread("storage-writer", write).map_err(io)?);
     for thread in reader::start(options.reader_threads, &shared.jobs).map_err(io)? {
         owner.add(thread);
     }

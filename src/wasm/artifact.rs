@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Numbers are little endian. Loading runs what is in the file, so only files that this server wrote are ever given to
-//! `load`. This file and `entries` are the only ones with unsafe code.
+//! `load`. This file, `entries` and `runtime/slices` are the only ones with unsafe code.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -11,12 +11,16 @@ use super::host::{self, Host};
 use super::limiter::MemoryPool;
 use super::turns::Turns;
 use crate::model::limits::INSTANCES_MAX;
-use crate::runtime::tasks;
+use crate::runtime::{slices, tasks};
 
-/// A guest yields at every tick, and limits are looked at then.
-pub(super) const TICK: Duration = Duration::from_millis(10);
+/// While guests run: they yield at every tick, and limits are looked at then.
+pub(super) const TICK: Duration = Duration::from_millis(2);
 /// The same while calls are long: what others wait for them at most, once or twice for each record.
-const TURN: Duration = Duration::from_millis(2);
+const TURN: Duration = Duration::from_millis(1);
+/// So many ticks without a call that begins or goes on, and they become rare until one begins.
+const IDLE_TICKS: u32 = 50;
+/// Between ticks then.
+const IDLE_TICK: Duration = Duration::from_millis(10);
 
 /// The engine could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +73,9 @@ impl Engine {
         let weak = inner.weak();
         let turns = Turns::new(limits.threads);
         let pressed = turns.clone();
-        tasks::thread("wasm-ticker", move || tick(&weak, &pressed)).map_err(EngineError::Ticker)?;
+        let ticker =
+            tasks::thread("wasm-ticker", move || tick(&weak, &pressed)).map_err(EngineError::Ticker)?;
+        turns.set_ticker(ticker.thread().clone());
         Ok(Self {
             inner,
             linker: Arc::new(linker),
@@ -100,9 +106,19 @@ pub(super) fn config() -> Config {
 }
 
 fn tick(engine: &EngineWeak, turns: &Turns) {
+    // Woken on the CPU of a guest that computes, it is the one that ends its turn.
+    slices::short();
+    let mut idle = 0_u32;
     while let Some(engine) = engine.upgrade() {
         engine.increment_epoch();
         drop(engine);
-        std::thread::sleep(if turns.are_pressing() { TURN } else { TICK });
+        let (begun, pressing) = (turns.have_begun(), turns.are_pressing());
+        idle = if begun || pressing { 0 } else { idle.saturating_add(1) };
+        if idle < IDLE_TICKS {
+            std::thread::sleep(if pressing { TURN } else { TICK });
+        } else {
+            // The first call wakes it.
+            std::thread::park_timeout(IDLE_TICK);
+        }
     }
 }

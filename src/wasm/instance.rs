@@ -273,18 +273,19 @@ fn prepare(store: &mut Store<Host>, cpu_min: Duration) {
     host.limiter.take_denied();
     host.voice.begin();
     host.cpu_max = host.config.limits.cpu.max(cpu_min);
+    host.turns.begin();
     store.set_epoch_deadline(1);
 }
 
 /// Looks at the CPU limit, then lets others have the thread.
 fn at_tick(mut ctx: StoreContextMut<'_, Host>) -> wasmtime::Result<UpdateDeadline> {
     let cpu_max = ctx.data().cpu_max;
-    let is_first = !ctx.data().meter.is_long();
-    if ctx.data().meter.at_tick() > cpu_max {
+    let spent = ctx.data().meter.at_tick();
+    if spent > cpu_max {
         let detail = format!("more than {} of CPU time in one call", format_duration(cpu_max));
         return Err(ctx.data_mut().end_with(Fault::limit(LimitKind::Cpu, detail)));
     }
-    if is_first {
+    if !ctx.data().meter.is_long() {
         return Ok(UpdateDeadline::YieldCustom(1, Box::pin(ctx.data().turns.first())));
     }
     let next = ctx.data().turns.next(&ctx.data().meter);

@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -24,8 +24,8 @@ pub(super) struct Meter {
     poll_began: AtomicU64,
     /// nanoseconds of this call inside host functions
     hosted: AtomicU64,
-    /// the call is past its first tick, so host functions are worth two system calls each
-    long: AtomicBool,
+    /// how many ticks the running call has met
+    ticks: AtomicU32,
     /// nanoseconds of all finished calls
     total: AtomicU64,
     /// of a long call, within a poll of it
@@ -37,7 +37,7 @@ impl Meter {
     pub(super) async fn measure<T>(self: &Arc<Self>, call: impl Future<Output = T>) -> T {
         self.used.store(0, Relaxed);
         self.hosted.store(0, Relaxed);
-        self.long.store(false, Relaxed);
+        self.ticks.store(0, Relaxed);
         let _end = AddToTotal(self);
 
         let mut call = pin!(call);
@@ -46,7 +46,7 @@ impl Meter {
             self.poll_began.store(began, Relaxed);
             let polled = call.as_mut().poll(cx);
             self.used.fetch_add(now().saturating_sub(began), Relaxed);
-            if self.long.load(Relaxed) {
+            if self.is_long() {
                 // It waits for a turn, or for something that takes none.
                 self.end_turn();
             }
@@ -55,14 +55,14 @@ impl Meter {
         .await
     }
 
-    /// Has the running call met a tick?
+    /// Is the running call past its first tick? Calls of microseconds meet one too.
     pub(super) fn is_long(&self) -> bool {
-        self.long.load(Relaxed)
+        self.ticks.load(Relaxed) > 1
     }
 
     /// CPU time of the running call, from inside its poll, at an epoch tick.
     pub(super) fn at_tick(&self) -> Duration {
-        self.long.store(true, Relaxed);
+        self.ticks.fetch_add(1, Relaxed);
         let running = now().saturating_sub(self.poll_began.load(Relaxed));
         let spent = self.used.load(Relaxed) + running;
         Duration::from_nanos(spent.saturating_sub(self.hosted.load(Relaxed)))
@@ -76,10 +76,10 @@ impl Meter {
         *self.turn.lock() = None;
     }
 
-    /// Runs a host function, its time taken off the call's. Before the first tick of a call nothing is measured: a tick
-    /// is the resolution of the limit, and a clock reading costs as much as many a host function.
+    /// Runs a host function, its time taken off the call's. Before a call is long nothing is measured: two ticks
+    /// are the resolution of the limit, and a clock reading costs as much as many a host function.
     pub(super) fn host<T>(&self, work: impl FnOnce() -> T) -> T {
-        if !self.long.load(Relaxed) {
+        if !self.is_long() {
             return work();
         }
         let began = now();

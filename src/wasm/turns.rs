@@ -2,8 +2,9 @@
 //! microseconds may meet one. Whoever runs past a second gives the thread up and waits, in order, for a turn. There are as
 //! many turns as threads: however many calls are long, one that is short finds no more of them before it than can run.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -18,6 +19,10 @@ struct Shared {
     free: Arc<Semaphore>,
     /// somebody has run past a tick since it was asked last
     pressing: AtomicBool,
+    /// a call has begun since it was asked last
+    begun: AtomicBool,
+    /// to be woken by the first call after a pause
+    ticker: OnceLock<Thread>,
 }
 
 /// The right to run until the next tick. It ends sooner when the call waits for something or returns.
@@ -29,12 +34,39 @@ pub(super) struct Turn {
 impl Turns {
     pub(super) fn new(threads: usize) -> Self {
         let free = Arc::new(Semaphore::new(threads.max(1)));
-        Self(Arc::new(Shared { free, pressing: AtomicBool::new(false) }))
+        Self(Arc::new(Shared {
+            free,
+            pressing: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
+            ticker: OnceLock::new(),
+        }))
+    }
+
+    /// Who is woken when calls begin after a pause.
+    pub(super) fn set_ticker(&self, ticker: Thread) {
+        let _ = self.0.ticker.set(ticker);
+    }
+
+    /// A call begins: from now on there are ticks.
+    pub(super) fn begin(&self) {
+        // Most calls find it set, and then no line of memory is taken from another thread.
+        if !self.0.begun.load(Relaxed)
+            && !self.0.begun.swap(true, Relaxed)
+            && let Some(ticker) = self.0.ticker.get()
+        {
+            ticker.unpark();
+        }
+    }
+
+    /// Has a call begun since this was asked last?
+    pub(super) fn have_begun(&self) -> bool {
+        self.0.begun.swap(false, Relaxed)
     }
 
     /// A call's first tick: others have the thread, and it goes on behind them, however many wait for a turn.
     pub(super) fn first(&self) -> impl Future<Output = ()> + Send + use<> {
         self.0.pressing.store(true, Relaxed);
+        give_way();
         tokio::task::yield_now()
     }
 
@@ -44,6 +76,7 @@ impl Turns {
         call.end_turn();
         let (free, call) = (self.0.free.clone(), call.clone());
         async move {
+            give_way();
             let permit = free.acquire_owned().await.expect("the semaphore is never closed");
             // Behind whoever waits for the thread. Tokio's own yield also lets the runtime look at its timers, which a plain
             // wake-up would not.
@@ -56,6 +89,12 @@ impl Turns {
     pub(super) fn are_pressing(&self) -> bool {
         self.0.pressing.swap(false, Relaxed)
     }
+}
+
+/// Lets the system's other threads have the CPU, which it would leave to this one for up to 4 ms more: among them are those that
+/// the neighbours' commits and answers wait for.
+fn give_way() {
+    std::thread::yield_now();
 }
 
 #[cfg(test)]
@@ -104,6 +143,7 @@ mod tests {
         let turns = Turns::new(1);
         let (long, other) = (Arc::<Meter>::default(), Arc::<Meter>::default());
         let call = async {
+            long.at_tick();
             long.at_tick();
             turns.next(&long).await;
             std::future::pending::<()>().await;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::View;
 use super::passage::{Blocked, Job};
-use crate::broker::inline::Abandoned;
 use crate::broker::read::{damaged, unreadable};
 use crate::broker::{Broker, Isolation, ReadError, TopicHandle};
 use crate::model::batch::RecordBatch;
@@ -129,8 +128,7 @@ impl Broker {
             now_ms: self.clock().now_ms(),
         };
         let began = monotonic();
-        let mut looking = Abandoned(self.guests().spawn("view", view.clone().look(job)));
-        let looked = (&mut looking.0).await;
+        let looked = self.guests().spawn("view", view.clone().look(job)).await;
         // What fails has taken time too.
         let bytes = looked.as_ref().ok().and_then(|done| done.as_ref().ok()).map_or(0, |d| d.scanned_bytes);
         scan.spend(bytes.max(1), began.elapsed());

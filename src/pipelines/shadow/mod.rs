@@ -246,7 +246,7 @@ impl Pipelines {
         stage.set_tap(tap.clone());
         let spec = entry.deployment.spec.clone();
         let work = tap::work(shadow.clone(), (stage, tap), spec, candidate, heard, clock);
-        self.broker().guests().spawn("shadow of a transform", work);
+        self.broker().guests().spawn("shadow of a transform", work).detach();
     }
 
     async fn shadow_tasks(
@@ -290,7 +290,7 @@ impl Pipelines {
             });
         }
         for task in ready {
-            self.broker().guests().spawn("shadow of a task", task.work());
+            self.broker().guests().spawn("shadow of a task", task.work()).detach();
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::model::limits::MIB;
 use crate::runtime::clock::monotonic;
-use crate::runtime::tasks::GuestThreads;
+use crate::runtime::guests::GuestThreads;
 
 const KEEP: &str = "(i32.store (i32.const 260) (i32.const 512)) (i32.store (i32.const 264) (local.get $len))";
 const LOOP: &str = "(loop $again (br $again))";
