@@ -12,11 +12,13 @@ use crate::http::samples::{Line, members, string};
 use crate::model::Offset;
 use crate::pipelines::dry_run::{Entry, Sample};
 
-/// One test: `NAME.in.ndjson` and `NAME.out.ndjson`.
+/// One test: `NAME.in.ndjson` and `NAME.out.ndjson`, and what code that goes out is answered in `NAME.answers.ndjson`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Golden {
     pub(super) name: String,
     pub(super) input: PathBuf,
+    /// is not there where nothing needs to be said
+    pub(super) answers: PathBuf,
     pub(super) output: PathBuf,
 }
 
@@ -28,7 +30,8 @@ pub(super) fn find(folder: &Path) -> std::io::Result<Vec<Golden>> {
         let file = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if let Some(name) = file.strip_suffix(".in.ndjson") {
             let output = folder.join(format!("{name}.out.ndjson"));
-            found.push(Golden { name: name.to_owned(), input, output });
+            let answers = folder.join(format!("{name}.answers.ndjson"));
+            found.push(Golden { name: name.to_owned(), input, answers, output });
         }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));

@@ -46,17 +46,12 @@ pub(super) fn create(session: &Session, name: &str, language: Language, kind: Ki
         ))
     })?;
     write_all(template, Path::new(name), name)?;
-    let has_golden_files = template.files.iter().copied().flatten().any(|file| file.0.starts_with("tests/"));
-    let tests = match has_golden_files {
-        true => "`millstream module test` runs tests/.",
-        false => "`cargo test` runs its unit tests.",
-    };
     let (kind, code) = (word(&kind), template.code);
     session.out.hint(format!(
         "{name}/ is a working {kind}; its code is in {name}/{code}. Next:\n  \
          cd {name}\n  \
          millstream dev\n\
-         which starts a server, deploys the {kind} and swaps it whenever a file is saved. {tests}"
+         which starts a server, deploys the {kind} and swaps it whenever a file is saved. `millstream module test` runs tests/."
     ));
     Ok(())
 }

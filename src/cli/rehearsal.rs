@@ -1,9 +1,12 @@
 //! `millstream module test`: golden files through the engine that the server runs, without a server.
 
+mod outside;
+
 use std::fs::Permissions;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
@@ -22,7 +25,7 @@ use crate::model::TopicName;
 use crate::model::deployment::DeploymentSpec;
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::params::Params;
-use crate::pipelines::dry_run::{AtFault, DryRun, Failed, Report, Sample};
+use crate::pipelines::dry_run::{AtFault, DryRun, Failed, Sample};
 use crate::runtime::clock::{Clock, monotonic};
 use crate::state::{Scratch, TaskId};
 use crate::wasm::{self, Component, Engine, Fault, LogLevel, LogSink, NodeLimits, artifact};
@@ -35,7 +38,9 @@ const COMPILED_MAX: usize = 8;
 #[command(
     after_help = "A line of input is a record as `produce` takes it: key, value (JSON), value_text or value_base64, headers, \
     timestamp,\nand topic, partition and offset where the code looks at them. A line of output is what would be stored, \
-    {\"reject\": …}, or\n{\"error\": …}. Parameters, routes and limits are those of deploy.yaml. Exit code 7: a test failed."
+    {\"reject\": …}, or\n{\"error\": …}. Parameters, routes and limits are those of deploy.yaml.\n\nThe requests of a sink or a source \
+    stand among the output. They are answered, in their order, from tests/NAME.answers.ndjson:\nstatus, headers, body. A line \
+    of a source's input is a poll: {} or {\"cursor\": …}. Exit code 7: a test failed."
 )]
 pub(super) struct Test {
     /// Folder of the project
@@ -65,6 +70,19 @@ impl LogSink for Lines {
     }
 }
 
+/// What came of a run.
+#[derive(Default)]
+struct Ran {
+    /// in order
+    lines: Vec<String>,
+    /// what ended it early
+    failed: Option<Failed>,
+    /// of all calls
+    cpu: Duration,
+    /// linear memory, the largest of the instances
+    memory_bytes: usize,
+}
+
 /// How a test ended.
 enum Verdict {
     Passed,
@@ -82,23 +100,24 @@ pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
         None => toolchain::build(session, &project).await?.file,
     };
     let (component, params) = component(session, &file).await?;
-    if component.kind().goes_out() {
-        let why = "golden files show what code answers, and this code goes out: test it with `cargo test`";
-        return Err(Failure::Refused(why.to_owned()));
-    }
     let mut spec = spec(&project, component.kind())?;
     check_params(params.as_ref(), &spec)?;
 
     if let Some(place) = &args.record {
+        if component.kind() == ModuleKind::Source {
+            return Err(Failure::Usage(
+                "--record is for code that takes records; a source takes none".to_owned(),
+            ));
+        }
         return stored(session, &component, &mut spec, place).await;
     }
 
     let mut failed = 0;
     for test in &tests {
         let lines = Arc::new(Lines::default());
-        let (verdict, report) = one(&component, &spec, test, args.update, &lines).await?;
+        let (verdict, ran) = one(&component, &spec, test, args.update, &lines).await?;
         failed += usize::from(matches!(verdict, Verdict::Failed(_)));
-        show(session, test, &verdict, &report, &lines)?;
+        show(session, test, &verdict, &ran, &lines)?;
     }
     match failed {
         0 => Ok(()),
@@ -140,14 +159,14 @@ async fn stored(
         golden::samples(&line, &topics).map_err(|why| Failure::Refused(format!("{place}: {why}")))?;
     let samples: Vec<_> = samples.into_iter().map(|(_, sample)| sample).collect();
     let lines = Arc::new(Lines::default());
-    let report = rehearse(component, spec, &lines, &samples).await;
-    let mut text: String = report.entries.iter().map(|entry| golden::line(entry) + "\n").collect();
-    if let Some(failed) = &report.failed {
+    let ran = rehearse(component, spec, &lines, &samples, "").await.map_err(Failure::Refused)?;
+    let mut text: String = ran.lines.iter().map(|line| format!("{line}\n")).collect();
+    if let Some(failed) = &ran.failed {
         text.push_str(&trapped(&place.to_string(), failed));
     }
     text.extend(lines.0.lock().iter().map(|line| format!("    log {line}\n")));
     session.out.text(&text)?;
-    match report.failed {
+    match ran.failed {
         None => Ok(()),
         Some(_) => Err(Failure::Refused(format!("the code fails on {place}"))),
     }
@@ -160,57 +179,71 @@ async fn one(
     test: &Golden,
     update: bool,
     lines: &Arc<Lines>,
-) -> Result<(Verdict, Report), Failure> {
+) -> Result<(Verdict, Ran), Failure> {
     let read = |path: &Path| {
         let text = std::fs::read_to_string(path);
         text.map_err(|e| Failure::local(&format!("cannot read {}", path.display()), e))
     };
-    let topics = spec.input_names();
-    let wrong = |why| Failure::Refused(format!("{}, {why}", test.input.display()));
-    let (numbers, samples): (Vec<_>, Vec<Sample>) =
-        golden::samples(&read(&test.input)?, &topics).map_err(wrong)?.into_iter().unzip();
-
-    let report = rehearse(component, spec, lines, &samples).await;
-    if let Some(failed) = &report.failed {
+    let wrong = |file: &Path, why| Failure::Refused(format!("{}, {why}", file.display()));
+    let in_input = |why| wrong(&test.input, why);
+    let in_answers = |why| wrong(&test.answers, why);
+    let answers = if test.answers.exists() { read(&test.answers)? } else { String::new() };
+    let given = read(&test.input)?;
+    let (numbers, ran): (Vec<_>, _) = if component.kind() == ModuleKind::Source {
+        let (numbers, polls): (_, Vec<_>) = outside::polls(&given).map_err(in_input)?.into_iter().unzip();
+        let (log, stage) = (lines.clone(), outside::Stage::new(&answers).map_err(in_answers)?);
+        (numbers, outside::Run { component, spec, log, stage }.poll(&polls).await)
+    } else {
+        let samples = golden::samples(&given, &spec.input_names()).map_err(in_input)?;
+        let (numbers, samples): (_, Vec<Sample>) = samples.into_iter().unzip();
+        (numbers, rehearse(component, spec, lines, &samples, &answers).await.map_err(in_answers)?)
+    };
+    if let Some(failed) = &ran.failed {
         let place = match failed.sample.and_then(|sample| numbers.get(sample)) {
             Some(number) => format!("{}, line {number}", test.input.display()),
             None => test.input.display().to_string(),
         };
-        return Ok((Verdict::Failed(trapped(&place, failed)), report));
+        return Ok((Verdict::Failed(trapped(&place, failed)), ran));
     }
 
-    let found: Vec<_> = report.entries.iter().map(golden::line).collect();
     if update {
-        let text: String = found.iter().map(|line| format!("{line}\n")).collect();
+        let text: String = ran.lines.iter().map(|line| format!("{line}\n")).collect();
         std::fs::write(&test.output, text)
             .map_err(|e| Failure::local(&format!("cannot write {}", test.output.display()), e))?;
-        return Ok((Verdict::Updated, report));
+        return Ok((Verdict::Updated, ran));
     }
     if !test.output.exists() {
         let why = format!("  {} is missing; --update writes it\n", test.output.display());
-        return Ok((Verdict::Failed(why), report));
+        return Ok((Verdict::Failed(why), ran));
     }
     let expected = golden::lines(&read(&test.output)?);
-    let verdict = match golden::diff(&expected, &found) {
+    let verdict = match golden::diff(&expected, &ran.lines) {
         None => Verdict::Passed,
         Some(diff) => Verdict::Failed(format!("  {}: - expected, + found\n{diff}", test.output.display())),
     };
-    Ok((verdict, report))
+    Ok((verdict, ran))
 }
 
-/// The code over the records, as a deployment would run it.
+/// The code over the records, as a deployment would run it. `answers` are for a sink.
 async fn rehearse(
     component: &Component,
     spec: &DeploymentSpec,
     lines: &Arc<Lines>,
     samples: &[Sample],
-) -> Report {
+    answers: &str,
+) -> Result<Ran, String> {
+    if component.kind() == ModuleKind::Sink {
+        let (log, stage) = (lines.clone(), outside::Stage::new(answers)?);
+        return Ok(outside::Run { component, spec, log, stage }.deliver(samples).await);
+    }
     let state = &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 });
     let (log, at_fault): (Arc<dyn LogSink>, _) = (lines.clone(), AtFault::EndUnlessNamed);
     let (clock, strict, bytes_max) = (&Clock::system(), false, usize::MAX);
     // Nothing comes after the file: windows that are open at its end are told.
     let run = DryRun { component, spec, log, state, clock, at_fault, strict, bytes_max, flush: true };
-    run.run(samples).await
+    let report = run.run(samples).await;
+    let lines = report.entries.iter().map(golden::line).collect();
+    Ok(Ran { lines, failed: report.failed, cpu: report.cpu, memory_bytes: report.memory_bytes })
 }
 
 /// What ended a run: the panic's message, the record, the code's frames.
@@ -226,7 +259,7 @@ fn show(
     session: &Session,
     test: &Golden,
     verdict: &Verdict,
-    report: &Report,
+    ran: &Ran,
     lines: &Lines,
 ) -> Result<(), Failure> {
     let (word, why) = match verdict {
@@ -235,15 +268,15 @@ fn show(
         Verdict::Failed(why) => ("failed", why.as_str()),
     };
     if session.out.format.is_some() {
-        let cpu_us = u64::try_from(report.cpu.as_micros()).unwrap_or(u64::MAX);
-        let value = json!({ "test": test.name, "result": word, "why": why, "records_out": report.entries.len(),
-            "cpu_us": cpu_us, "memory_bytes": report.memory_bytes });
+        let cpu_us = u64::try_from(ran.cpu.as_micros()).unwrap_or(u64::MAX);
+        let value = json!({ "test": test.name, "result": word, "why": why, "records_out": ran.lines.len(),
+            "cpu_us": cpu_us, "memory_bytes": ran.memory_bytes });
         return session.out.one(&value, |_| format!("{word:8} {}\n{why}", test.name));
     }
-    let (ms, memory) = (report.cpu.as_secs_f64() * 1e3, human_bytes(report.memory_bytes as u64));
+    let (ms, memory) = (ran.cpu.as_secs_f64() * 1e3, human_bytes(ran.memory_bytes as u64));
     let mut text = format!("{word:8} {}", test.name);
     if why.is_empty() {
-        text.push_str(&format!("  ({} out, {ms:.1} ms CPU, {memory})", report.entries.len()));
+        text.push_str(&format!("  ({} out, {ms:.1} ms CPU, {memory})", ran.lines.len()));
     }
     text.push('\n');
     text.push_str(why);
@@ -264,7 +297,12 @@ fn spec(project: &Project, kind: ModuleKind) -> Result<DeploymentSpec, Failure> 
         let own = specs.iter().find(|spec| spec["module"] == project.name.as_str());
         own.or(specs.first()).cloned().unwrap_or_default()
     } else {
-        let kind = if kind.is_transform() { "inline" } else { "processor" };
+        let kind = match kind {
+            ModuleKind::Sink => "sink",
+            ModuleKind::Source => "source",
+            kind if kind.is_transform() => "inline",
+            _ => "processor",
+        };
         json!({ "name": project.name, "kind": kind, "module": project.name, "input": { "topics": ["in"] } })
     };
     serde_json::from_value(value).map_err(|e| wrong(e.to_string()))

@@ -36,7 +36,7 @@ mod turns;
 pub use component::{Component, LoadError};
 pub use engine::{Engine, EngineError, NodeLimits};
 pub use fault::{Fault, LimitKind};
-pub use host::http::{HttpAccess, Outbound, OutboundError, Resolve};
+pub use host::http::{Answered, Asked, HttpAccess, Outbound, OutboundError, Outside, Resolve};
 pub use host::log::{LogLevel, LogSink};
 pub use inspect::{Inspected, Invalid, inspect};
 pub use instance::InstanceConfig;

@@ -45,9 +45,12 @@ const PROCESSOR: &[File] =
     of!("template-processor": "deploy.yaml", "tests/count.in.ndjson", "tests/count.out.ndjson");
 const TIMED: &[File] =
     of!("template-timed": "deploy.yaml", "tests/minutes.in.ndjson", "tests/minutes.out.ndjson");
-const SINK: &[File] = of!("template-sink": "deploy.yaml");
+const SINK: &[File] = of!("template-sink":
+    "deploy.yaml", "tests/deliver.answers.ndjson", "tests/deliver.in.ndjson", "tests/deliver.out.ndjson",
+);
 const SINK_PARAMS: &[File] = of!("template-js-sink": "params.yaml");
-const SOURCE: &[File] = of!("template-source": "deploy.yaml");
+const SOURCE: &[File] =
+    of!("template-source": "deploy.yaml", "tests/numbers.in.ndjson", "tests/numbers.out.ndjson");
 
 // === Rust ===
 

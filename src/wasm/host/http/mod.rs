@@ -5,6 +5,7 @@ mod access;
 mod address;
 mod body;
 mod dial;
+mod played;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use crate::model::secret::Secrets;
 use crate::runtime::build;
 
 pub use dial::Resolve;
+pub use played::{Answered, Asked, Outside};
 
 /// What is needed for going out. Cheap to clone.
 #[derive(Clone)]
@@ -73,9 +75,18 @@ pub enum OutboundError {
 #[derive(Clone)]
 pub struct HttpAccess {
     access: Arc<Access>,
-    /// shared by all instances of the deployment
-    places: Arc<Semaphore>,
-    outbound: Outbound,
+    way: Way,
+}
+
+/// Where granted requests go.
+#[derive(Clone)]
+enum Way {
+    /// `places`: shared by all instances of the deployment
+    Out {
+        places: Arc<Semaphore>,
+        outbound: Outbound,
+    },
+    Played(Arc<dyn Outside>),
 }
 
 /// `wasi:http` of one instance.
@@ -132,7 +143,8 @@ impl Outbound {
     /// A secret that the server does not have or that may not go there, by name.
     pub fn access(&self, deployment: &str, grants: &Grants) -> Result<HttpAccess, String> {
         let access = Arc::new(Access::of(grants, &self.0.secrets)?);
-        Ok(HttpAccess { access, places: self.places_of(deployment), outbound: self.clone() })
+        let way = Way::Out { places: self.places_of(deployment), outbound: self.clone() };
+        Ok(HttpAccess { access, way })
     }
 
     fn places_of(&self, deployment: &str) -> Arc<Semaphore> {
@@ -144,6 +156,18 @@ impl Outbound {
         let places = Arc::new(Semaphore::new(HTTP_DEPLOYMENT_REQUESTS_MAX));
         deployments.insert(deployment.to_owned(), Arc::downgrade(&places));
         places
+    }
+}
+
+impl HttpAccess {
+    /// For tests: what the grants allow is asked of somebody in this process. Secrets are not added.
+    ///
+    /// # Errors
+    /// A grant that does not read.
+    pub fn played(grants: &Grants, outside: Arc<dyn Outside>) -> Result<Self, String> {
+        let grants = Grants { secrets: Vec::new(), ..grants.clone() };
+        let access = Arc::new(Access::of(&grants, &Secrets::default())?);
+        Ok(Self { access, way: Way::Played(outside) })
     }
 }
 
@@ -203,10 +227,10 @@ impl WasiHttpHooks for Client {
             let response = tokio::select! {
                 biased;
                 () = begun.ended() => return Err(Error::ConnectionTerminated),
-                answered = exchange(&granted, &instance, &begun, request, &waits) => answered?,
+                answered = answered(&granted, &instance, &begun, request, &waits) => answered?,
             };
             let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(async { Ok(()) });
-            Ok((response.map(BodyExt::boxed_unsync), nothing))
+            Ok((response, nothing))
         })
     }
 
@@ -243,15 +267,14 @@ impl Waits {
     }
 }
 
-/// One request and the head of its answer.
-async fn exchange(
+/// One request, if it is granted, and the head of its answer.
+async fn answered(
     granted: &HttpAccess,
     instance: &Instance,
-    exchange: &Arc<Exchange>,
+    begun: &Arc<Exchange>,
     request: Request<WasiBody>,
     waits: &Waits,
-) -> Result<Response<Download>, Error> {
-    let shared = &granted.outbound.0;
+) -> Result<Response<WasiBody>, Error> {
     let (target, secrets) = granted.access.target(request.uri()).map_err(|refused| match refused {
         Refused::Uri => Error::HttpRequestUriInvalid,
         Refused::Denied => {
@@ -262,11 +285,34 @@ async fn exchange(
             Error::HttpRequestDenied
         }
     })?;
-    let request = prepared(request, secrets)?;
+    match &granted.way {
+        Way::Out { places, outbound } => {
+            let request = prepared(request, secrets)?;
+            let places = [places, &outbound.0.places];
+            let answer = exchange(&outbound.0, places, instance, begun, request, target, waits).await?;
+            Ok(answer.map(BodyExt::boxed_unsync))
+        }
+        Way::Played(outside) => {
+            let (url, headers) = (request.uri().clone(), request.headers().clone());
+            played::answer(&**outside, &url, headers, prepared(request, secrets)?).await
+        }
+    }
+}
+
+/// Waits for places, and sends a request.
+async fn exchange(
+    shared: &Shared,
+    places: [&Arc<Semaphore>; 2],
+    instance: &Instance,
+    exchange: &Arc<Exchange>,
+    request: Request<Upload>,
+    target: Target,
+    waits: &Waits,
+) -> Result<Response<Download>, Error> {
     // A guest that begins more at once than it may is told so; it would wait for itself.
     let own = instance.places.clone().try_acquire_owned().map_err(|_| Error::ConnectionLimitReached)?;
     let mut held = exchange.hold(own);
-    for places in [&granted.places, &shared.places] {
+    for places in places {
         held = held && exchange.hold(place(places, waits.connect).await?);
     }
     if !held {

@@ -130,6 +130,14 @@ impl Guest {
     }
 }
 
+/// Those for the requests of its deployment.
+fn places(guest: &Guest) -> Arc<Semaphore> {
+    match &guest.client.granted.as_ref().unwrap().way {
+        Way::Out { places, .. } => places.clone(),
+        Way::Played(_) => unreachable!("these guests go out"),
+    }
+}
+
 fn get(url: &str) -> Request<WasiBody> {
     let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Request::builder().uri(url).body(body).unwrap()
@@ -296,7 +304,7 @@ async fn the_instances_of_a_deployment_share_its_places_and_leave_those_of_other
         Guest { client: Client::new(Some(access), &Arc::new(Voice::new(lines.clone()))), lines }
     };
     let (one, mut same, mut other) = (guest("d"), guest("d"), guest("e"));
-    let all = one.client.granted.as_ref().unwrap().places.clone();
+    let all = places(&one);
     let held = all.try_acquire_many_owned(HTTP_DEPLOYMENT_REQUESTS_MAX as u32).unwrap();
     let url = format!("http://{address}/");
     let hasty =
@@ -317,7 +325,7 @@ async fn what_waits_for_a_place_when_its_call_ends_is_never_sent() {
     let (address, seen) = server(None).await;
     let mut guest = Guest::of(json!({ "http": [format!("http://{address}")] }), &[], None);
     let url = format!("http://{address}/");
-    let all = guest.client.granted.as_ref().unwrap().places.clone();
+    let all = places(&guest);
     let held = all.try_acquire_many_owned(HTTP_DEPLOYMENT_REQUESTS_MAX as u32).unwrap();
     let mut begin = || Box::into_pin(guest.client.send_request(get(&url), None, Box::new(async { Ok(()) })));
     let (mut waiting, unseen) = (begin(), begin());
@@ -419,4 +427,30 @@ fn a_secret_that_is_not_there_is_named() {
         let said = "it is none of its `hosts` in the server's config";
         assert_eq!(access(place), Err(format!("secret `hook` may not go to {place}: {said}")));
     }
+}
+
+#[tokio::test]
+async fn a_played_world_is_asked_what_is_granted_and_nothing_else() {
+    #[derive(Default)]
+    struct World(Mutex<Vec<Asked>>);
+    impl Outside for World {
+        fn answer(&self, asked: Asked) -> Answered {
+            self.0.lock().push(asked);
+            Answered { body: "seen".into(), ..Answered::default() }
+        }
+    }
+    let world = Arc::new(World::default());
+    // The secret is none of this process's, and is not asked for.
+    let secrets = json!([{ "name": "unknown", "header": "authorization" }]);
+    let grants = json!({ "http": ["https://a.example"], "secrets": secrets });
+    let access = HttpAccess::played(&serde_json::from_value(grants).unwrap(), world.clone()).unwrap();
+    let lines = Arc::new(Lines::default());
+    let client = Client::new(Some(access), &Arc::new(Voice::new(lines.clone())));
+    let mut guest = Guest { client, lines };
+    assert_eq!(guest.get("https://a.example/b?c").await.unwrap(), (200, "seen".into()));
+    assert_eq!(guest.refused("https://b.example/").await.0, "HttpRequestDenied");
+
+    let url = "https://a.example/b?c".to_owned();
+    let asked = Asked { method: "GET".into(), url, headers: HeaderMap::new(), body: Bytes::new() };
+    assert_eq!(*world.0.lock(), [asked]);
 }
