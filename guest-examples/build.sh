@@ -100,7 +100,8 @@ build() {
         cp -r "$template/." "$project"
         cp -r sdk "$project/sdk"
         cp Cargo.lock "$project"
-        sed -i "s/{{name}}/$template/g; s/{{crate}}/${template//-/_}/g" "$project"/{Cargo.toml,README.md,deploy.yaml}
+        sed -i "s/{{name}}/$template/g; s/{{crate}}/${template//-/_}/g" "$project"/{Cargo.toml,README.md}
+        [ ! -f "$project/deploy.yaml" ] || sed -i "s/{{name}}/$template/g" "$project/deploy.yaml"
         (cd "$project" && cargo build --release --target "$target")
     done
 

@@ -390,6 +390,9 @@ pub enum RunError {
     /// It took its time.
     #[error("the run took longer than {} seconds", RUN_TIME_MAX.as_secs())]
     TooLong,
+    /// A mistake of the server's.
+    #[error("the run ended by a mistake of the server's, which its log shows")]
+    Panicked,
     /// The server stops.
     #[error("the server is stopping")]
     Closed,

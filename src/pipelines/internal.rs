@@ -199,7 +199,9 @@ impl Task {
     pub(super) fn share_time(&self) {
         let Some(time) = self.time.as_ref().filter(|time| time.topics() > 0) else { return };
         let steps = if self.flight.is_empty() { time.steps() } else { self.flight.steps() };
-        self.backlog.reach(self.status.partition, Reached { steps, is_idle: time.is_idle() });
+        // What it hands over at the end of a long call is not yet there.
+        let is_idle = time.is_idle() && self.flight.is_empty();
+        self.backlog.reach(self.status.partition, Reached { steps, is_idle });
     }
 
     /// Takes over the event time of all tasks, step by step, each once everything is read that they had handed over by then.

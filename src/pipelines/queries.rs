@@ -326,10 +326,15 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::guests::GuestThreads;
 
-    #[test]
-    fn a_panic_is_not_told_as_the_end_of_the_server() {
-        assert!(matches!(ended(Ended::Panicked), QueryError::Panicked));
-        assert!(matches!(ended(Ended::Stopped), QueryError::Closed));
+    #[tokio::test]
+    async fn a_panic_is_not_told_as_the_end_of_the_server() {
+        let guests = GuestThreads::start(1).unwrap();
+        let query = guests.handle().spawn("a query", async { panic!("a mistake of the host") });
+        assert!(matches!(ended(query.await.unwrap_err()), QueryError::Panicked));
+        let waits = guests.handle().spawn("a query", std::future::pending::<()>());
+        drop(guests);
+        assert!(matches!(ended(waits.await.unwrap_err()), QueryError::Closed));
     }
 }

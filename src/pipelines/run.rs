@@ -21,6 +21,7 @@ use crate::model::limits::{
 use crate::model::module::ModuleVersion;
 use crate::model::{Offset, Partition, Record, TopicName};
 use crate::runtime::clock::monotonic;
+use crate::runtime::guests::Ended;
 use crate::state::{Changes, ChangesMax, Given, Scratch, TaskId};
 use crate::wasm::{LogLevel, LogSink};
 
@@ -222,7 +223,8 @@ impl Pipelines {
         let running = self.broker().guests().spawn("dry run", work);
         match tokio::time::timeout(RUN_TIME_MAX, running).await {
             Ok(Ok(report)) => report,
-            Ok(Err(_)) => Err(RunError::Closed),
+            Ok(Err(Ended::Panicked)) => Err(RunError::Panicked),
+            Ok(Err(Ended::Stopped)) => Err(RunError::Closed),
             Err(_) => Err(RunError::TooLong),
         }
     }

@@ -1,6 +1,6 @@
 //! The threads that guests run on: never those of the network, never the writer.
 //!
-//! All take the next piece of work from the same place, and whoever takes one wakes another thread: a short call never stands
+//! Whoever takes a piece of work wakes another thread, which takes what is ready wherever it lies: a short call never stands
 //! behind a long one while a thread is free (docs/adr/0004). What the work waits for (time, connections, a child that
 //! compiles) is watched by a thread that runs no guests.
 
@@ -16,17 +16,18 @@ use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
-use super::tasks;
+use super::{slices, tasks};
 
-/// Runs guests until it is dropped.
+/// Runs guests until it is dropped. Nobody waits for the threads: a guest in an endless loop yields at its next tick.
 #[derive(Debug)]
 pub struct GuestThreads {
     executor: Arc<Executor<'static>>,
-    /// time, connections and children of what runs
-    events: Option<Runtime>,
     /// the threads end when it is dropped
     _going: watch::Sender<()>,
 }
+
+/// Time, connections and children of what runs. It ends with the last thread.
+struct Events(Option<Runtime>);
 
 /// Starts work on the guests' threads; cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,23 +59,31 @@ impl GuestThreads {
         let events = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("guest-events")
+            .on_thread_start(slices::short)
             .max_blocking_threads(4)
             .enable_io()
             .enable_time()
             .build()?;
+        // A runtime may not be dropped just anywhere, also not where a thread cannot be started.
+        let events = Arc::new(Events(Some(events)));
         let executor = Arc::new(Executor::new());
         let (going, ends) = watch::channel(());
         for _ in 0..threads.max(1) {
-            let (executor, mut ends, events) = (executor.clone(), ends.clone(), events.handle().clone());
+            let (executor, mut ends, events) = (executor.clone(), ends.clone(), events.clone());
             let until = async move {
                 let _ = ends.changed().await;
             };
             // Without tokio's budget: it is meant for one task, and many are polled here.
             tasks::thread("guest", move || {
-                events.block_on(tokio::task::unconstrained(executor.run(until)));
+                if let Some(runtime) = &events.0 {
+                    runtime.block_on(tokio::task::unconstrained(executor.run(until)));
+                    // With the last one what still waits is dropped, while there are timers.
+                    let _context = runtime.enter();
+                    drop(executor);
+                }
             })?;
         }
-        Ok(Self { executor, events: Some(events), _going: going })
+        Ok(Self { executor, _going: going })
     }
 
     /// A handle to start work there, of no use once the threads have ended.
@@ -83,11 +92,12 @@ impl GuestThreads {
     }
 }
 
-impl Drop for GuestThreads {
+// === impl Events ===
+
+impl Drop for Events {
     fn drop(&mut self) {
-        // A guest in an endless loop yields every tick, and its future is dropped by the last thread that ends; nobody waits.
-        if let Some(events) = self.events.take() {
-            events.shutdown_background();
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
         }
     }
 }

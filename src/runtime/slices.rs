@@ -29,12 +29,19 @@ fn told(done: io::Result<()>) {
     }
 }
 
+/// Whoever runs the server under another policy of the system has chosen it; that one stays as it is.
 #[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "two system calls that no library wraps")]
 fn set(slice: Duration, inherited: bool) -> io::Result<()> {
-    let flags = libc::SCHED_FLAG_KEEP_POLICY | if inherited { 0 } else { libc::SCHED_FLAG_RESET_ON_FORK };
+    // SAFETY: it takes a number, 0 for the calling thread, and gives one.
+    let policy = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+    if policy != libc::SCHED_OTHER && policy != libc::SCHED_BATCH {
+        return Ok(());
+    }
+    let flags = if inherited { 0 } else { libc::SCHED_FLAG_RESET_ON_FORK };
     let attributes = libc::sched_attr {
         size: size_of::<libc::sched_attr>().try_into().unwrap_or(u32::MAX),
-        sched_policy: 0,
+        sched_policy: policy.unsigned_abs(),
         sched_flags: flags.unsigned_abs().into(),
         sched_nice: rustix::process::getpriority_process(None)?,
         sched_priority: 0,
@@ -42,8 +49,7 @@ fn set(slice: Duration, inherited: bool) -> io::Result<()> {
         sched_deadline: 0,
         sched_period: 0,
     };
-    #[expect(unsafe_code, reason = "a system call that no library wraps")]
-    // SAFETY: the kernel reads `size` bytes, all of which are there, of the first thread that is named: 0, the calling one.
+    // SAFETY: the kernel reads `size` bytes, all of which are there, for the calling thread.
     let answer = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -56,13 +62,38 @@ fn set(_slice: Duration, _inherited: bool) -> io::Result<()> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::runtime::tasks;
+
+    /// Of the calling thread; zero from a kernel that has none of one's own choice.
+    #[expect(unsafe_code, reason = "a system call that no library wraps")]
+    fn slice() -> Duration {
+        // SAFETY: the structure holds numbers alone.
+        let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+        let size = size_of::<libc::sched_attr>();
+        // SAFETY: the kernel writes no more than `size` bytes.
+        let answer = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+        assert_eq!(answer, 0, "{}", io::Error::last_os_error());
+        Duration::from_nanos(attributes.sched_runtime)
+    }
+
+    fn of_another_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        tasks::thread("a thread", work).expect("a thread").join().expect("its end")
+    }
 
     #[test]
-    fn the_system_takes_every_slice_and_the_priority_stays() {
-        let before = rustix::process::getpriority_process(None).unwrap();
-        for (slice, inherited) in [(LONG, true), (SHORT, false)] {
-            set(slice, inherited).unwrap();
+    fn a_short_slice_is_the_threads_own_and_a_long_one_is_inherited() {
+        let ordinary = slice();
+        let nice = rustix::process::getpriority_process(None).unwrap();
+        let of = |ask: fn()| {
+            of_another_thread(move || {
+                ask();
+                (slice(), of_another_thread(slice), rustix::process::getpriority_process(None).unwrap())
+            })
+        };
+        let (shorts, longs) = (of(short), of(long));
+        if ordinary.is_zero() {
+            return;
         }
-        assert_eq!(rustix::process::getpriority_process(None).unwrap(), before);
+        assert_eq!((shorts, longs), ((SHORT, ordinary, nice), (LONG, LONG, nice)));
     }
 }

@@ -14,7 +14,7 @@ use crate::model::limits::INSTANCES_MAX;
 use crate::runtime::{slices, tasks};
 
 /// While guests run: they yield at every tick, and limits are looked at then.
-pub(super) const TICK: Duration = Duration::from_millis(2);
+const TICK: Duration = Duration::from_millis(2);
 /// The same while calls are long: what others wait for them at most, once or twice for each record.
 const TURN: Duration = Duration::from_millis(1);
 /// So many ticks without a call that begins or goes on, and they become rare until one begins.

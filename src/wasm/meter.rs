@@ -99,6 +99,8 @@ struct AddToTotal<'a>(&'a Meter);
 impl Drop for AddToTotal<'_> {
     fn drop(&mut self) {
         self.0.total.fetch_add(self.0.used.load(Relaxed), Relaxed);
+        // Also where a poll panicked.
+        self.0.end_turn();
     }
 }
 

@@ -78,8 +78,7 @@ impl Turns {
         async move {
             give_way();
             let permit = free.acquire_owned().await.expect("the semaphore is never closed");
-            // Behind whoever waits for the thread. Tokio's own yield also lets the runtime look at its timers, which a plain
-            // wake-up would not.
+            // Behind whoever waits for the thread.
             tokio::task::yield_now().await;
             call.begin_turn(Turn { _permit: permit });
         }

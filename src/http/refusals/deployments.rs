@@ -140,6 +140,7 @@ impl From<RunError> for Problem {
             }
             RunError::Busy => Code::Overloaded,
             RunError::TooLong => Code::RunTooLong,
+            RunError::Panicked => Code::Internal,
             RunError::Closed => Code::Draining,
         };
         Self::caused(code, &error)
