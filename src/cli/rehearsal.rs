@@ -13,6 +13,7 @@ use clap::Args;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use self::outside::{Run, Stage};
 use super::deploy;
 use super::failure::Failure;
 use super::golden::{self, Golden};
@@ -52,7 +53,8 @@ pub(super) struct Test {
     /// Write what comes out as what is expected
     #[arg(long)]
     update: bool,
-    /// Run one stored record of the server instead of the tests: TOPIC/PARTITION/OFFSET
+    /// Run one stored record of the server instead of the tests: TOPIC/PARTITION/OFFSET. A sink's requests are not sent:
+    /// each is answered 200
     #[arg(long, value_name = "PLACE", value_parser = Place::parse, conflicts_with_all = ["only", "update"])]
     record: Option<Place>,
     /// A component to test instead of building one
@@ -159,7 +161,8 @@ async fn stored(
         golden::samples(&line, &topics).map_err(|why| Failure::Refused(format!("{place}: {why}")))?;
     let samples: Vec<_> = samples.into_iter().map(|(_, sample)| sample).collect();
     let lines = Arc::new(Lines::default());
-    let ran = rehearse(component, spec, &lines, &samples, "").await.map_err(Failure::Refused)?;
+    let stage = Stage::new("").map_err(Failure::Refused)?;
+    let ran = rehearse(component, spec, &lines, &samples, stage).await?;
     let mut text: String = ran.lines.iter().map(|line| format!("{line}\n")).collect();
     if let Some(failed) = &ran.failed {
         text.push_str(&trapped(&place.to_string(), failed));
@@ -186,17 +189,16 @@ async fn one(
     };
     let wrong = |file: &Path, why| Failure::Refused(format!("{}, {why}", file.display()));
     let in_input = |why| wrong(&test.input, why);
-    let in_answers = |why| wrong(&test.answers, why);
     let answers = if test.answers.exists() { read(&test.answers)? } else { String::new() };
+    let stage = Stage::new(&answers).map_err(|why| wrong(&test.answers, why))?;
     let given = read(&test.input)?;
     let (numbers, ran): (Vec<_>, _) = if component.kind() == ModuleKind::Source {
         let (numbers, polls): (_, Vec<_>) = outside::polls(&given).map_err(in_input)?.into_iter().unzip();
-        let (log, stage) = (lines.clone(), outside::Stage::new(&answers).map_err(in_answers)?);
-        (numbers, outside::Run { component, spec, log, stage }.poll(&polls).await)
+        (numbers, outside_run(component, spec, lines, stage)?.poll(&polls).await)
     } else {
         let samples = golden::samples(&given, &spec.input_names()).map_err(in_input)?;
         let (numbers, samples): (_, Vec<Sample>) = samples.into_iter().unzip();
-        (numbers, rehearse(component, spec, lines, &samples, &answers).await.map_err(in_answers)?)
+        (numbers, rehearse(component, spec, lines, &samples, stage).await?)
     };
     if let Some(failed) = &ran.failed {
         let place = match failed.sample.and_then(|sample| numbers.get(sample)) {
@@ -224,17 +226,27 @@ async fn one(
     Ok((verdict, ran))
 }
 
-/// The code over the records, as a deployment would run it. `answers` are for a sink.
+/// How code that goes out is run: its requests come to the stage.
+fn outside_run<'a>(
+    component: &'a Component,
+    spec: &'a DeploymentSpec,
+    lines: &Arc<Lines>,
+    stage: Arc<Stage>,
+) -> Result<Run<'a>, Failure> {
+    let wrong = |why| Failure::Refused(format!("deploy.yaml: {why}"));
+    Run::new(component, spec, lines.clone(), stage).map_err(wrong)
+}
+
+/// The code over the records, as a deployment would run it. The stage is for a sink.
 async fn rehearse(
     component: &Component,
     spec: &DeploymentSpec,
     lines: &Arc<Lines>,
     samples: &[Sample],
-    answers: &str,
-) -> Result<Ran, String> {
+    stage: Arc<Stage>,
+) -> Result<Ran, Failure> {
     if component.kind() == ModuleKind::Sink {
-        let (log, stage) = (lines.clone(), outside::Stage::new(answers)?);
-        return Ok(outside::Run { component, spec, log, stage }.deliver(samples).await);
+        return Ok(outside_run(component, spec, lines, stage)?.deliver(samples).await);
     }
     let state = &Scratch::empty(TaskId { deployment: 0, generation: 0, task: 0 });
     let (log, at_fault): (Arc<dyn LogSink>, _) = (lines.clone(), AtFault::EndUnlessNamed);

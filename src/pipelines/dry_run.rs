@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cut;
 use super::time::TaskTime;
 use crate::broker::output;
 use crate::model::deployment::DeploymentSpec;
@@ -186,25 +187,16 @@ impl DryRun<'_> {
                 }
                 Err(fault) => fault,
             };
-            let bad = match &fault {
-                Fault::Open(_) | Fault::Instance(_) | Fault::Busy(_) => {
-                    report.failed = Some(Failed { sample: None, fault });
-                    break;
-                }
-                Fault::At { index, .. } => (part.start + *index as usize).min(part.end - 1),
-                _ if part.len() == 1 => part.start,
-                _ => {
-                    let middle = part.start + part.len() / 2;
-                    parts.extend([middle..part.end, part.start..middle]);
-                    continue;
-                }
-            };
+            if fault.is_of_no_record() {
+                report.failed = Some(Failed { sample: None, fault });
+                break;
+            }
             if part.len() > 1 {
                 // Its neighbours run again without it; it stands between them.
-                let cut = [bad + 1..part.end, bad..bad + 1, part.start..bad];
-                parts.extend(cut.into_iter().filter(|part| !part.is_empty()));
+                parts.extend(cut::cut(&part, cut::to_blame(&fault, &part)));
                 continue;
             }
+            let bad = part.start;
             report.verdicts[bad] = Some(Verdict::Fault(fault.clone()));
             if let Some(time) = time {
                 *time = time.judge(inputs[bad].topic as usize, &inputs[bad..=bad]).after;

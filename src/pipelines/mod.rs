@@ -3,6 +3,7 @@
 //! sources become one task that commits records and cursor.
 
 mod apply;
+pub mod cut;
 pub mod dry_run;
 pub mod error;
 mod expiry;

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::cut;
 use super::flight::{Done, Place, Refused};
 use super::instance::Ask;
 use super::output::{CollectError, Defaults, collect_with, owned};
@@ -13,7 +14,6 @@ use crate::broker::Broker;
 use crate::broker::dead_letter::{self, Reason};
 use crate::broker::outbox::{Outbox, OutboxError};
 use crate::model::deployment::{DeploymentSpec, LatePolicy, OnErrorPolicy};
-use crate::model::limits::BATCH_BYTES_MAX;
 use crate::model::{Offset, Partition, Record, TopicId, TopicName};
 use crate::runtime::backoff;
 use crate::state::positions;
@@ -243,12 +243,7 @@ impl Task {
         let failed = failed + 1;
         // Instances that cannot be made are nobody's record: the whole part waits.
         let whole = fault.is_of_no_record();
-        let bad = match &fault {
-            Fault::At { index, .. } => Some(range.start + *index as usize).filter(|i| range.contains(i)),
-            _ if whole => None,
-            _ if range.len() == 1 => Some(range.start),
-            _ => None,
-        };
+        let bad = cut::to_blame(&fault, &range);
         let view = self.fault_error(&fault, source, bad.and_then(|i| inputs.get(i)), failed);
         self.status.set_error(view.clone());
 
@@ -268,18 +263,8 @@ impl Task {
                 Some(input) => self.give_up(input, source, next, &fault, failed, view).await,
                 None => Ok(()),
             },
-            Some(i) => {
-                for cut in [i + 1..range.end, i..i + 1, range.start..i] {
-                    if !cut.is_empty() {
-                        parts.push(Part { range: cut, failed: 0 });
-                    }
-                }
-                Ok(())
-            }
-            None => {
-                let middle = range.start + range.len() / 2;
-                parts.push(Part { range: middle..range.end, failed: 0 });
-                parts.push(Part { range: range.start..middle, failed: 0 });
+            _ => {
+                parts.extend(cut::cut(&range, bad).map(|range| Part { range, failed: 0 }));
                 Ok(())
             }
         }
@@ -426,14 +411,4 @@ fn put_aside(
         })?;
     }
     Ok(outbox)
-}
-
-/// How many of the first inputs make one call: at most `records`, and at most [`BATCH_BYTES_MAX`] but one at least.
-pub(super) fn run_length(inputs: &[Input<'_>], records: usize) -> usize {
-    let mut bytes = 0;
-    let fits = |input: &&Input<'_>| {
-        bytes += input.size();
-        bytes <= BATCH_BYTES_MAX
-    };
-    inputs.iter().take(records).take_while(fits).count().max(1).min(inputs.len())
 }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::cut;
 use super::expiry::Rounds;
 use super::flight::{Flight, Refused};
 use super::instance::{Ask, Present, Worker};
 use super::internal::{Backlog, Purged, Sample};
 use super::logs::DeploymentLog;
 use super::status::{Status, TaskInput};
-use super::step::{Source, run_length};
+use super::step::Source;
 use super::supervisor::Shared;
 use super::time::TaskTime;
 use super::view::{DeploymentState, ErrorView};
@@ -243,7 +244,7 @@ impl Task {
         let mut rest = inputs.as_slice();
         self.read_now(index);
         loop {
-            let count = run_length(rest, self.deployment.spec.limits.batch.records);
+            let count = cut::run_length(rest, self.deployment.spec.limits.batch.records);
             let count = self.cut(index, &rest[..count]);
             let (run, after) = rest.split_at(count);
             rest = after;

@@ -2,6 +2,7 @@
 //! stand among what comes out; nothing leaves the process.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +19,15 @@ use crate::cli::golden;
 use crate::http::json_text::compact;
 use crate::http::samples::{string, text_member, value_member};
 use crate::model::deployment::DeploymentSpec;
+use crate::pipelines::cut;
 use crate::pipelines::dry_run::{Failed, Sample, stored};
-use crate::wasm::{Answered, Asked, Component, Fault, HttpAccess, Input, InstanceConfig, LogSink, Outside};
+use crate::wasm::{
+    Answered, Asked, Component, Fault, HttpAccess, Input, InstanceConfig, LogSink, Outside, Polled, Sink,
+    Source,
+};
 
-/// How often in a row a test follows the code's wish to be called again.
-const RETRIES_MAX: usize = 10;
+/// How often a test tries records again, which a deployment may do a million times.
+const RETRIES_MAX: u32 = 3;
 /// Headers that say nothing of the code.
 const OF_THE_TRANSPORT: [&str; 3] = ["content-length", "host", "transfer-encoding"];
 
@@ -32,10 +37,15 @@ pub(super) struct Stage {
     answers: Mutex<VecDeque<Answered>>,
 }
 
-/// A line of a source's input: what its next poll is handed, where that is not what the poll before has given.
+/// A poll of a source: what it is handed, where that is not what the poll before has given.
+pub(super) struct Poll {
+    cursor: Option<Bytes>,
+}
+
+/// A line of a source's input.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Poll {
+struct PollLine {
     cursor: Option<String>,
     cursor_base64: Option<String>,
 }
@@ -146,7 +156,20 @@ fn answered(line: AnswerLine) -> Result<Answered, String> {
 /// # Errors
 /// The first wrong line, and what is wrong.
 pub(super) fn polls(text: &str) -> Result<Vec<(usize, Poll)>, String> {
-    parsed(text)
+    let lines = parsed(text)?.into_iter();
+    let poll = |(number, line)| match polled(line) {
+        Ok(cursor) => Ok((number, Poll { cursor })),
+        Err(why) => Err(format!("line {number}: {why}")),
+    };
+    lines.map(poll).collect()
+}
+
+fn polled(line: PollLine) -> Result<Option<Bytes>, String> {
+    match (line.cursor, line.cursor_base64) {
+        (text, None) => Ok(text.map(Bytes::from)),
+        (None, Some(encoded)) => decoded(&encoded).map(Some),
+        (Some(_), Some(_)) => Err("give one of `cursor` and `cursor_base64`".to_owned()),
+    }
 }
 
 // === running ===
@@ -161,26 +184,32 @@ impl Ran {
 
 /// Code that goes out, and how it is run.
 pub(super) struct Run<'a> {
-    pub(super) component: &'a Component,
-    pub(super) spec: &'a DeploymentSpec,
-    pub(super) log: Arc<dyn LogSink>,
-    pub(super) stage: Arc<Stage>,
+    component: &'a Component,
+    spec: &'a DeploymentSpec,
+    config: InstanceConfig,
+    stage: Arc<Stage>,
 }
 
-impl Run<'_> {
-    fn config(&self) -> Result<InstanceConfig, Fault> {
-        let spec = self.spec;
-        let http = HttpAccess::played(&spec.grants, self.stage.clone()).map_err(Fault::Instance)?;
-        Ok(InstanceConfig {
+impl<'a> Run<'a> {
+    /// # Errors
+    /// A grant of the spec that does not read.
+    pub(super) fn new(
+        component: &'a Component,
+        spec: &'a DeploymentSpec,
+        log: Arc<dyn LogSink>,
+        stage: Arc<Stage>,
+    ) -> Result<Self, String> {
+        let config = InstanceConfig {
             label: format!("{}/0", spec.name),
             params: spec.params.clone(),
             inputs: spec.input_names(),
             outputs: spec.route_names().cloned().collect(),
             limits: spec.limits.clone(),
-            log: self.log.clone(),
+            log,
             place: None,
-            http: Some(http),
-        })
+            http: Some(HttpAccess::played(&spec.grants, stage.clone())?),
+        };
+        Ok(Self { component, spec, config, stage })
     }
 
     fn ended(&self, mut ran: Ran, failed: Option<Failed>) -> Ran {
@@ -189,88 +218,83 @@ impl Run<'_> {
         ran
     }
 
-    /// A sink over records, as its deployment would call it, without its pauses.
+    /// A sink over records, in the calls that its deployment would make, but without pauses and with [`RETRIES_MAX`] retries
+    /// at most. What it refuses after them is told and passed over, whatever the policy says; what else fails ends the run.
     pub(super) async fn deliver(&self, samples: &[Sample]) -> Ran {
         let inputs: Vec<_> = samples.iter().map(Sample::input).collect();
-        let indices: Vec<_> = (0..inputs.len()).collect();
-        let size = self.spec.limits.batch.records.max(1);
-        // The next part lies on top.
-        let mut parts: Vec<Vec<usize>> = indices.chunks(size).rev().map(<[usize]>::to_vec).collect();
-        let (mut live, mut ran, mut retries) = (None, Ran::default(), 0);
-        while let Some(mut part) = parts.pop() {
-            let started = match (live.take(), self.config()) {
-                (Some(sink), _) => Ok(sink),
-                (None, Ok(config)) => self.component.sink(config).await,
-                (None, Err(fault)) => Err(fault),
-            };
-            let mut sink = match started {
-                Ok(sink) => sink,
-                Err(fault) => return self.ended(ran, Some(Failed { sample: None, fault })),
-            };
-            let batch: Vec<Input<'_>> = part.iter().map(|index| inputs[*index]).collect();
-            let before = sink.cpu_time();
-            let delivered = sink.deliver(&batch).await;
-            ran.saw(sink.cpu_time().saturating_sub(before), sink.memory_bytes());
-            let fault = match delivered {
-                Ok(()) => {
-                    (live, retries) = (Some(sink), 0);
-                    continue;
-                }
+        let tries = self.spec.on_error.max_retries.min(RETRIES_MAX);
+        // The next part lies on top. With each, the tries that failed.
+        let mut parts: Vec<_> = self.calls(&inputs).into_iter().rev().map(|part| (part, 0)).collect();
+        let (mut live, mut ran) = (None, Ran::default());
+        while let Some((part, failed)) = parts.pop() {
+            let fault = match self.hand_over(&mut live, &inputs[part.clone()], &mut ran).await {
+                Ok(()) => continue,
                 Err(fault) => fault,
             };
+            let (asks, alone) = (matches!(fault, Fault::Retry(_)), part.len() == 1);
             match &fault {
-                Fault::Retry(why) if retries < RETRIES_MAX => {
+                Fault::Retry(why) | Fault::Fatal(why) | Fault::At { reason: why, .. }
+                    if failed < tries && (asks || alone) =>
+                {
                     self.stage.say_why("retry", why);
-                    retries += 1;
-                    parts.push(part);
-                    continue;
+                    parts.push((part, failed + 1));
                 }
-                Fault::At { index, reason } => {
-                    self.stage.say_why("error", reason);
-                    part.remove((*index as usize).min(part.len() - 1));
-                }
-                _ if part.len() > 1 => {
-                    let second = part.split_off(part.len() / 2);
-                    parts.extend([second]);
-                }
-                Fault::Retry(why) | Fault::Fatal(why) => {
+                Fault::Retry(why) | Fault::Fatal(why) | Fault::At { reason: why, .. } if alone => {
                     self.stage.say_why("error", why);
-                    part.clear();
                 }
-                _ => return self.ended(ran, Some(Failed { sample: Some(part[0]), fault })),
+                fault if !alone && !fault.is_of_no_record() => {
+                    let bad = cut::to_blame(fault, &part);
+                    parts.extend(cut::cut(&part, bad).map(|part| (part, 0)));
+                }
+                _ => {
+                    let sample = cut::to_blame(&fault, &part);
+                    return self.ended(ran, Some(Failed { sample, fault }));
+                }
             }
-            retries = 0;
-            parts.extend(Some(part).filter(|part| !part.is_empty()));
         }
         self.ended(ran, None)
+    }
+
+    /// The records as tasks take them: those of one partition, as many as one call takes.
+    fn calls(&self, inputs: &[Input<'_>]) -> Vec<Range<usize>> {
+        let (mut calls, mut start) = (Vec::new(), 0);
+        while let Some(first) = inputs.get(start) {
+            let rest = &inputs[start..];
+            let is_same =
+                |input: &&Input<'_>| (input.topic, input.partition) == (first.topic, first.partition);
+            let same = rest.iter().take_while(is_same).count();
+            let end = start + cut::run_length(&rest[..same], self.spec.limits.batch.records);
+            calls.push(start..end);
+            start = end;
+        }
+        calls
+    }
+
+    /// One call of the live sink, or of a new one. A fault takes it along.
+    async fn hand_over(
+        &self,
+        live: &mut Option<Sink>,
+        batch: &[Input<'_>],
+        ran: &mut Ran,
+    ) -> Result<(), Fault> {
+        let mut sink = match live.take() {
+            Some(sink) => sink,
+            None => self.component.sink(self.config.clone()).await?,
+        };
+        let before = sink.cpu_time();
+        let delivered = sink.deliver(batch).await;
+        ran.saw(sink.cpu_time().saturating_sub(before), sink.memory_bytes());
+        delivered?;
+        *live = Some(sink);
+        Ok(())
     }
 
     /// A source, polled once for each line.
     pub(super) async fn poll(&self, polls: &[Poll]) -> Ran {
         let (mut live, mut ran, mut cursor) = (None, Ran::default(), None);
         for (index, poll) in polls.iter().enumerate() {
-            match (&poll.cursor, poll.cursor_base64.as_deref().map(decoded)) {
-                (Some(text), _) => cursor = Some(Bytes::from(text.clone())),
-                (None, Some(Ok(bytes))) => cursor = Some(bytes),
-                (None, Some(Err(why))) => {
-                    let fault = Fault::Instance(format!("`cursor_base64`: {why}"));
-                    return self.ended(ran, Some(Failed { sample: Some(index), fault }));
-                }
-                (None, None) => {}
-            }
-            let started = match (live.take(), self.config()) {
-                (Some(source), _) => Ok(source),
-                (None, Ok(config)) => self.component.source(config).await,
-                (None, Err(fault)) => Err(fault),
-            };
-            let mut source = match started {
-                Ok(source) => source,
-                Err(fault) => return self.ended(ran, Some(Failed { sample: None, fault })),
-            };
-            let before = source.cpu_time();
-            let polled = source.poll(cursor.as_deref()).await;
-            ran.saw(source.cpu_time().saturating_sub(before), source.memory_bytes());
-            let polled = match polled {
+            cursor = poll.cursor.clone().or(cursor);
+            let polled = match self.poll_once(&mut live, cursor.as_deref(), &mut ran).await {
                 Ok(polled) => polled,
                 Err(Fault::Retry(why)) => {
                     self.stage.say_why("retry", &why);
@@ -280,7 +304,10 @@ impl Run<'_> {
                     self.stage.say_why("error", &why);
                     continue;
                 }
-                Err(fault) => return self.ended(ran, Some(Failed { sample: Some(index), fault })),
+                Err(fault) => {
+                    let sample = (!fault.is_of_no_record()).then_some(index);
+                    return self.ended(ran, Some(Failed { sample, fault }));
+                }
             };
             for output in polled.outputs {
                 self.stage.say(golden::line(&stored(self.spec, output, &[], &(0..0))));
@@ -290,9 +317,27 @@ impl Run<'_> {
                 self.stage.say(format!("{{{}{more}}}", text_member("cursor", &next)));
                 cursor = Some(next);
             }
-            live = Some(source);
         }
         self.ended(ran, None)
+    }
+
+    /// One poll of the live source, or of a new one. A fault takes it along.
+    async fn poll_once(
+        &self,
+        live: &mut Option<Source>,
+        cursor: Option<&[u8]>,
+        ran: &mut Ran,
+    ) -> Result<Polled, Fault> {
+        let mut source = match live.take() {
+            Some(source) => source,
+            None => self.component.source(self.config.clone()).await?,
+        };
+        let before = source.cpu_time();
+        let polled = source.poll(cursor).await;
+        ran.saw(source.cpu_time().saturating_sub(before), source.memory_bytes());
+        let polled = polled?;
+        *live = Some(source);
+        Ok(polled)
     }
 }
 
@@ -328,6 +373,11 @@ mod tests {
             let why = Stage::new(&format!("{{}}\n{bad}\n")).err().unwrap();
             assert!(why.starts_with("line 2: "), "{why}");
         }
-        assert!(polls("{}\n{\"cursor\":\"7\"}\n{\"n\":1}\n").err().unwrap().starts_with("line 3: "));
+        for bad in ["{\"n\":1}", "{\"cursor_base64\":\"?\"}", "{\"cursor\":\"a\",\"cursor_base64\":\"YQ==\"}"]
+        {
+            let why = polls(&format!("{{}}\n{{\"cursor\":\"7\"}}\n{bad}\n")).err().unwrap();
+            assert!(why.starts_with("line 3: "), "{why}");
+        }
+        assert_eq!(polls("{\"cursor_base64\":\"/w==\"}").unwrap()[0].1.cursor.as_deref(), Some(&b"\xff"[..]));
     }
 }
