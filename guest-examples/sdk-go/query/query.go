@@ -33,7 +33,9 @@ func Open(open func() error) { start = open }
 //go:wasmexport millstream:functions/query@0.1.0#open
 func open() unsafe.Pointer { return abi.Open("query.Each", answer != nil, start) }
 
+//
 //go:wasmexport cabi_post_millstream:functions/query@0.1.0#open
+//go:nosplit
 func afterOpen(unsafe.Pointer) { abi.Over() }
 
 //go:wasmexport millstream:functions/query@0.1.0#query
@@ -51,5 +53,7 @@ func query(request unsafe.Pointer, size uint32) unsafe.Pointer {
 	})
 }
 
+//
 //go:wasmexport cabi_post_millstream:functions/query@0.1.0#query
+//go:nosplit
 func afterQuery(unsafe.Pointer) { abi.Over() }

@@ -87,5 +87,7 @@ func onTimer(due unsafe.Pointer, count uint32) unsafe.Pointer {
 	})
 }
 
+//
 //go:wasmexport cabi_post_millstream:functions/on-timer-packed@0.1.0#on-timer
+//go:nosplit
 func afterOnTimer(unsafe.Pointer) { abi.Over() }

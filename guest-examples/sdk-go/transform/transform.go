@@ -23,7 +23,9 @@ func Open(open func() error) { start = open }
 //go:wasmexport millstream:functions/transform-packed@0.1.0#open
 func open() unsafe.Pointer { return abi.Open("transform.Each", each != nil, start) }
 
+//
 //go:wasmexport cabi_post_millstream:functions/transform-packed@0.1.0#open
+//go:nosplit
 func afterOpen(unsafe.Pointer) { abi.Over() }
 
 //go:wasmexport millstream:functions/transform-packed@0.1.0#process
@@ -33,5 +35,7 @@ func process(entries unsafe.Pointer, count uint32, data unsafe.Pointer, size uin
 	})
 }
 
+//
 //go:wasmexport cabi_post_millstream:functions/transform-packed@0.1.0#process
+//go:nosplit
 func afterProcess(unsafe.Pointer) { abi.Over() }

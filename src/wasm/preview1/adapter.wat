@@ -1,9 +1,13 @@
 ;; WASI preview 1 in terms of WASI 0.2, for core modules of toolchains that know preview 1 alone (Go, wasi-libc): what
 ;; `componentize` puts between such a module and the server.
 ;;
-;; It keeps nothing and allocates nothing. The usual adapter grows the guest's memory for a state of its own, and Go's
-;; runtime takes every page of its memory for its own. Where WASI 0.2 answers through memory, the answer goes to the guest's
-;; first 16 bytes, which are put back.
+;; It allocates nothing. The usual adapter grows the guest's memory for a state of its own, and Go's runtime takes every page
+;; of its memory for its own. Where WASI 0.2 answers through memory, the answer goes to the guest's first 16 bytes, which are
+;; put back.
+;;
+;; A component may call nothing outside while it makes room for what it is handed (`cabi_realloc`) or clears up behind an
+;; answer (`cabi_post_…`), and Go's runtime looks at its clocks there, to collect garbage. Between `hold(1)` and `hold(0)`, which
+;; are no part of preview 1, the clocks stand still, sleep is over at once and what is written is lost.
 ;;
 ;; There are clocks, random numbers, sleep and two streams that lead to the log. There are no arguments, no environment and
 ;; no files: whatever names a file or a socket is told `badf`.
@@ -24,19 +28,31 @@
 
   ;; errno: 0 success, 8 badf, 28 inval, 29 io, 52 nosys, 58 notsup
 
+  (global $held (mut i32) (i32.const 0))
+  (func (export "hold") (param $held i32) (global.set $held (local.get $held)))
+
+  ;; what the two clocks said last
+  (global $last_wall (mut i64) (i64.const 0))
+  (global $last_monotonic (mut i64) (i64.const 0))
+
   ;; nanoseconds of clock 0, the time of day, or of any other, which goes on evenly
   (func $now (param $clock i32) (result i64)
-    (local $low i64) (local $high i64) (local $time i64)
-    (if (local.get $clock) (then (return (call $monotonic))))
+    (local $low i64) (local $high i64)
+    (if (global.get $held)
+      (then (return (select (global.get $last_monotonic) (global.get $last_wall) (local.get $clock)))))
+    (if (local.get $clock)
+      (then
+        (global.set $last_monotonic (call $monotonic))
+        (return (global.get $last_monotonic))))
     (local.set $low (i64.load (i32.const 0)))
     (local.set $high (i64.load (i32.const 8)))
     (call $wall (i32.const 0))
-    (local.set $time (i64.add
+    (global.set $last_wall (i64.add
       (i64.mul (i64.load (i32.const 0)) (i64.const 1000000000))
       (i64.load32_u (i32.const 8))))
     (i64.store (i32.const 0) (local.get $low))
     (i64.store (i32.const 8) (local.get $high))
-    (local.get $time))
+    (global.get $last_wall))
 
   (func (export "clock_time_get") (param $clock i32) (param $precision i64) (param $out i32) (result i32)
     (if (i32.gt_u (local.get $clock) (i32.const 1)) (then (return (i32.const 28))))
@@ -87,6 +103,7 @@
 
   (func (export "fd_write") (param $fd i32) (param $iovs i32) (param $count i32) (param $written i32) (result i32)
     (local $stream i32) (local $total i32)
+    (if (global.get $held) (then (return (i32.const 29))))
     (if (i32.eq (local.get $fd) (i32.const 1))
       (then (local.set $stream (call $stdout)))
       (else
@@ -154,7 +171,7 @@
       (if (i64.lt_u (local.get $wait) (local.get $least)) (then (local.set $least (local.get $wait))))
       (local.set $at (i32.add (local.get $at) (i32.const 48)))
       (br_if $each (i32.lt_u (local.get $at) (local.get $end))))
-    (if (i64.ne (local.get $least) (i64.const 0))
+    (if (i32.and (i64.ne (local.get $least) (i64.const 0)) (i32.eqz (global.get $held)))
       (then
         (local.set $pollable (call $subscribe (local.get $least)))
         (call $block (local.get $pollable))

@@ -38,13 +38,14 @@ pub(crate) struct Guest<'a> {
     pub(crate) imports: &'a str,
     pub(crate) open: &'a str,
     pub(crate) body: &'a str,
+    pub(crate) realloc: &'a str,
     pub(crate) rest: &'a str,
     pub(crate) pages: u32,
 }
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Self { wit: WIT, world: "inline-transform", imports: "", open: "", body: "", rest: "", pages: 2 }
+        Self { wit: WIT, world: "inline-transform", imports: "", open: "", body: "", realloc: "", rest: "", pages: 2 }
     }
 }
 
@@ -53,7 +54,7 @@ const PACKED: &str = "(param $in i32) (param $len i32) (param $data i32) (param 
 
 impl Guest<'_> {
     pub(crate) fn module(&self) -> Bytes {
-        let Self { wit, world, imports, open, body, rest, pages } = self;
+        let Self { wit, world, imports, open, body, realloc, rest, pages } = self;
         let (export, params) = match *world {
             "inline-transform" | "with-wasi" => ("transform", "(param $in i32) (param $len i32)"),
             "packed-transform" => ("transform-packed", PACKED),
@@ -67,6 +68,7 @@ impl Guest<'_> {
                 (global $next (mut i32) (i32.const 65536))
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
                     (local $at i32)
+                    {realloc}
                     (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
                     (global.set $next (i32.add (local.get $at) (local.get 3)))
                     (block $fits

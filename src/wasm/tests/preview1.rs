@@ -90,3 +90,33 @@ async fn code_for_preview_1_has_clocks_random_numbers_sleep_and_a_log() {
     transformer.process(&Records::of(&["a"]).inputs()).await.unwrap_err();
     assert_eq!(*lines.0.lock(), ["warn: one", "warn: two"]);
 }
+
+#[tokio::test]
+async fn time_stands_still_while_code_for_preview_1_makes_room_for_its_input() {
+    let held = "(import \"wasi_snapshot_preview1\" \"hold\" (func $hold (param i32)))";
+    // a second from now, which is not waited for
+    let realloc = "
+        (call $hold (i32.const 1))
+        (call $check (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 2008)) (i32.const 0))
+        (call $check (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 2016)) (i32.const 0))
+        (i32.store (i32.const 2116) (i32.const 1))
+        (i64.store (i32.const 2124) (i64.const 1000000000))
+        (call $check
+            (call $poll_oneoff (i32.const 2100) (i32.const 2200) (i32.const 1) (i32.const 2300)) (i32.const 0))
+        (call $check (call $fd_write (i32.const 2) (i32.const 2400) (i32.const 0) (i32.const 2416)) (i32.const 29))
+        (call $hold (i32.const 0))";
+    let open = "
+        (call $check (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 2024)) (i32.const 0))
+        (call $check (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 2032)) (i32.const 0))";
+    let body = "
+        (call $check (i64.eq (i64.load (i32.const 2008)) (i64.load (i32.const 2024))) (i32.const 1))
+        (call $check (i64.eq (i64.load (i32.const 2016)) (i64.load (i32.const 2032))) (i32.const 1))
+        (call $check (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 2040)) (i32.const 0))
+        (call $check (i64.gt_u (i64.load (i32.const 2040)) (i64.load (i32.const 2032))) (i32.const 1))
+        (i32.store (i32.const 260) (i32.const 512))
+        (i32.store (i32.const 264) (local.get $len))";
+    let imports = format!("{IMPORTS}{held}");
+    let guest = Guest { imports: &imports, open, body, realloc, rest: CHECK, ..Guest::default() };
+    let mut transformer = guest.transformer().await.unwrap();
+    assert_eq!(transformer.process(&Records::of(&["a"]).inputs()).await.unwrap(), [Outcome::Keep]);
+}

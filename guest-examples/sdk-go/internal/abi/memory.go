@@ -9,10 +9,28 @@ var kept [][]byte
 
 var nothing [2]uint64
 
-// Where the server puts what it hands over. A size is a multiple of its alignment, which is how Go aligns.
+// Nothing outside may be called while the server hands something over or takes an answer, and Go's runtime looks at its clocks
+// where it asks for memory, grows a stack or collects garbage. The clocks stand still between hold(1) and hold(0).
+//
+//go:wasmimport wasi_snapshot_preview1 hold
+//go:noescape
+func hold(held uint32)
+
+// Where the server puts what it hands over. Without a look at the stack, which would come before hold.
 //
 //go:wasmexport cabi_realloc
+//go:nosplit
 func realloc(old unsafe.Pointer, oldLen, align, size uint32) unsafe.Pointer {
+	hold(1)
+	made := room(old, oldLen, size)
+	hold(0)
+	return made
+}
+
+// A size is a multiple of its alignment, which is how Go aligns.
+//
+//go:noinline
+func room(old unsafe.Pointer, oldLen, size uint32) unsafe.Pointer {
 	if size == 0 {
 		return unsafe.Pointer(&nothing)
 	}
@@ -25,7 +43,16 @@ func realloc(old unsafe.Pointer, oldLen, align, size uint32) unsafe.Pointer {
 }
 
 // Over ends a call: the server has read its answer.
+//
+//go:nosplit
 func Over() {
+	hold(1)
+	forget()
+	hold(0)
+}
+
+//go:noinline
+func forget() {
 	clear(kept)
 	kept = kept[:0]
 }
