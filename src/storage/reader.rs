@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::model::Offset;
 use crate::model::batch::{BatchError, RecordBatch};
 use crate::model::limits::KIB;
+use crate::runtime::{slices, tasks};
 
 use super::db::{Db, Direction, walk};
 use super::error::ReadError;
@@ -123,7 +124,12 @@ pub(super) fn start(
     (0..threads.max(1))
         .map(|i| {
             let queue = queue.clone();
-            crate::runtime::tasks::thread(&format!("reader-{i}"), move || run(&queue))
+            let read = move || {
+                // Every answer from the log waits for it.
+                slices::short();
+                run(&queue);
+            };
+            tasks::thread(&format!("reader-{i}"), read)
         })
         .collect()
 }

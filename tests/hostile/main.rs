@@ -250,7 +250,8 @@ async fn ended(server: &Server, case: &Case) -> Result<String> {
             End::Logged => {
                 // What was left out is said with the first line of a later second.
                 feed(server, case).await?;
-                let (_, lines) = server.get(&format!("{path}/logs?limit=10000")).await?;
+                let (_, lines) =
+                    server.get(&format!("{path}/logs?limit=1&contains=were%20left%20out")).await?;
                 let lines = lines.to_string();
                 if let Some(at) = lines.find("lines were left out") {
                     let from = lines.floor_char_boundary(at.saturating_sub(20));

@@ -180,6 +180,41 @@ async fn a_flood_of_lines_is_counted_and_the_record_goes_through() -> Result<()>
     anyhow::bail!("nothing was said of the lines that were left out: {said}")
 }
 
+/// The log is looked through from its end, some lines at a time.
+#[tokio::test]
+async fn the_newest_lines_of_a_long_log_come_in_the_order_they_were_written_in() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("unruly").await?.expect(201)?;
+    let spec = json!({
+        "kind": "processor", "module": "unruly", "input": { "topics": ["in"] }, "params": { "how": "log-flood" },
+        "output": { "default": "out", "create_topics": { "partitions": 1 } },
+        "limits": { "log_lines": 3500, "cpu": "5s" }
+    });
+    server.put("/v1/deployments/long", &spec).await?.expect(201)?;
+    let record = json!({ "records": [{ "value": "misbehave" }] });
+    server.post("/v1/topics/in/records", &record).await?.expect(200)?;
+    server.until("/v1/deployments/long", |d| d["totals"]["records_in"] == 1).await?;
+    let logs = async |asked: &str| -> Result<Vec<String>> {
+        let page = server.get(&format!("/v1/deployments/long/logs?{asked}")).await?.expect(200)?.json()?;
+        let items = page["items"].as_array().context("items")?;
+        Ok(items.iter().map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect())
+    };
+    let (mut before, mut all) = (Vec::new(), logs("limit=10000").await?);
+    while all.len() < 3500 || before != all {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        before = std::mem::replace(&mut all, logs("limit=10000").await?);
+    }
+    let number = |text: &String| text.split(' ').nth(1)?.parse::<u32>().ok();
+    // What is left out of one second is said in the next one.
+    let numbers: Vec<_> = all.iter().filter(|text| text.starts_with("line")).filter_map(number).collect();
+    assert!(numbers.is_sorted() && numbers[0] == 0 && numbers.len() + 1 >= all.len(), "{numbers:?}");
+    assert_eq!(logs("limit=2500").await?, all[all.len() - 2500..]);
+    assert_eq!(logs("limit=1").await?, all[all.len() - 1..]);
+    assert_eq!(logs("contains=line%207%20of").await?, ["line 7 of a flood"]);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_component_of_another_world_is_refused_in_the_users_words() -> Result<()> {
     let server = Server::start().await?;

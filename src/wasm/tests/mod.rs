@@ -45,7 +45,16 @@ pub(crate) struct Guest<'a> {
 
 impl Default for Guest<'_> {
     fn default() -> Self {
-        Self { wit: WIT, world: "inline-transform", imports: "", open: "", body: "", realloc: "", rest: "", pages: 2 }
+        Self {
+            wit: WIT,
+            world: "inline-transform",
+            imports: "",
+            open: "",
+            body: "",
+            realloc: "",
+            rest: "",
+            pages: 2,
+        }
     }
 }
 
