@@ -21,6 +21,7 @@ mod shape;
 mod tests;
 
 pub use invalid::{Invalid, UnknownImport};
+pub use sections::import_sections;
 
 /// What an upload turned out to be.
 #[derive(Debug, Clone)]

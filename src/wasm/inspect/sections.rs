@@ -1,7 +1,9 @@
-//! The custom sections of a binary that we know, `producers` and our own, wherever they are nested. Only section headers are read; anything that
-//! does not fit is passed over, for this is information, not validation.
+//! The sections of a binary that we know: custom ones, `producers` and our own, wherever they are nested, and a component's
+//! imports. Only section headers are read; anything that does not fit is passed over, for this is information, not validation.
 //!
 //! Source: the core specification's "Binary Format" and tool-conventions' "ProducersSection".
+
+use std::ops::Range;
 
 /// How deep components nest modules: wit-component's two levels, with room.
 const DEPTH_MAX: usize = 8;
@@ -12,6 +14,8 @@ const WORD_BYTES_MAX: usize = 128;
 const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
+/// of a component; in a core module this is the code
+const IMPORTS: u8 = 10;
 
 /// `name version` of every tool named, each once, in order.
 pub(super) fn producers(binary: &[u8]) -> Vec<String> {
@@ -44,6 +48,19 @@ pub(super) fn cut_short(binary: &[u8]) -> Option<(usize, usize)> {
         }
         rest.section()?;
     }
+}
+
+/// Where a component's own imports are: their names, and types by number.
+pub fn import_sections(component: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut rest = Reader(component.get(8..).unwrap_or_default());
+    while let Some((id, body)) = rest.section() {
+        let end = component.len() - rest.0.len();
+        if id == IMPORTS {
+            found.push(end - body.len()..end);
+        }
+    }
+    found
 }
 
 /// The contents of the custom sections with a name: those of the binary itself, and those of what is nested in it.
