@@ -7,7 +7,7 @@
 // It returns when the whole answer is there.
 
 import { handle } from "wasi:http/outgoing-handler@0.2.12";
-import { Fields, IncomingBody, OutgoingBody, OutgoingRequest, RequestOptions } from "wasi:http/types@0.2.12";
+import { Fields, OutgoingBody, OutgoingRequest, RequestOptions } from "wasi:http/types@0.2.12";
 import { Retry, bytesOf, integer, textOf } from "./millstream.js";
 
 /**
@@ -93,42 +93,71 @@ export function request(url, { method = "GET", headers = {}, body, timeout, resp
   try {
     coming = handle(head, options);
   } catch (error) {
+    drop(outgoing);
     throw failed(what, payload(error));
   }
-  write(outgoing, bytes);
-  const ready = coming.subscribe();
-  ready.block();
-  drop(ready);
-  const answer = coming.get();
-  if (answer?.tag !== "ok") throw new Error(`${what}: the answer was taken twice`);
-  if (answer.val.tag === "err") throw failed(what, answer.val.val);
-  const told = read(what, answer.val.val, responseMax);
-  drop(coming);
-  return told;
+  const left = write(outgoing, bytes);
+  try {
+    const ready = coming.subscribe();
+    ready.block();
+    drop(ready);
+    const answer = coming.get();
+    if (answer?.tag !== "ok") throw new Error(`${what}: the answer was taken twice`);
+    if (answer.val.tag === "err") throw failed(what, answer.val.val);
+    return read(what, answer.val.val, responseMax);
+  } finally {
+    drop(coming);
+    drop(left);
+  }
 }
 
-/** Whoever does not want all of the body answers instead of taking it. @param {OutgoingBody} body @param {Uint8Array | null} bytes */
+/**
+ * Whoever does not want all of the body answers instead of taking it. Then the body is left: giving it back before the answer
+ * is there would break the request off.
+ * @param {OutgoingBody} body
+ * @param {Uint8Array | null} bytes
+ */
 function write(body, bytes) {
   const stream = body.write();
   try {
     for (let at = 0; bytes !== null && at < bytes.length; at += WRITE_BYTES) {
       stream.blockingWriteAndFlush(bytes.slice(at, at + WRITE_BYTES));
     }
-    drop(stream);
-    OutgoingBody.finish(body, undefined);
   } catch {
     drop(stream);
+    return body;
   }
+  drop(stream);
+  try {
+    OutgoingBody.finish(body, undefined);
+  } catch {
+    // It is gone all the same, and the answer says why.
+  }
+  return null;
 }
 
 /** @param {string} what @param {import("wasi:http/types@0.2.12").IncomingResponse} response @param {number} max */
 function read(what, response, max) {
-  const status = response.status();
-  const head = response.headers();
-  const headers = head.entries();
-  drop(head);
-  const body = response.consume();
-  const stream = body.stream();
+  // Given back in the end, the newest first: a stream before the body that it is of.
+  /** @type {unknown[]} */
+  const held = [response];
+  try {
+    const status = response.status();
+    const head = response.headers();
+    const headers = head.entries();
+    drop(head);
+    const body = response.consume();
+    held.push(body);
+    const stream = body.stream();
+    held.push(stream);
+    return new Response(status, headers, all(what, stream, max));
+  } finally {
+    held.reverse().forEach(drop);
+  }
+}
+
+/** @param {string} what @param {import("wasi:http/types@0.2.12").InputStream} stream @param {number} max */
+function all(what, stream, max) {
   const pieces = [];
   let length = 0;
   for (;;) {
@@ -138,22 +167,21 @@ function read(what, response, max) {
     } catch (error) {
       const why = payload(error);
       if (why?.tag === "closed") break;
-      throw new Retry(`${what}: the answer broke off: ${why?.val?.toDebugString?.() ?? why?.tag}`);
+      const told = why?.val?.toDebugString?.() ?? why?.tag;
+      drop(why?.val);
+      throw new Retry(`${what}: the answer broke off: ${told}`);
     }
     length += piece.length;
     if (length > max) throw new Retry(`${what}: the answer is longer than ${max} bytes`);
     pieces.push(piece);
   }
-  drop(stream);
-  drop(IncomingBody.finish(body));
-  drop(response);
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const piece of pieces) {
     bytes.set(piece, at);
     at += piece.length;
   }
-  return new Response(status, headers, bytes);
+  return bytes;
 }
 
 /** Errors that will not go away by themselves, in words. @type {{ [tag: string]: string }} */

@@ -147,6 +147,17 @@ const FIELDS = ["key", "value", "headers", "timestamp", "topic"];
  */
 export const param = (name, otherwise) => get(name) ?? otherwise ?? /** @type {T} */ (null);
 
+/**
+ * A parameter that the deployment has to give, as text; throws when it does not.
+ * @param {string} name
+ * @returns {string}
+ */
+export function required(name) {
+  const value = param(name);
+  if (value === null) throw new Error(`parameter \`${name}\` is missing`);
+  return value;
+}
+
 /** Lines for the deployment's log, by level; `console` is the same. */
 export const log = {
   trace: writer("trace"),

@@ -95,9 +95,11 @@ declare module "wasi:http/types@0.2.12" {
     static finish(body: OutgoingBody, trailers: Fields | undefined): void;
     write(): { blockingWriteAndFlush(bytes: Uint8Array): void };
   }
-  export class IncomingBody {
-    static finish(body: IncomingBody): unknown;
-    stream(): { blockingRead(length: number | bigint): Uint8Array };
+  export interface InputStream {
+    blockingRead(length: number | bigint): Uint8Array;
+  }
+  export interface IncomingBody {
+    stream(): InputStream;
   }
   export interface IncomingResponse {
     status(): number;
