@@ -3,6 +3,7 @@
 package query
 
 import (
+	"errors"
 	"unsafe"
 
 	"millstream/internal/abi"
@@ -23,8 +24,8 @@ type BadRequest string
 
 func (e BadRequest) Error() string { return string(e) }
 
-// Each asks `ask` for the answer to every request. What it fails with, but for NotFound and BadRequest, is told as a failure,
-// and so is a panic. Call it in `init`.
+// Each asks `ask` for the answer to every request. What it fails with, but for NotFound and BadRequest and what wraps them, is
+// told as a failure, and so is a panic. Call it in `init`.
 func Each(ask func(request []byte) ([]byte, error)) { answer = ask }
 
 // Open is called once per instance, before the first question; the processor's own is not called there.
@@ -42,10 +43,12 @@ func afterOpen(unsafe.Pointer) { abi.Over() }
 func query(request unsafe.Pointer, size uint32) unsafe.Pointer {
 	return abi.Query(unsafe.Slice((*byte)(request), size), func(request []byte) ([]byte, abi.Failure, error) {
 		found, err := answer(request)
-		switch err.(type) {
-		case BadRequest:
+		var bad BadRequest
+		var missing NotFound
+		switch {
+		case errors.As(err, &bad):
 			return nil, abi.BadRequest, err
-		case NotFound:
+		case errors.As(err, &missing):
 			return nil, abi.NotFound, err
 		default:
 			return found, abi.Failed, err
