@@ -482,7 +482,7 @@ def _remember_sources() -> None:
     """A component holds no sources, so what tracebacks are to show of them is read while it is built."""
     for module in list(sys.modules.values()):
         name = getattr(module, "__file__", None) or ""
-        if _MOUNTED.match(name) and not name.startswith(_OWN) and name not in linecache.cache:
+        if _MOUNTED.match(name) and name not in _OWN and name not in linecache.cache:
             try:
                 with open(name, encoding="utf-8") as file:
                     text = file.read()
@@ -552,13 +552,13 @@ def _fault(error: Exception, index: Optional[int] = None) -> Err:
 
 
 #: files of this SDK
-_OWN = __file__.removesuffix(".py")
+_OWN = (__file__, __file__.removesuffix(".py") + "_http.py")
 
 
 def _words(error: Exception) -> str:
     """As Python shows it: the innermost calls, without those of the SDK."""
     shown = traceback.TracebackException.from_exception(error, limit=-20)
-    shown.stack[:] = [frame for frame in shown.stack if not frame.filename.startswith(_OWN)]
+    shown.stack[:] = [frame for frame in shown.stack if frame.filename not in _OWN]
     for frame in shown.stack:
         frame.filename = _MOUNTED.sub("", frame.filename, count=1)
     return "".join(shown.format()).rstrip()
