@@ -3,9 +3,10 @@
 //! their key in between. Afterwards each query equals plain loops over the same events, so nothing is lost, nothing counts
 //! twice, and no window is told twice as final; windows of the clock hold every bid once.
 
-#[path = "../../guest-examples/nexmark/tests/oracle.rs"]
-#[expect(unreachable_pub, reason = "the guest's own tests use it as well")]
+#[path = "../../guest-examples/nexmark/src/tests/oracle.rs"]
 mod oracle;
+#[path = "../it/nexmark/specs.rs"]
+mod specs;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -61,7 +62,7 @@ pub(crate) async fn rounds(binary: &Path, rounds: u32, mut random: Random) -> Re
     producer.hold().await?;
     producer.stop().await;
     let events = &events[..sent.load(SeqCst)];
-    let last = oracle::record(&oracle::last(events));
+    let last = specs::record(&specs::last(events));
     server.post(&format!("/v1/topics/{EVENTS}/records"), &json!({ "records": [last] })).await?;
     let everywhere: Vec<_> = (0..PARTITIONS).map(|partition| at(partition, last.clone())).collect();
     server.post(&format!("/v1/topics/{SPREAD}/records"), &json!({ "records": everywhere })).await?;
@@ -109,14 +110,14 @@ async fn prepare(server: &Server) -> Result<()> {
     let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").into());
     let wasm = format!("{root}/guest-examples/prebuilt/nexmark.wasm");
     server.put_bytes("/v1/modules/nexmark?version=1.0.0", std::fs::read(wasm)?).await?;
-    server.put(&format!("/v1/topics/{EVENTS}"), &oracle::topic(1)).await?;
-    server.put(&format!("/v1/topics/{SPREAD}"), &oracle::topic(PARTITIONS)).await?;
+    server.put(&format!("/v1/topics/{EVENTS}"), &specs::topic(1)).await?;
+    server.put(&format!("/v1/topics/{SPREAD}"), &specs::topic(PARTITIONS)).await?;
     for asked in all() {
         let name = asked.name();
-        server.put(&format!("/v1/topics/{name}"), &oracle::topic(1)).await?;
+        server.put(&format!("/v1/topics/{name}"), &specs::topic(1)).await?;
         let spec = match asked.is_keyed {
-            true => oracle::keyed(asked.query, SPREAD, &name),
-            false => oracle::deployment(asked.query, EVENTS, &name),
+            true => specs::keyed(asked.query, SPREAD, &name),
+            false => specs::deployment(asked.query, EVENTS, &name),
         };
         server.put(&format!("/v1/deployments/{name}"), &spec).await?;
     }
@@ -134,7 +135,7 @@ async fn produce(mut hand: Hand, events: Arc<[Event]>, sent: Arc<AtomicUsize>) {
     // One after the other to each partition, so that they are no more out of order there than in all.
     let mut partitions = (0..PARTITIONS).cycle();
     for (n, some) in events.chunks(REQUEST).enumerate() {
-        let records: Vec<_> = some.iter().map(oracle::record).collect();
+        let records: Vec<_> = some.iter().map(specs::record).collect();
         let spread: Vec<_> = records.iter().cloned().zip(&mut partitions).map(|(r, p)| at(p, r)).collect();
         let send = async |url: &str, topic: &str, records: &[Value]| {
             let request = http.post(format!("{url}/v1/topics/{topic}/records"));

@@ -1,9 +1,9 @@
 //! The Nexmark queries through the server: each comes to what plain loops over the same events make of them, in order, and
 //! out of order with the server killed in between. So do those that keep rows by key over many partitions, in two stages.
 
-#[path = "../../guest-examples/nexmark/tests/oracle.rs"]
-#[expect(unreachable_pub, reason = "the guest's own tests use it as well")]
+#[path = "../../guest-examples/nexmark/src/tests/oracle.rs"]
 mod oracle;
+mod specs;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Stages {
 }
 
 async fn put_topic(server: &Server, topic: &str, partitions: u32) -> Result<()> {
-    server.put(&format!("/v1/topics/{topic}"), &oracle::topic(partitions)).await?.expect(201).map(drop)
+    server.put(&format!("/v1/topics/{topic}"), &specs::topic(partitions)).await?.expect(201).map(drop)
 }
 
 /// A server with the queries, each over the events and with an output of its name.
@@ -50,8 +50,8 @@ async fn serve(stages: Stages, queries: &[&str]) -> Result<Server> {
     for query in queries {
         put_topic(&server, query, 1).await?;
         let spec = match stages {
-            Stages::One => oracle::deployment(query, events, query),
-            Stages::Two => oracle::keyed(query, events, query),
+            Stages::One => specs::deployment(query, events, query),
+            Stages::Two => specs::keyed(query, events, query),
         };
         server.put(&format!("/v1/deployments/{query}"), &spec).await?.expect(201)?;
     }
@@ -63,7 +63,7 @@ async fn produce(server: &Server, stages: Stages, events: &[Event]) -> Result<()
     let (topic, partitions) = stages.events();
     let mut partitions = (0..partitions).cycle();
     let mut record = |event: &Event| {
-        let mut record = oracle::record(event);
+        let mut record = specs::record(event);
         record["partition"] = partitions.next().into();
         record
     };
@@ -78,7 +78,7 @@ async fn produce(server: &Server, stages: Stages, events: &[Event]) -> Result<()
 /// In every partition: all windows are over.
 async fn end(server: &Server, stages: Stages, events: &[Event]) -> Result<()> {
     let (_, partitions) = stages.events();
-    produce(server, stages, &vec![oracle::last(events); partitions as usize]).await
+    produce(server, stages, &vec![specs::last(events); partitions as usize]).await
 }
 
 /// The rows of an output with their keys, in the order of the log.

@@ -112,8 +112,4 @@ impl Nexmark {
 }
 
 #[cfg(test)]
-#[path = "../tests/oracle.rs"]
-#[allow(unreachable_pub, dead_code, reason = "the tests of the server use it as well")]
-mod oracle;
-#[cfg(test)]
 mod tests;

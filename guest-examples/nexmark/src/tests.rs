@@ -1,5 +1,7 @@
 //! Every query against the oracle, natively: in order, out of order, and with instances that are dropped in between.
 
+mod oracle;
+
 use std::borrow::Cow;
 
 use millstream_sdk::{Content, Input, Output, Processor, testing};

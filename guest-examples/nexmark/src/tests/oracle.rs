@@ -11,19 +11,19 @@ use nexmark_generator::event::{Auction, Bid, Event, Person};
 use serde_json::{Value, json};
 
 /// Queries whose results change: the last row of each key counts.
-pub const CHANGING: [&str; 7] = ["q4", "q9", "q15", "q16", "q17", "q18", "q19"];
+pub(super) const CHANGING: [&str; 7] = ["q4", "q9", "q15", "q16", "q17", "q18", "q19"];
 
 /// All queries that have one answer; q12 goes by the clock.
-pub const ALL: [&str; 19] = [
+pub(super) const ALL: [&str; 19] = [
     "q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q11", "q14", "q15", "q16", "q17", "q18", "q19",
     "q20", "q21", "q22",
 ];
 
 /// Queries that have the same answer over many partitions, once the events are handed on by key.
-pub const KEYED: [&str; 9] = ["q3", "q8", "q9", "q11", "q16", "q17", "q18", "q19", "q20"];
+pub(super) const KEYED: [&str; 9] = ["q3", "q8", "q9", "q11", "q16", "q17", "q18", "q19", "q20"];
 
 /// The first events of the generator, of an evening, at this many a second.
-pub fn events(count: usize, per_second: usize) -> Vec<Event> {
+pub(super) fn events(count: usize, per_second: usize) -> Vec<Event> {
     let config = NexmarkConfig {
         // 2026-01-01T23:59:40Z: midnight comes early in any run.
         base_time: 1_767_311_980_000,
@@ -36,7 +36,7 @@ pub fn events(count: usize, per_second: usize) -> Vec<Event> {
 }
 
 /// The same events, none of them later than another by `within` milliseconds or more that comes after it.
-pub fn shuffled(mut events: Vec<Event>, within: u64, seed: u64) -> Vec<Event> {
+pub(super) fn shuffled(mut events: Vec<Event>, within: u64, seed: u64) -> Vec<Event> {
     let mut random = seed | 1;
     let mut delay = || {
         random ^= random << 13;
@@ -48,49 +48,8 @@ pub fn shuffled(mut events: Vec<Event>, within: u64, seed: u64) -> Vec<Event> {
     events
 }
 
-/// Somebody who comes long after the last event and does nothing: all windows before are over.
-pub fn last(events: &[Event]) -> Event {
-    let end = events.iter().map(Event::timestamp).max().unwrap_or(0) + 60_000;
-    Event::Person(Person {
-        id: 1,
-        name: "Nobody".to_owned(),
-        email_address: String::new(),
-        credit_card: String::new(),
-        city: String::new(),
-        state: String::new(),
-        date_time: end,
-        extra: String::new(),
-    })
-}
-
-/// An event as a record to be produced.
-pub fn record(event: &Event) -> Value {
-    let value = serde_json::to_value(event).expect("an event is JSON");
-    json!({ "value": value, "timestamp": event.timestamp() })
-}
-
-/// A topic that keeps what it is told: the events are of a day long past.
-pub fn topic(partitions: u32) -> Value {
-    json!({ "partitions": partitions, "config": { "retention.ms": "-1" } })
-}
-
-/// A query over a topic of events, and where its rows go.
-pub fn deployment(query: &str, events: &str, rows: &str) -> Value {
-    json!({
-        "kind": "processor", "module": "nexmark", "input": { "topics": [events] }, "output": { "default": rows },
-        "params": { "query": query }, "time": { "out_of_order": "5s" },
-    })
-}
-
-/// The same over many partitions, of which hardly anything may wait to be handed on.
-pub fn keyed(query: &str, events: &str, rows: &str) -> Value {
-    let mut spec = deployment(query, events, rows);
-    spec["internal"] = json!({ "keyed": { "max_lag": 200 } });
-    spec
-}
-
 /// The rows of a query.
-pub fn expected(query: &str, events: &[Event]) -> Vec<String> {
+pub(super) fn expected(query: &str, events: &[Event]) -> Vec<String> {
     let mut persons: Vec<&Person> = Vec::new();
     let mut auctions: Vec<&Auction> = Vec::new();
     let mut bids: Vec<&Bid> = Vec::new();
@@ -132,7 +91,7 @@ pub fn expected(query: &str, events: &[Event]) -> Vec<String> {
 }
 
 /// What came out, in the form of `expected`: a key and a value of each row, in their order.
-pub fn canonical(query: &str, rows: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
+pub(super) fn canonical(query: &str, rows: impl IntoIterator<Item = (String, String)>) -> Vec<String> {
     let line = |value: &str| serde_json::from_str::<Value>(value).expect("a row is JSON").to_string();
     let mut lines: Vec<String> = if CHANGING.contains(&query) {
         let last: BTreeMap<String, String> = rows.into_iter().collect();
