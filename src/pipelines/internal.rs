@@ -1,5 +1,6 @@
-//! Topics between the stages of one processor. They are made with it, written in the commits of its tasks, read by its tasks,
-//! and part of its state: what clears the state empties them, what deletes it deletes them. What every task has read of them goes.
+//! Topics between the stages of one processor. They are made with it, written in the commits of its tasks, read by its
+//! tasks, and part of its state: what clears the state empties them, what deletes it deletes them. What every task has
+//! read of them goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

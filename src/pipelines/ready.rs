@@ -112,8 +112,9 @@ impl Pipelines {
         Ok(Opened { form, ready })
     }
 
-    /// Loads the code of a deployment to be and opens its first instances (of a new one a single one), over the state as it is or, when that is to be
-    /// cleared, over none. Waits for a compilation if the compiled form is gone, and then for a place. Whoever stops waiting for it ends it.
+    /// Loads the code of a deployment to be and opens its first instances (of a new one a single one), over the state as
+    /// it is or, when that is to be cleared, over none. Waits for a compilation if the compiled form is gone, and then
+    /// for a place. Whoever stops waiting for it ends it.
     ///
     /// # Errors
     /// `NotReady`, `Opening`.

@@ -1,5 +1,5 @@
-//! A task: one partition index of the inputs of a processor or a sink. Opens at its stored positions, reads, steps, commits; whatever
-//! goes wrong, it reopens from what is stored.
+//! A task: one partition index of the inputs of a processor or a sink. Opens at its stored positions, reads, steps,
+//! commits; whatever goes wrong, it reopens from what is stored.
 
 mod input;
 mod timers;

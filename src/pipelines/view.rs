@@ -123,7 +123,8 @@ pub struct TaskView {
     pub partition: Partition,
     /// how it goes
     pub state: DeploymentState,
-    /// it reads no input and fires no timer, because more than `max_lag` records lie in an internal topic of the deployment; left out when it does not
+    /// it reads no input and fires no timer, because more than `max_lag` records lie in an internal topic of the
+    /// deployment; left out when it does not
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub held_back: bool,
     /// where it stands in each input

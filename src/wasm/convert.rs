@@ -152,8 +152,8 @@ pub(super) fn check(output: &Output, source: Option<&Input<'_>>, budget: &mut Bu
     check_timestamp(output.timestamp, source)
 }
 
-/// -1 is Kafka's "no timestamp". Anything else below zero, or beyond the year 9999, would break the order of time in the log, unless a producer
-/// had already done so.
+/// -1 is Kafka's "no timestamp". Anything else below zero, or beyond the year 9999, would break the order of time in the
+/// log, unless a producer had already done so.
 fn check_timestamp(timestamp: Option<TimestampMs>, source: Option<&Input<'_>>) -> Result<(), Fault> {
     match timestamp {
         Some(t) if !(-1..=TIMESTAMP_MAX).contains(&t) && source.is_none_or(|i| i.record.timestamp != t) => {

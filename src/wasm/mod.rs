@@ -1,8 +1,8 @@
 //! Floor 3: the users' code. The only code that names wasmtime.
 //!
 //! Bytes become a checked component (`inspect`), machine code (`artifact`, made in a child process), a pre-linked
-//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Querier`], [`Sink`], [`Source`]). Nothing here touches the log, decides
-//! what a fault means for a record, or retries: that is the caller's business.
+//! [`Component`] (`component`) and live instances ([`Transformer`], [`Processor`], [`Querier`], [`Sink`], [`Source`]).
+//! Nothing here touches the log, decides what a fault means for a record, or retries: that is the caller's business.
 //!
 //! An instance whose last call failed is spent: guest memory is uncommitted state.
 

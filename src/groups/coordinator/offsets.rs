@@ -116,8 +116,9 @@ impl Groups {
     /// Commits offsets; one result for each, in their order. Waits for the disk. Who reads them afterwards finds them.
     ///
     /// # Errors
-    /// For all: `NotFound` (a member of a group that is not there), `UnknownMember`, `FencedInstance`, `IllegalGeneration`,
-    /// `StaleEpoch`, `Rebalancing`, `ReadOnly`, `TooMany`, `OutOfRoom`, `Deleting`, `Storage`. For one: `UnknownTopic`, `MetadataTooLong`.
+    /// For all: `NotFound` (a member of a group that is not there), `UnknownMember`, `FencedInstance`,
+    /// `IllegalGeneration`, `StaleEpoch`, `Rebalancing`, `ReadOnly`, `TooMany`, `OutOfRoom`, `Deleting`, `Storage`. For
+    /// one: `UnknownTopic`, `MetadataTooLong`.
     pub async fn commit_offsets(
         &self,
         request: CommitOffsets,

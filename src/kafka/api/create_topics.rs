@@ -7,9 +7,8 @@
 //! replica: a replication factor above 1 is refused, unless `kafka.accept_replication_factor` has it recorded. Names that
 //! begin with `__` are the server's.
 //!
-//! What each version added: 4 −1 as the default number of partitions and replicas; 5 settings, partitions and replicas in the response, and
-//! is flexible;
-//! 6 quota errors, which there are none of; 7 the topic's id in the response.
+//! What each version added: 4 −1 as the default number of partitions and replicas; 5 settings, partitions and replicas in
+//! the response, and is flexible; 6 quota errors, which there are none of; 7 the topic's id in the response.
 //!
 //! Facts: `ReplicationControlManager.createTopics`, `ControllerApis.createTopics`, KIP-195, KIP-464, KIP-525.
 

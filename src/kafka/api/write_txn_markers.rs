@@ -4,7 +4,8 @@
 //! Versions: 1-2.
 //!
 //! Behaviour: one marker a partition, each on its own. A producer with a newer epoch in the partition refuses it with
-//! INVALID_PRODUCER_EPOCH, and nobody writes into an internal topic: INVALID_TOPIC. The coordinator's epoch is not looked at: there is one, and it is never replaced.
+//! INVALID_PRODUCER_EPOCH, and nobody writes into an internal topic: INVALID_TOPIC. The coordinator's epoch is not looked
+//! at: there is one, and it is never replaced.
 //!
 //! What each version added: 1 is flexible; 2 the version of the transaction (KIP-1228), which nothing here depends on.
 
