@@ -22,7 +22,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::guests::GuestThreads;
 use crate::runtime::listener::Listener;
 use crate::runtime::shutdown::{self, Shutdown};
-use crate::runtime::{slices, tasks};
+use crate::runtime::{nudges, slices, tasks};
 use crate::storage::{self, Storage};
 use crate::telemetry::metrics::Metrics;
 use crate::wasm;
@@ -62,6 +62,7 @@ pub fn run(
     config: Config,
     listening: impl FnOnce(&Addresses) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
+    let _nudges = nudges::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("net")

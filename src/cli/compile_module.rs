@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::failure::Failure;
+use crate::registry::compile::limit_self;
+use crate::runtime::nudges;
 use crate::telemetry::chain;
 
 /// Compiles one component
@@ -25,8 +27,10 @@ pub(super) struct CompileModule {
 
 /// Sets the limits, then compiles.
 pub(super) fn run(args: &CompileModule) -> Result<ExitCode, Failure> {
-    crate::registry::compile::limit_self(args.cpu)
-        .map_err(|e| Failure::local("cannot limit this process", e))?;
+    let unlimited = |e| Failure::local("cannot limit this process", e);
+    // Its threads keep the priority that this one gives up.
+    let _nudges = nudges::start().map_err(unlimited)?;
+    limit_self(args.cpu).map_err(unlimited)?;
     crate::wasm::artifact::compile_file(&args.component, &args.out).map_err(|e| Failure::Local(chain(&e)))?;
     Ok(ExitCode::SUCCESS)
 }

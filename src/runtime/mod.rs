@@ -6,6 +6,7 @@ pub mod clock;
 pub mod events;
 pub mod guests;
 pub mod listener;
+pub mod nudges;
 pub mod shutdown;
 pub mod slices;
 pub mod tasks;

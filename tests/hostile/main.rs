@@ -154,7 +154,12 @@ async fn again(server: &Server, case: &Case, bytes: &[u8]) -> Result<()> {
         End::Refused(_) => refused(server, case, bytes).await.map(drop),
         End::NotDeployed(fault) => not_deployed(server, case, fault).await.map(drop),
         End::Inline(fault) => inline(server, case, fault).await.map(drop),
-        End::Logged => ended(server, case).await.map(drop),
+        End::Logged => {
+            ended(server, case).await?;
+            // Its flood goes on for as long.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok(())
+        }
         End::Task(..) => {
             let (_, before) = server.get(&path(case)).await?;
             let (status, answer) = server.post(&format!("{}/restart", path(case)), &json!({})).await?;
@@ -200,7 +205,11 @@ async fn inline(server: &Server, case: &Case, fault: &str) -> Result<String> {
 
 /// A good record and a bad one, which a source does not look at.
 async fn feed(server: &Server, case: &Case) -> Result<server::Answer> {
-    let records = json!({ "records": [{ "value": "fine" }, { "value": "misbehave" }] });
+    // A flood of lines is to go on between two requests.
+    let times = if matches!(case.end, End::Logged) { 20 } else { 1 };
+    let mut records = vec![json!({ "value": "misbehave" }); times];
+    records.insert(0, json!({ "value": "fine" }));
+    let records = json!({ "records": records });
     server.post(&format!("/v1/topics/{}/records", topic(case)), &records).await
 }
 
