@@ -34,10 +34,10 @@ pub(super) struct ControlEvent {
 
 /// Stream what happens
 ///
-/// Topics created, changed and deleted; modules pushed and deleted; deployments applied, upgraded, rolled back, rewound, paused,
-/// resumed, failed, recovered and deleted; changes of groups. Server-Sent Events with `Accept: text/event-stream`, else NDJSON. It begins with
-/// what happens next, or behind `Last-Event-ID`; the server keeps the newest thousand events of its run, and tells with an
-/// event `missed` when some were forgotten.
+/// Topics created, changed and deleted; modules pushed and deleted; deployments applied, upgraded, rolled back,
+/// rewound, paused, resumed, failed, recovered and deleted; changes of groups. Server-Sent Events with `Accept:
+/// text/event-stream`, else NDJSON. It begins with what happens next, or behind `Last-Event-ID`; the server keeps the
+/// newest thousand events of its run, and tells with an event `missed` when some were forgotten.
 #[utoipa::path(
     get, path = "/v1/events", tag = "operations", params(consume::LastEventIdHeader),
     responses(
