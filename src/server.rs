@@ -62,7 +62,7 @@ pub fn run(
     config: Config,
     listening: impl FnOnce(&Addresses) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    let _nudges = nudges::start()?;
+    let _nudges = nudges::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("net")

@@ -27,10 +27,9 @@ pub(super) struct CompileModule {
 
 /// Sets the limits, then compiles.
 pub(super) fn run(args: &CompileModule) -> Result<ExitCode, Failure> {
-    let unlimited = |e| Failure::local("cannot limit this process", e);
     // Its threads keep the priority that this one gives up.
-    let _nudges = nudges::start().map_err(unlimited)?;
-    limit_self(args.cpu).map_err(unlimited)?;
+    let _nudges = nudges::start();
+    limit_self(args.cpu).map_err(|e| Failure::local("cannot limit this process", e))?;
     crate::wasm::artifact::compile_file(&args.component, &args.out).map_err(|e| Failure::Local(chain(&e)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -19,19 +19,20 @@ use super::error::Problem;
 use super::extract::{Path, Query};
 use super::openapi::{Missing, NotAcceptable};
 use super::position::Time;
-use crate::broker::Isolation;
-use crate::broker::TopicHandle;
 use crate::broker::read::{OffsetSpec, ReadLimits};
+use crate::broker::{Isolation, ReadError, TopicHandle};
 use crate::model::limits::MIB;
 use crate::model::{DeploymentName, Offset, Partition, Record, TimestampMs};
 use crate::pipelines::logs_topic;
+use crate::runtime::clock::monotonic;
 
 /// Lines of an answer unless asked otherwise, and at most.
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 10_000;
 /// The newest lines of all deployments that one request looks at. 200,000 take about a tenth of a second (a guess).
 const LOOKED_AT_MAX: u64 = 200_000;
-/// Offsets that are looked at together, at first and at most: a multiple of what most ask for, and what one can keep.
+/// Offsets that are looked at together, at first and at most: ten times what is asked for by default, and no more than lets
+/// 200,000 be looked at in some ten steps (guesses).
 const WINDOW_MIN: Offset = 1_000;
 const WINDOW_MAX: Offset = 16_000;
 /// What is read and looked through in one go. Small, for those who wait for the same thread meanwhile.
@@ -111,7 +112,7 @@ struct Filter {
 
 /// Read a deployment's log
 ///
-/// The newest lines that fit, oldest first; with `Accept: text/event-stream` (or `follow=true` for NDJSON) it goes on
+/// The newest lines that fit, oldest first, among the newest 200,000 of all deployments; with `Accept: text/event-stream` (or `follow=true` for NDJSON) it goes on
 /// with new ones.
 #[utoipa::path(
     get, path = "/v1/deployments/{deployment}/logs", tag = "deployments", params(DeploymentPath, LogsQuery),
@@ -182,34 +183,45 @@ async fn newest(
     let (mut lines, mut to, mut width) = (VecDeque::new(), end, WINDOW_MIN);
     while begin < to && lines.len() < limit {
         let from = begin.max(to.saturating_sub(width));
-        let older = window(app, topic, filter, from..to).await?;
-        for line in older.into_iter().rev().take(limit - lines.len()) {
-            lines.push_front(line);
-        }
-        (to, width) = (from, WINDOW_MAX.min(width * 2));
+        let mut older = window(app, topic, filter, from..to, limit - lines.len()).await?;
+        older.append(&mut lines);
+        (lines, to, width) = (older, from, WINDOW_MAX.min(width * 2));
     }
     Ok((lines, end))
 }
 
-/// The lines of these offsets that fit.
+/// The lines of these offsets that fit, the newest `most` of them; without those that retention deletes meanwhile.
 async fn window(
     app: &App,
     topic: &TopicHandle,
     filter: &Filter,
     offsets: Range<Offset>,
-) -> Result<Vec<Bytes>, Problem> {
-    let (mut lines, mut next) = (Vec::new(), offsets.start);
+    most: usize,
+) -> Result<VecDeque<Bytes>, Problem> {
+    let (mut lines, mut next) = (VecDeque::new(), offsets.start);
     while next < offsets.end {
-        let page = app.broker.read(topic, PARTITION, next, PAGE).await?;
+        let page = match app.broker.read(topic, PARTITION, next, PAGE).await {
+            Ok(page) => page,
+            Err(ReadError::OutOfRange { start, .. }) if next < start => {
+                next = start;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
         if page.next_offset == next {
             break;
         }
         next = page.next_offset;
         let fit = page.records.into_iter().filter(|(offset, _)| offsets.contains(offset));
-        // A copy, so that a line does not keep its batch in memory.
-        lines.extend(
-            fit.filter_map(|(_, record)| filter.line(record)).map(|line| Bytes::copy_from_slice(&line)),
-        );
+        for line in fit.filter_map(|(_, record)| filter.line(record)) {
+            if lines.len() == most {
+                lines.pop_front();
+            }
+            // A copy, so that a line does not keep its batch in memory.
+            lines.push_back(Bytes::copy_from_slice(&line));
+        }
+        // A log that is all in memory would else keep its thread to itself.
+        tokio::task::yield_now().await;
     }
     Ok(lines)
 }
@@ -230,10 +242,19 @@ impl Source for LogSource {
         if !self.backlog.is_empty() {
             return Ok(std::mem::take(&mut self.backlog).into_iter().map(line).collect());
         }
-        let limits = ReadLimits { wait: PING, ..PAGE };
-        let page = app.broker.read(&self.topic, PARTITION, self.next, limits).await?;
-        self.next = page.next_offset;
-        Ok(page.records.into_iter().filter_map(|(_, record)| self.filter.line(record)).map(line).collect())
+        let started = monotonic();
+        loop {
+            let limits = ReadLimits { wait: PING.saturating_sub(started.elapsed()), ..PAGE };
+            let page = app.broker.read(&self.topic, PARTITION, self.next, limits).await?;
+            self.next = page.next_offset;
+            let fit = page.records.into_iter().filter_map(|(_, record)| self.filter.line(record));
+            let lines: Vec<_> = fit.map(line).collect();
+            if !lines.is_empty() || started.elapsed() >= PING {
+                return Ok(lines);
+            }
+            // A log that is all in memory would else keep its thread to itself.
+            tokio::task::yield_now().await;
+        }
     }
 }
 

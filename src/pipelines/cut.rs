@@ -16,12 +16,20 @@ pub fn run_length(inputs: &[Input<'_>], records: usize) -> usize {
     inputs.iter().take(records).take_while(fits).count().max(1).min(inputs.len())
 }
 
+/// How many of the first inputs, which may be of several partitions, make one call: those of the first one's.
+pub fn first_run(inputs: &[Input<'_>], records: usize) -> usize {
+    let place = |input: &Input<'_>| (input.topic, input.partition);
+    let same = inputs.iter().take_while(|input| place(input) == place(&inputs[0])).count();
+    run_length(&inputs[..same], records)
+}
+
 /// The one of a part that a fault is about, if that is known.
 pub fn to_blame(fault: &Fault, part: &Range<usize>) -> Option<usize> {
+    let alone = (part.len() == 1).then_some(part.start);
     match fault {
-        Fault::At { index, .. } => Some(part.start + *index as usize).filter(|i| part.contains(i)),
+        Fault::At { index, .. } => Some(part.start + *index as usize).filter(|i| part.contains(i)).or(alone),
         fault if fault.is_of_no_record() => None,
-        _ => (part.len() == 1).then_some(part.start),
+        _ => alone,
     }
 }
 
@@ -53,7 +61,7 @@ mod tests {
     fn one_is_to_blame_that_is_named_or_stands_alone() {
         let at = |index| Fault::At { index, reason: String::new() };
         assert_eq!(to_blame(&at(1), &(2..6)), Some(3));
-        assert_eq!(to_blame(&at(4), &(2..6)), None);
+        assert_eq!((to_blame(&at(4), &(2..6)), to_blame(&at(4), &(2..3))), (None, Some(2)));
         let fatal = Fault::Fatal(String::new());
         assert_eq!((to_blame(&fatal, &(2..6)), to_blame(&fatal, &(2..3))), (None, Some(2)));
         assert_eq!(to_blame(&Fault::Open(String::new()), &(2..3)), None);

@@ -27,7 +27,7 @@ const STDERR_MAX: u64 = 16 << 10;
 /// Added to the priority: only when nobody else wants the CPU.
 const NICE: i32 = 15;
 
-/// Bounds for the compiling child, set by itself before it does anything else; its body is
+/// Bounds for the compiling child, set by itself before it reads anything; its body is
 /// [`crate::wasm::artifact::compile_file`].
 ///
 /// # Errors

@@ -3,12 +3,14 @@
 //! Whether a thread that wakes gets the CPU from one that computes is decided at that moment, and a thread that has just had
 //! more than its share does not get it: the writer between two waits of a sync, for example. A tenth of a millisecond later
 //! it would, but nobody looks before the system's next tick, up to 4 ms later, be another CPU idle or not. Any thread that
-//! wakes there has the scheduler look (from Linux 6.12 on, where a thread with a short slice waits, see [`slices`]).
-//! docs/adr/0004 has the measurements.
+//! wakes there has the scheduler look (from Linux 6.12 on, where a thread with a short slice waits, see [`slices`]). A process
+//! that rests wakes one CPU 200 times a second for it, one that computes each of them 1,000 times. docs/adr/0004 has the
+//! measurements.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use super::clock::{monotonic, process_cpu};
@@ -26,33 +28,43 @@ const CPUS_MAX: usize = 8;
 /// Nudges are given until this is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct Nudges(Arc<AtomicBool>);
-
-/// Starts a thread on each CPU; none where there are many CPUs, and none on systems other than Linux.
-///
-/// # Errors
-/// The system refused a thread.
-pub fn start() -> io::Result<Nudges> {
-    let ended = Arc::<AtomicBool>::default();
-    let nudges = Nudges(ended.clone());
-    for cpu in cpus() {
-        let ended = ended.clone();
-        tasks::thread(&format!("nudge-{cpu}"), move || match stay_on(cpu) {
-            Ok(()) => nudge(&ended),
-            Err(error) => tracing::debug!(%error, cpu, "no nudges on this CPU"),
-        })?;
-    }
-    Ok(nudges)
+pub struct Nudges {
+    ended: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-fn nudge(ended: &AtomicBool) {
-    slices::short();
+/// Starts a thread on each CPU; none where there are many CPUs, and none on systems other than Linux. Without one that the
+/// system refuses everything goes on as well, only later.
+pub fn start() -> Nudges {
+    let mut nudges = Nudges { ended: Arc::default(), threads: Vec::new() };
+    if let Err(error) = nudges.add_all() {
+        tracing::warn!(%error, "no thread for nudges: beside code that computes, answers take longer");
+    }
+    nudges
+}
+
+/// Starts a thread that stays on this CPU.
+fn on(cpu: usize, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    tasks::thread(&format!("nudge-{cpu}"), move || {
+        slices::short();
+        if let Err(error) = stay_on(cpu) {
+            tracing::debug!(%error, cpu, "nudges are not bound to their CPU");
+        }
+        work();
+    })
+}
+
+/// Wakes, and wakes the others, while the process computes.
+fn nudge(others: &[Thread], ended: &AtomicBool) {
     let (mut used, mut looked, mut pause) = (process_cpu(), monotonic(), REST);
     while !ended.load(Relaxed) {
         std::thread::sleep(pause);
         let (used_by_now, now) = (process_cpu(), monotonic());
         pause = next_pause(used_by_now.saturating_sub(used), now - looked);
         (used, looked) = (used_by_now, now);
+        if pause == NUDGE {
+            others.iter().for_each(Thread::unpark);
+        }
     }
 }
 
@@ -90,9 +102,34 @@ fn stay_on(_cpu: usize) -> io::Result<()> {
 
 // === impl Nudges ===
 
+impl Nudges {
+    /// One of the threads looks whether the process computes; the others stand still until it wakes them.
+    fn add_all(&mut self) -> io::Result<()> {
+        let mut cpus = cpus().into_iter();
+        let Some(first) = cpus.next() else { return Ok(()) };
+        for cpu in cpus {
+            let ended = self.ended.clone();
+            let stand = move || {
+                while !ended.load(Relaxed) {
+                    std::thread::park();
+                }
+            };
+            self.threads.push(on(cpu, stand)?);
+        }
+        let others: Vec<_> = self.threads.iter().map(|thread| thread.thread().clone()).collect();
+        let ended = self.ended.clone();
+        self.threads.push(on(first, move || nudge(&others, &ended))?);
+        Ok(())
+    }
+}
+
 impl Drop for Nudges {
     fn drop(&mut self) {
-        self.0.store(true, Relaxed);
+        self.ended.store(true, Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
     }
 }
 
@@ -109,14 +146,11 @@ mod tests {
     }
 
     #[test]
-    fn the_threads_end_with_the_nudges() {
-        let nudges = start().unwrap();
-        let ended = nudges.0.clone();
+    fn there_is_one_thread_for_each_cpu_and_none_is_left() {
+        let nudges = start();
+        let ended = nudges.ended.clone();
+        assert_eq!(nudges.threads.len(), cpus().len());
         drop(nudges);
-        let began = monotonic();
-        while Arc::strong_count(&ended) > 1 {
-            assert!(began.elapsed() < Duration::from_secs(60), "a thread goes on");
-            std::thread::sleep(NUDGE);
-        }
+        assert_eq!(Arc::strong_count(&ended), 1);
     }
 }

@@ -12,7 +12,8 @@ const SHORT: Duration = Duration::from_micros(300);
 /// The longest there is.
 const LONG: Duration = Duration::from_millis(100);
 
-/// For a thread that does little and that others wait for. Those that it starts have ordinary slices.
+/// For a thread that others wait for and that mostly does little: long work of it still gets its share of the CPU, in more pieces.
+/// Those that it starts have ordinary slices.
 pub fn short() {
     told(set(SHORT, false));
 }

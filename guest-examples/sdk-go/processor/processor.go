@@ -24,6 +24,7 @@ func Open(open func() error) { start = open }
 //go:wasmexport millstream:functions/processor-packed@0.1.0#open
 func open() unsafe.Pointer { return abi.Open("processor.Each", each != nil, start) }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/processor-packed@0.1.0#open
 //go:nosplit
@@ -36,6 +37,7 @@ func process(entries unsafe.Pointer, count uint32, data unsafe.Pointer, size uin
 	})
 }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/processor-packed@0.1.0#process
 //go:nosplit

@@ -34,6 +34,7 @@ func Open(open func() error) { start = open }
 //go:wasmexport millstream:functions/query@0.1.0#open
 func open() unsafe.Pointer { return abi.Open("query.Each", answer != nil, start) }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/query@0.1.0#open
 //go:nosplit
@@ -56,6 +57,7 @@ func query(request unsafe.Pointer, size uint32) unsafe.Pointer {
 	})
 }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/query@0.1.0#query
 //go:nosplit

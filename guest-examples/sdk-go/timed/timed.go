@@ -87,6 +87,7 @@ func onTimer(due unsafe.Pointer, count uint32) unsafe.Pointer {
 	})
 }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/on-timer-packed@0.1.0#on-timer
 //go:nosplit

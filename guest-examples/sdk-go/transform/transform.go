@@ -23,6 +23,7 @@ func Open(open func() error) { start = open }
 //go:wasmexport millstream:functions/transform-packed@0.1.0#open
 func open() unsafe.Pointer { return abi.Open("transform.Each", each != nil, start) }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/transform-packed@0.1.0#open
 //go:nosplit
@@ -35,6 +36,7 @@ func process(entries unsafe.Pointer, count uint32, data unsafe.Pointer, size uin
 	})
 }
 
+// The server has read the answer.
 //
 //go:wasmexport cabi_post_millstream:functions/transform-packed@0.1.0#process
 //go:nosplit

@@ -258,12 +258,8 @@ impl<'a> Run<'a> {
     /// The records as tasks take them: those of one partition, as many as one call takes.
     fn calls(&self, inputs: &[Input<'_>]) -> Vec<Range<usize>> {
         let (mut calls, mut start) = (Vec::new(), 0);
-        while let Some(first) = inputs.get(start) {
-            let rest = &inputs[start..];
-            let is_same =
-                |input: &&Input<'_>| (input.topic, input.partition) == (first.topic, first.partition);
-            let same = rest.iter().take_while(is_same).count();
-            let end = start + cut::run_length(&rest[..same], self.spec.limits.batch.records);
+        while start < inputs.len() {
+            let end = start + cut::first_run(&inputs[start..], self.spec.limits.batch.records);
             calls.push(start..end);
             start = end;
         }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::{AtFault, DryRun, Entry, Failed, Instance, Report, Sample, Verdict, stored};
 use crate::model::deployment::LatePolicy;
+use crate::pipelines::cut::first_run;
 use crate::pipelines::time::TaskTime;
 use crate::pipelines::trial::{Trial, to_blame};
 use crate::state::{self, Allowed, Timer, TimerClock, Ttls};
@@ -13,18 +14,16 @@ use crate::wasm::{Fault, Input, Output, Processor};
 /// Calls of `on-timer` after one run of records: code that sets timers which are due, each time anew, would go on for ever.
 const FIRINGS_MAX: usize = 10_000;
 
-/// The inputs in runs of at most `records`, the first one last. With an event time each is of one topic, and is cut where a
-/// task would.
+/// The inputs in runs as tasks take them, the first one last. With an event time they are cut where a task would.
 pub(super) fn runs(inputs: &[Input<'_>], records: usize, time: Option<&TaskTime>) -> Vec<Range<usize>> {
     let mut time = time.cloned();
     let (mut runs, mut start) = (Vec::new(), 0);
     while start < inputs.len() {
-        let mut end = (start + records).min(inputs.len());
+        let mut end = start + first_run(&inputs[start..], records);
         if let Some(time) = &mut time {
-            let topic = inputs[start].topic;
-            let same = inputs[start..end].iter().take_while(|input| input.topic == topic).count();
-            end = start + time.cut(topic as usize, &inputs[start..start + same]);
-            *time = time.judge(topic as usize, &inputs[start..end]).after;
+            let topic = inputs[start].topic as usize;
+            end = start + time.cut(topic, &inputs[start..end]);
+            *time = time.judge(topic, &inputs[start..end]).after;
         }
         runs.push(start..end);
         start = end;

@@ -101,9 +101,21 @@
       (br $parts)))
     (i32.const 1))
 
+  ;; bytes of all parts together
+  (func $length (param $iovs i32) (param $count i32) (result i32)
+    (local $total i32)
+    (block $done (loop $each
+      (br_if $done (i32.eqz (local.get $count)))
+      (local.set $total (i32.add (local.get $total) (i32.load offset=4 (local.get $iovs))))
+      (local.set $iovs (i32.add (local.get $iovs) (i32.const 8)))
+      (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+      (br $each)))
+    (local.get $total))
+
   (func (export "fd_write") (param $fd i32) (param $iovs i32) (param $count i32) (param $written i32) (result i32)
-    (local $stream i32) (local $total i32)
-    (if (global.get $held) (then (return (i32.const 29))))
+    (local $stream i32)
+    (i32.store (local.get $written) (call $length (local.get $iovs) (local.get $count)))
+    (if (global.get $held) (then (return (i32.const 0))))
     (if (i32.eq (local.get $fd) (i32.const 1))
       (then (local.set $stream (call $stdout)))
       (else
@@ -116,12 +128,10 @@
         (then
           (call $drop_stream (local.get $stream))
           (return (i32.const 29))))
-      (local.set $total (i32.add (local.get $total) (i32.load offset=4 (local.get $iovs))))
       (local.set $iovs (i32.add (local.get $iovs) (i32.const 8)))
       (local.set $count (i32.sub (local.get $count) (i32.const 1)))
       (br $each)))
     (call $drop_stream (local.get $stream))
-    (i32.store (local.get $written) (local.get $total))
     (i32.const 0))
 
   ;; stdin is at its end

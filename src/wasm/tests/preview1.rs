@@ -103,7 +103,12 @@ async fn time_stands_still_while_code_for_preview_1_makes_room_for_its_input() {
         (i64.store (i32.const 2124) (i64.const 1000000000))
         (call $check
             (call $poll_oneoff (i32.const 2100) (i32.const 2200) (i32.const 1) (i32.const 2300)) (i32.const 0))
-        (call $check (call $fd_write (i32.const 2) (i32.const 2400) (i32.const 0) (i32.const 2416)) (i32.const 29))
+        (i32.store (i32.const 2400) (i32.const 1024))
+        (i32.store (i32.const 2404) (i32.const 4))
+        (i32.store (i32.const 2408) (i32.const 1028))
+        (i32.store (i32.const 2412) (i32.const 4))
+        (call $check (call $fd_write (i32.const 2) (i32.const 2400) (i32.const 2) (i32.const 2416)) (i32.const 0))
+        (call $check (i32.load (i32.const 2416)) (i32.const 8))
         (call $hold (i32.const 0))";
     let open = "
         (call $check (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 2024)) (i32.const 0))
@@ -117,6 +122,8 @@ async fn time_stands_still_while_code_for_preview_1_makes_room_for_its_input() {
         (i32.store (i32.const 264) (local.get $len))";
     let imports = format!("{IMPORTS}{held}");
     let guest = Guest { imports: &imports, open, body, realloc, rest: CHECK, ..Guest::default() };
-    let mut transformer = guest.transformer().await.unwrap();
+    let (config, lines) = config();
+    let mut transformer = guest.component().transformer(config).await.unwrap();
     assert_eq!(transformer.process(&Records::of(&["a"]).inputs()).await.unwrap(), [Outcome::Keep]);
+    assert!(lines.0.lock().is_empty(), "what is written meanwhile is lost");
 }
