@@ -29,14 +29,20 @@ const CPUS_MAX: usize = 8;
 #[derive(Debug)]
 #[must_use]
 pub struct Nudges {
-    ended: Arc<AtomicBool>,
+    common: Arc<Common>,
     threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Common {
+    ended: AtomicBool,
+    computes: AtomicBool,
 }
 
 /// Starts a thread on each CPU; none where there are many CPUs, and none on systems other than Linux. Without one that the
 /// system refuses everything goes on as well, only later.
 pub fn start() -> Nudges {
-    let mut nudges = Nudges { ended: Arc::default(), threads: Vec::new() };
+    let mut nudges = Nudges { common: Arc::default(), threads: Vec::new() };
     if let Err(error) = nudges.add_all() {
         tracing::warn!(%error, "no thread for nudges: beside code that computes, answers take longer");
     }
@@ -54,16 +60,28 @@ fn on(cpu: usize, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle
     })
 }
 
-/// Wakes, and wakes the others, while the process computes.
-fn nudge(others: &[Thread], ended: &AtomicBool) {
+/// Looks whether the process computes, and wakes the others when it does.
+fn look(others: &[Thread], common: &Common) {
     let (mut used, mut looked, mut pause) = (process_cpu(), monotonic(), REST);
-    while !ended.load(Relaxed) {
+    while !common.ended.load(Relaxed) {
         std::thread::sleep(pause);
         let (used_by_now, now) = (process_cpu(), monotonic());
         pause = next_pause(used_by_now.saturating_sub(used), now - looked);
         (used, looked) = (used_by_now, now);
+        common.computes.store(pause == NUDGE, Relaxed);
         if pause == NUDGE {
             others.iter().for_each(Thread::unpark);
+        }
+    }
+}
+
+/// Each by the timer of its own CPU, so that none waits behind another.
+fn follow(common: &Common) {
+    while !common.ended.load(Relaxed) {
+        if common.computes.load(Relaxed) {
+            std::thread::sleep(NUDGE);
+        } else {
+            std::thread::park();
         }
     }
 }
@@ -103,29 +121,24 @@ fn stay_on(_cpu: usize) -> io::Result<()> {
 // === impl Nudges ===
 
 impl Nudges {
-    /// One of the threads looks whether the process computes; the others stand still until it wakes them.
+    /// One of the threads looks whether the process computes; the others stand still until it does.
     fn add_all(&mut self) -> io::Result<()> {
         let mut cpus = cpus().into_iter();
         let Some(first) = cpus.next() else { return Ok(()) };
         for cpu in cpus {
-            let ended = self.ended.clone();
-            let stand = move || {
-                while !ended.load(Relaxed) {
-                    std::thread::park();
-                }
-            };
-            self.threads.push(on(cpu, stand)?);
+            let common = self.common.clone();
+            self.threads.push(on(cpu, move || follow(&common))?);
         }
         let others: Vec<_> = self.threads.iter().map(|thread| thread.thread().clone()).collect();
-        let ended = self.ended.clone();
-        self.threads.push(on(first, move || nudge(&others, &ended))?);
+        let common = self.common.clone();
+        self.threads.push(on(first, move || look(&others, &common))?);
         Ok(())
     }
 }
 
 impl Drop for Nudges {
     fn drop(&mut self) {
-        self.ended.store(true, Relaxed);
+        self.common.ended.store(true, Relaxed);
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             let _ = thread.join();
@@ -148,9 +161,9 @@ mod tests {
     #[test]
     fn there_is_one_thread_for_each_cpu_and_none_is_left() {
         let nudges = start();
-        let ended = nudges.ended.clone();
+        let common = nudges.common.clone();
         assert_eq!(nudges.threads.len(), cpus().len());
         drop(nudges);
-        assert_eq!(Arc::strong_count(&ended), 1);
+        assert_eq!(Arc::strong_count(&common), 1);
     }
 }

@@ -30,11 +30,11 @@ use serde_json::{Value, json};
 use server::Server;
 
 /// How long the neighbours are watched alone, before all and after all.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(20);
 /// How long a component may take to come to its end: compiling is the slowest.
 const END_MAX: Duration = Duration::from_secs(600);
 /// So long each of them misbehaves, one time after the other.
-const OVER_AND_OVER: Duration = Duration::from_secs(5);
+const OVER_AND_OVER: Duration = Duration::from_secs(10);
 /// What the server may have in memory at any moment (a guess with room: 256 MiB of its own, guests and answers).
 const RESIDENT_MIB_MAX: u64 = 1024;
 /// A bomb is to go off quickly here; everything good compiles in a second.
