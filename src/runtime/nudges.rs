@@ -4,7 +4,7 @@
 //! more than its share does not get it: the writer between two waits of a sync, for example. A tenth of a millisecond later
 //! it would, but nobody looks before the system's next tick, up to 4 ms later, be another CPU idle or not. Any thread that
 //! wakes there has the scheduler look (from Linux 6.12 on, where a thread with a short slice waits, see [`slices`]). A process
-//! that rests wakes one CPU 200 times a second for it, one that computes each of them 1,000 times. docs/adr/0004 has the
+//! that rests wakes one CPU 200 times a second for it; one that computes, or has within 0.2 s, each of them 1,000 times. docs/adr/0004 has the
 //! measurements.
 
 use std::io;
@@ -22,6 +22,8 @@ const NUDGE: Duration = Duration::from_millis(1);
 const REST: Duration = Duration::from_millis(5);
 /// It computes when it uses this part of one CPU or more.
 const COMPUTES: u32 = 4;
+/// So many nudges without, and it rests: who computes in bursts is not looked for anew each time.
+const LINGER: u32 = 200;
 /// With more CPUs a thread that wakes finds an idle one (a guess).
 const CPUS_MAX: usize = 8;
 
@@ -62,14 +64,16 @@ fn on(cpu: usize, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle
 
 /// Looks whether the process computes, and wakes the others when it does.
 fn look(others: &[Thread], common: &Common) {
-    let (mut used, mut looked, mut pause) = (process_cpu(), monotonic(), REST);
+    let (mut used, mut looked, mut calm) = (process_cpu(), monotonic(), LINGER);
     while !common.ended.load(Relaxed) {
-        std::thread::sleep(pause);
+        let rests = calm >= LINGER;
+        std::thread::sleep(if rests { REST } else { NUDGE });
         let (used_by_now, now) = (process_cpu(), monotonic());
-        pause = next_pause(used_by_now.saturating_sub(used), now - looked);
+        let computes = is_much(used_by_now.saturating_sub(used), now - looked);
         (used, looked) = (used_by_now, now);
-        common.computes.store(pause == NUDGE, Relaxed);
-        if pause == NUDGE {
+        calm = if computes { 0 } else { calm.saturating_add(1) };
+        common.computes.store(calm < LINGER, Relaxed);
+        if computes {
             others.iter().for_each(Thread::unpark);
         }
     }
@@ -86,9 +90,9 @@ fn follow(common: &Common) {
     }
 }
 
-/// Until the next look, after one in which the process has used so much of the time that passed.
-fn next_pause(used: Duration, passed: Duration) -> Duration {
-    if used * COMPUTES >= passed { NUDGE } else { REST }
+/// Has the process computed when it has used so much CPU of the time that passed?
+fn is_much(used: Duration, passed: Duration) -> bool {
+    used * COMPUTES >= passed
 }
 
 /// Those that this process may use, if they are few.
@@ -151,11 +155,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nudges_are_given_while_the_process_computes() {
+    fn a_quarter_of_one_cpu_is_much() {
         let ms = Duration::from_millis;
-        assert_eq!(next_pause(ms(5), ms(5)), NUDGE);
-        assert_eq!(next_pause(ms(16), ms(8)), NUDGE, "two CPUs");
-        assert_eq!(next_pause(ms(1), ms(5)), REST);
+        assert!(is_much(ms(5), ms(5)) && is_much(ms(16), ms(8)) && is_much(ms(1), ms(4)));
+        assert!(!is_much(ms(1), ms(5)) && !is_much(Duration::ZERO, ms(1)));
     }
 
     #[test]
