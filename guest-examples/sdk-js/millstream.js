@@ -258,10 +258,18 @@ export function textOf(bytes) {
   return bytes === null || bytes === undefined ? null : decode(bytes);
 }
 
+/**
+ * Whether it is bytes: StarlingMonkey hands over some whose class is not that of this code.
+ * @param {any} value @returns {value is Uint8Array}
+ */
+export function isBytes(value) {
+  return value instanceof Uint8Array || value?.[Symbol.toStringTag] === "Uint8Array";
+}
+
 /** Bytes of text, of bytes, or of anything else as JSON. @param {unknown} value @returns {Uint8Array} */
 export function bytesOf(value) {
   if (typeof value === "string") return encode(value);
-  if (value instanceof Uint8Array) return value;
+  if (isBytes(value)) return value;
   const json = JSON.stringify(value);
   if (json === undefined) throw new TypeError(`${kind(value)} cannot be written as JSON`);
   return encode(json);

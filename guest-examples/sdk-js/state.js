@@ -9,7 +9,7 @@
 // What is put commits together with the outputs of the batch and its position, or not at all.
 
 import { Store as Handle } from "millstream:functions/state@0.1.0";
-import { bytesOf, textOf } from "./millstream.js";
+import { bytesOf, isBytes, textOf } from "./millstream.js";
 
 /** Bytes, or text as UTF-8. @typedef {string | Uint8Array} Key */
 
@@ -85,6 +85,6 @@ function parsed(found) {
 
 /** @param {Key} key */
 function keyOf(key) {
-  if (typeof key === "string" || key instanceof Uint8Array) return bytesOf(key);
+  if (typeof key === "string" || isBytes(key)) return bytesOf(key);
   throw new TypeError(`a key has to be text or bytes, not ${key}`);
 }

@@ -10,7 +10,7 @@
 // outputs of the call, or not at all.
 
 import { cancel, now, set } from "millstream:functions/timers@0.1.0";
-import { at, bytesOf, checked, integer, outputsOf, textOf, thrown } from "./millstream.js";
+import { at, bytesOf, checked, integer, isBytes, outputsOf, textOf, thrown } from "./millstream.js";
 
 /** Bytes, or text as UTF-8; at most 1024 bytes. @typedef {string | Uint8Array} Name */
 
@@ -107,7 +107,7 @@ export const timerBatch = (all) => ({
 
 /** @param {Name} name */
 function nameOf(name) {
-  if (typeof name === "string" || name instanceof Uint8Array) return bytesOf(name);
+  if (typeof name === "string" || isBytes(name)) return bytesOf(name);
   throw new TypeError(`a timer's name has to be text or bytes, not ${name}`);
 }
 

@@ -3,9 +3,9 @@
 //! Whether a thread that wakes gets the CPU from one that computes is decided at that moment, and a thread that has just had
 //! more than its share does not get it: the writer between two waits of a sync, for example. A tenth of a millisecond later
 //! it would, but nobody looks before the system's next tick, up to 4 ms later, be another CPU idle or not. Any thread that
-//! wakes there has the scheduler look (from Linux 6.12 on, where a thread with a short slice waits, see [`slices`]). A process
-//! that rests wakes one CPU 200 times a second for it; one that computes, or has within 0.2 s, each of them 1,000 times. docs/adr/0004 has the
-//! measurements.
+//! wakes there has the scheduler look (from Linux 6.12 on, where a thread with a short slice waits, see [`slices`]). A
+//! process that rests wakes one CPU 200 times a second for it; one that computes, or has within 0.2 s, each of them 1,000
+//! times. docs/adr/0004 has the measurements.
 
 use std::io;
 use std::sync::Arc;
