@@ -315,11 +315,16 @@ impl Pipelines {
             (Ok(_), _) => Ok(()),
             (Err(view @ TopicError::View { .. }), _) => Err(view.into()),
             (Err(missing), None) => Err(missing.into()),
-            (Err(_), Some(_)) if dry_run => Ok(()),
-            (Err(_), Some(new)) => match self.broker().create_topic(new).await {
-                Ok(_) | Err(TopicError::Exists { .. }) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
+            (Err(_), Some(new)) => {
+                let made = match dry_run {
+                    true => self.broker().check_new_topic(&new),
+                    false => self.broker().create_topic(new).await.map(drop),
+                };
+                match made {
+                    Err(TopicError::Exists { .. }) => Ok(()),
+                    made => made.map_err(DeployError::from),
+                }
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{commit_code, read_code, state_code, with_fault};
+use crate::broker::TopicError;
 use crate::http::codes::Code;
 use crate::http::error::{FieldError, Problem};
 use crate::model::deployment::DeploymentKind;
@@ -14,6 +15,12 @@ impl From<DeployError> for Problem {
     fn from(error: DeployError) -> Self {
         let code = match error {
             DeployError::Module(error) => return unresolved(&error),
+            DeployError::Topic(error @ TopicError::Partitions { .. }) => {
+                // Of the topics that a spec may have made only its outputs have a number of their own.
+                let detail = error.to_string();
+                return Self::caused(Code::InvalidPartitions, &error)
+                    .at("/output/create_topics/partitions", detail);
+            }
             DeployError::Topic(error) => return Self::from(error),
             DeployError::Read(error) => return Self::from(error),
             DeployError::Unknown { .. } => Code::DeploymentNotFound,
@@ -153,6 +160,17 @@ mod tests {
     use axum::response::IntoResponse as _;
 
     use super::*;
+    use crate::model::TopicName;
+
+    #[test]
+    fn a_number_of_partitions_that_cannot_be_is_found_in_the_spec() {
+        let (name, asked) = (TopicName::parse("t").unwrap(), 0);
+        let error = TopicError::Partitions { name, asked, least: 1, most: 9 };
+        let rendered = Problem::from(DeployError::Topic(error)).render("");
+        let problem: serde_json::Value = serde_json::from_slice(&rendered).unwrap();
+        assert_eq!(problem["code"], "invalid_partitions", "{problem}");
+        assert_eq!(problem["errors"][0]["pointer"], "/output/create_topics/partitions", "{problem}");
+    }
 
     #[test]
     fn a_query_that_panicked_is_not_told_as_the_end_of_the_server() {
