@@ -188,7 +188,7 @@ pub(super) async fn run_module(
     let mut spec = json!({
         "name": path.name,
         "kind": kind.as_str(),
-        "module": format!("{}@{}", path.name, module.digest),
+        "module": format!("{}@{}", path.name, module.version),
         "input": { "topics": inputs },
         "output": { "routes": routes },
         "params": body.params,

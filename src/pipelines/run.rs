@@ -129,11 +129,21 @@ impl Pipelines {
         let mut spec = deployment.spec.clone();
         // What runs, rather than what its name means by now.
         let (own, _) = spec.module.split_once('@').unwrap_or((&spec.module, ""));
-        spec.module = module.unwrap_or_else(|| format!("{own}@{}", deployment.digest));
+        let pinned = format!("{own}@{}", deployment.digest);
+        // Of versions with the same bytes the digest means any.
+        let called = module.is_none().then(|| deployment.module());
+        spec.module = module.unwrap_or(pinned);
         spec.params.extend(params);
         let module = self.module_for(&spec)?;
         let samples = match records {
-            RunRecords::Given(records) => samples(&spec, records)?,
+            RunRecords::Given(records) => {
+                let samples = samples(&spec, records)?;
+                let partitions = |topic: &TopicName| {
+                    self.broker().topic_named(topic.as_str()).map(|topic| topic.topic.partitions)
+                };
+                check_places(&spec, &samples, partitions)?;
+                samples
+            }
             RunRecords::Log { topic, partition, offset, limit } => {
                 self.read_log(&spec, topic, partition, offset, limit).await?
             }
@@ -158,7 +168,8 @@ impl Pipelines {
             DeploymentKind::Processor if spec.on_error.policy == OnErrorPolicy::Stop => AtFault::End,
             _ => AtFault::GoOn,
         };
-        self.run(spec, &module, samples, state, task, at_fault, (true, flush)).await
+        let report = self.run(spec, &module, samples, state, task, at_fault, (true, flush)).await?;
+        Ok(RunReport { module: called.unwrap_or(report.module), ..report })
     }
 
     /// Checks a spec and finds its module.
@@ -266,6 +277,27 @@ fn samples(spec: &DeploymentSpec, records: Vec<GivenRecord>) -> Result<Vec<Sampl
     (0..).zip(records).map(sample).collect()
 }
 
+/// The partitions that records are said to lie in are there. Of a topic that was deleted nobody knows.
+fn check_places(
+    spec: &DeploymentSpec,
+    samples: &[Sample],
+    partitions: impl Fn(&TopicName) -> Option<u32>,
+) -> Result<(), RunError> {
+    let inputs = spec.inputs();
+    let counts: Vec<_> = inputs.iter().map(|topic| partitions(topic).unwrap_or(u32::MAX)).collect();
+    for (index, sample) in samples.iter().enumerate() {
+        let (topic, partition) = (sample.topic as usize, sample.partition);
+        if let (Some(name), Some(count)) = (inputs.get(topic), counts.get(topic))
+            && partition >= *count
+        {
+            return Err(RunError::Invalid(format!(
+                "record {index}: there is no partition {partition}; topic `{name}` has {count}, counted from 0"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn check_count(records: usize) -> Result<(), RunError> {
     if (1..=RUN_RECORDS_MAX).contains(&records) {
         return Ok(());
@@ -342,5 +374,31 @@ impl LogSink for Lines {
         } else {
             lines.1 += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_lie_in_partitions_that_are_there() {
+        let spec = serde_json::json!({
+            "name": "d", "kind": "processor", "module": "m", "input": { "topics": ["a", "b"] }
+        });
+        let spec: DeploymentSpec = serde_json::from_value(spec).unwrap();
+        let given = |topic: &str, partition| GivenRecord {
+            topic: Some(topic.to_owned()),
+            partition,
+            offset: None,
+            record: Record { key: None, value: None, timestamp: 0, headers: Vec::new() },
+        };
+        let check = |given: Vec<GivenRecord>| {
+            let samples = samples(&spec, given).unwrap();
+            check_places(&spec, &samples, |topic| (topic.as_str() == "a").then_some(2))
+        };
+        assert!(check(vec![given("a", None), given("a", Some(1)), given("b", Some(9))]).is_ok());
+        let told = check(vec![given("a", Some(1)), given("a", Some(2))]).unwrap_err().to_string();
+        assert!(told.contains("record 1: there is no partition 2; topic `a` has 2"), "{told}");
     }
 }

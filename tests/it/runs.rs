@@ -46,6 +46,28 @@ async fn a_version_is_run_over_given_records_with_given_state() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_run_names_the_version_that_was_meant_also_where_another_has_the_same_bytes() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("in", 1).await?;
+    server.upload("count-by-key").await?.expect(201)?;
+    server.upload_as("count-by-key?version=0.2.0", "count-by-key").await?.expect(201)?;
+    let body = json!({ "records": [{ "key": "k", "value": 1 }] });
+    for version in ["0.1.0", "0.2.0"] {
+        let module = format!("count-by-key@{version}");
+        let path = format!("/v1/modules/count-by-key/versions/{version}/run");
+        let run = server.post(&path, &body).await?.expect(200)?.json()?;
+        assert_eq!(run["module"], module.as_str(), "{run:#}");
+        let mut spec = counter();
+        spec["module"] = json!(module);
+        let path = format!("/v1/deployments/d{}", &version[2..3]);
+        server.put(&path, &spec).await?.expect(201)?;
+        let run = server.post(&format!("{path}/run"), &body).await?.expect(200)?.json()?;
+        assert_eq!(run["module"], module.as_str(), "{run:#}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_deployments_code_sees_its_committed_state_and_changes_nothing() -> Result<()> {
     let server = Server::start().await?;
     server.topic("in", 1).await?;
