@@ -264,7 +264,9 @@ impl Pipelines {
         if self.knows(&spec.name) {
             return;
         }
-        for name in spec.internal_topics() {
+        // Of a spec that was refused a name may be that of another's: `b.c` of `a` is `c` of `a.b`.
+        let is_own = |topic: &TopicName| owner_of(topic).is_some_and(|(owner, _)| owner == spec.name);
+        for name in spec.internal_topics().filter(is_own) {
             if let Err(error) = self.drop_topic(&name).await {
                 tracing::warn!(topic = %name, %error, "an internal topic is left over until the next start");
             }

@@ -261,6 +261,27 @@ async fn an_internal_topic_is_its_deployments_alone() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_spec_that_is_refused_leaves_the_internal_topics_of_others_alone() -> Result<()> {
+    let server = Server::start().await?;
+    server.topic("views", 2).await?;
+    server.upload("also-viewed").await?.expect(201)?;
+    let (deployment, topic) = ("/v1/deployments/also.viewed", "/v1/topics/__also.viewed.pairs");
+    server.put(deployment, &staged(&json!({}))).await?.expect(201)?;
+    server.until(deployment, |d| d["state"] == "running").await?;
+    let same = staged(&json!({ "internal": { "viewed.pairs": {} } }));
+    let refused = server.put("/v1/deployments/also", &same).await?.expect(422)?.text();
+    assert!(refused.contains("has no dot"), "{refused}");
+    server.get(topic).await?.expect(200)?;
+    produce(&server, &views(20, 2, 5)).await?;
+    server.until(deployment, |d| d["totals"]["records_in"].as_u64() > Some(20)).await?;
+    server.send(server.request(Method::DELETE, deployment)).await?.expect(204)?;
+    server.get(topic).await?.expect(404)?;
+    let log = std::fs::read_to_string(server.folder().join("log"))?;
+    assert!(!log.contains("a task stopped"), "{log}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_item_is_read_of_its_own_task_behind_a_view_of_another() -> Result<()> {
     let server = serve(3, &json!({})).await?;
     let views = views(60, 9, 9);
