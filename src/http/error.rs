@@ -93,6 +93,12 @@ impl Problem {
         Self::new(code, crate::telemetry::chain(error))
     }
 
+    /// Goes on with the sentence.
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.0.detail.push_str(more);
+        self
+    }
+
     /// Adds a place that is wrong.
     pub(super) fn at(mut self, pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         self.0.errors.push(FieldError { pointer: pointer.into(), detail: detail.into() });

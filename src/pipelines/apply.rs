@@ -155,9 +155,11 @@ impl Pipelines {
         }
         if let Some(past) = past.as_ref().filter(|p| p.tasks != tasks) {
             return Err(Clash::Past.because(format!(
-                "the inputs of deployment `{}` have {tasks} partitions, its state was made with {}; delete the state, \
-                 or deploy under another name",
-                spec.name, past.tasks
+                "the inputs of deployment `{}` have {tasks} partitions, its state was made with {}; {}, or deploy under \
+                 another name",
+                spec.name,
+                past.tasks,
+                plan::delete_first(past)
             )));
         }
         self.check_instances(&spec, tasks)?;

@@ -13,7 +13,7 @@ use super::supervisor::Pipelines;
 use super::task::{Stop, Task};
 use super::time::{Steps, TaskTime};
 use crate::broker::{Broker, NewTopic, TopicError};
-use crate::model::deployment::{Deployment, DeploymentSpec, owner_of};
+use crate::model::deployment::{Deployment, DeploymentSpec, Desired, owner_of};
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::revision::EffectiveFrom;
 use crate::model::topic::{ConfigError, TopicConfig};
@@ -284,6 +284,11 @@ impl Pipelines {
                 tracing::warn!(topic = %topic.name(), %error, "an internal topic is left over until the next start");
             }
         }
+    }
+
+    /// Is nothing left of it but its state?
+    pub fn is_retired(&self, name: &DeploymentName) -> bool {
+        self.0.entries.read().get(name).is_some_and(|e| e.deployment.desired == Desired::Retired)
     }
 
     /// Also one that is retired.

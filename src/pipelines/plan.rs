@@ -39,8 +39,9 @@ pub(super) fn conflict<'a>(
         if past.spec.kind != spec.kind {
             let (from, to) = (past.spec.kind.as_str(), spec.kind.as_str());
             return past_says(format!(
-                "deployment `{}` is {from} and cannot become {to}; delete it first",
-                spec.name
+                "deployment `{}` is {from} and cannot become {to}; {}",
+                spec.name,
+                delete_first(past)
             ));
         }
         let moves = past.spec.input.topics != spec.input.topics;
@@ -48,7 +49,8 @@ pub(super) fn conflict<'a>(
             let (kind, name) = (spec.kind.as_str(), &spec.name);
             return past_says(format!(
                 "the input topics of {kind} `{name}` cannot change, for its positions and its state belong to their \
-                 partitions; delete it first, or deploy under another name"
+                 partitions; {}, or deploy under another name",
+                delete_first(past)
             ));
         }
         if !past.spec.internal.keys().eq(spec.internal.keys()) {
@@ -99,6 +101,14 @@ pub(super) fn conflict<'a>(
         spec.order, taken.spec.name
     );
     Some((Clash::Order, detail))
+}
+
+/// How the past of a deployment is got rid of. One that is gone but for its state stands in no list.
+pub(super) fn delete_first(past: &Deployment) -> &'static str {
+    match past.desired {
+        Desired::Retired => "only its state is left: delete it once more to drop that",
+        Desired::Running | Desired::Paused => "delete it first",
+    }
 }
 
 /// How one JSON value becomes the other, by pointer, objects compared key by key.
@@ -168,7 +178,18 @@ mod tests {
         let spec = json!({ "name": "a", "kind": "processor", "module": "m", "input": { "topics": ["t"] } });
         let (with, said) = conflict(&deployment(spec).spec, Some(&past), []).unwrap();
         assert_eq!(with, Clash::Past);
-        assert!(said.starts_with("deployment `a` is inline and cannot become processor"), "{said}");
+        assert_eq!(said, "deployment `a` is inline and cannot become processor; delete it first");
+    }
+
+    #[test]
+    fn what_is_left_of_a_deployment_is_told_with_the_way_out() {
+        let spec =
+            |topic| json!({ "name": "a", "kind": "sink", "module": "m", "input": { "topics": [topic] } });
+        let past = Deployment { desired: Desired::Retired, ..deployment(spec("t")) };
+        for now in [inline("a", "t", 1), deployment(spec("u"))] {
+            let (_, said) = conflict(&now.spec, Some(&past), []).unwrap();
+            assert!(said.contains("; only its state is left: delete it once more to drop that"), "{said}");
+        }
     }
 
     #[test]

@@ -198,7 +198,13 @@ async fn kept_state_is_not_given_to_other_partitions_and_can_be_deleted() -> Res
     let keep = server.request(reqwest::Method::DELETE, "/v1/deployments/totals?state=keep");
     server.send(keep).await?.expect(204)?;
     let wider = server.request(reqwest::Method::PATCH, "/v1/topics/in").json(&json!({ "partitions": 2 }));
-    assert!(server.send(wider).await?.expect(409)?.text().contains("totals"));
+    let refused = server.send(wider).await?.expect(409)?.json()?;
+    let detail = refused["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail
+            .ends_with("; of `totals` only the state is left: delete such a deployment once more to drop it"),
+        "{detail}"
+    );
     let forget = server.request(reqwest::Method::DELETE, "/v1/deployments/totals");
     server.send(forget).await?.expect(204)?;
     let wider = server.request(reqwest::Method::PATCH, "/v1/topics/in").json(&json!({ "partitions": 2 }));

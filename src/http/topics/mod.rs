@@ -140,7 +140,7 @@ pub(super) async fn change(
             format!("topic `{}` is the server's own", writable.name()),
         ));
     }
-    let topic = app.broker.alter_topic(&path.topic, change).await?;
+    let topic = app.broker.alter_topic(&path.topic, change).await.map_err(|e| refused(&app, e))?;
     if query.dry_run {
         return Ok(with_etag(topic.revision, axum::Json(detail(&app, &writable, &topic))));
     }
@@ -160,8 +160,26 @@ pub(super) async fn delete(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let revision = conditions(&headers)?.of_present()?.revision;
-    app.broker.delete_topic(&path.topic, query.force, revision).await?;
+    let deleted = app.broker.delete_topic(&path.topic, query.force, revision).await;
+    deleted.map_err(|e| refused(&app, e))?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Of the deployments that use a topic those have to be told apart of which only the state is left: no list shows them.
+fn refused(app: &App, error: TopicError) -> Problem {
+    let by = match &error {
+        TopicError::InUse { by, .. } | TopicError::StatefulInput { by, .. } => by.as_slice(),
+        _ => &[],
+    };
+    let left: Vec<_> = by.iter().filter(|n| app.pipelines.is_retired(n)).map(|n| format!("`{n}`")).collect();
+    let problem = Problem::from(error);
+    if left.is_empty() {
+        return problem;
+    }
+    problem.and(&format!(
+        "; of {} only the state is left: delete such a deployment once more to drop it",
+        left.join(", ")
+    ))
 }
 
 /// List a topic's settings
