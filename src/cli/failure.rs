@@ -141,11 +141,23 @@ impl Problem {
         }
     }
 
+    fn hint(&self, named: bool) -> Option<&str> {
+        match hints::of(&self.code).or(self.hint.as_deref()) {
+            Some(hints::PLACES) if self.errors.iter().any(|(pointer, _)| pointer == "/module") => {
+                Some(hints::MODULE)
+            }
+            Some(hints::PLACES) if !named => None,
+            hint => hint,
+        }
+    }
+
     fn report(&self, verbose: bool) -> String {
         let mut text = format!("error: {}\n", self.detail);
+        let mut named = false;
         // A sentence that stands above already is not said twice.
         for (pointer, detail) in self.errors.iter().filter(|e| e.1 != self.detail) {
             let line = format!("{pointer}: {detail}");
+            named |= !pointer.is_empty();
             if !self.detail.ends_with(&line) && self.detail != format!("{pointer} {detail}") {
                 let _ = writeln!(text, "  {line}");
             }
@@ -159,7 +171,7 @@ impl Problem {
         if let Some(again) = self.body.get("reproduce").and_then(Value::as_str) {
             let _ = writeln!(text, "  again: {again}");
         }
-        if let Some(hint) = hints::of(&self.code).or(self.hint.as_deref()) {
+        if let Some(hint) = self.hint(named) {
             // The server calls it by the name of its member.
             let _ = writeln!(text, "hint: {}", hint.replace("the detail", "the message"));
         }
@@ -214,6 +226,27 @@ mod tests {
         let expected = "error: 2 records are invalid\n  /records/3/partition: must be < 4\n\
                         hint: each wrong place is named above\n(422 invalid_record, request req_1)\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn places_are_spoken_of_where_they_are_named() {
+        let report = |detail: &str, errors: Value| {
+            let body =
+                serde_json::json!({ "code": "invalid_deployment", "detail": detail, "errors": errors });
+            let body = serde_json::to_vec(&body).unwrap();
+            Failure::Problem(Box::new(Problem::read(422, None, &body))).report(false).unwrap()
+        };
+        let places = "hint: each wrong place is named above";
+        let place =
+            |pointer: &str, detail: &str| serde_json::json!([{ "pointer": pointer, "detail": detail }]);
+        assert!(report("/kind is missing", place("/kind", "is missing")).contains(places));
+        assert!(!report("a sentence", place("", "a sentence")).contains("hint:"));
+        assert!(!report("a sentence", Value::Null).contains("hint:"));
+        let module = report("module `x` does not exist", place("/module", "module `x` does not exist"));
+        assert!(
+            module.contains("`millstream module push NAME` uploads") && !module.contains(places),
+            "{module}"
+        );
     }
 
     #[test]

@@ -2,6 +2,13 @@
 //! where such a hint would send somebody from here to `curl`, this table has another. Codes that are not in it keep the
 //! server's hint, which says the same in any interface.
 
+/// Of a problem whose places were shown.
+pub(super) const PLACES: &str = "each wrong place is named above";
+
+/// Of a spec whose module is not there.
+pub(super) const MODULE: &str =
+    "`millstream module list` shows what is there, `millstream module push NAME` uploads";
+
 /// The hint for a code, if the server's would not do.
 pub(super) fn of(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -9,9 +16,7 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
             "`millstream topic list` shows what is there, `millstream topic create NAME` makes a topic"
         }
         "partition_not_found" => "`millstream topic describe NAME` tells how many partitions there are",
-        "module_not_found" => {
-            "`millstream module list` shows what is there, `millstream module push NAME` uploads"
-        }
+        "module_not_found" => MODULE,
         "revision_not_found" => "`millstream deployment history NAME` shows those that are kept",
         "deployment_has_no_state" => "`millstream deployment describe NAME` shows what it remembers",
         "deployment_not_found" => "`millstream deployment list` shows what is there",
@@ -54,9 +59,7 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
         "record_too_large" => {
             "`millstream topic alter NAME --config max.message.bytes=…` allows larger records, or make the record smaller"
         }
-        "invalid_body" | "invalid_record" | "record_rejected" | "invalid_deployment" => {
-            "each wrong place is named above"
-        }
+        "invalid_body" | "invalid_record" | "record_rejected" | "invalid_deployment" => PLACES,
         "invalid_query" | "invalid_header" | "invalid_path" | "method_not_allowed" | "route_not_found" => {
             "if names and values are right, this command and the server are of different versions: compare `millstream \
              version` with `millstream status`"

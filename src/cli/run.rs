@@ -148,7 +148,12 @@ impl Records {
         let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
         let parsed = lines.map(|(number, line)| {
             let file = if path.as_os_str() == "-" { "stdin".to_owned() } else { path.display().to_string() };
-            let wrong = |e| Failure::Refused(format!("{file}, line {number}: {e}"));
+            let wrong = |e| {
+                let detail = format!(
+                    "{file}, line {number}: no JSON: {e}; a line is a record such as {{\"value\": 1}}"
+                );
+                Failure::Refused(detail)
+            };
             serde_json::from_str(line).map_err(wrong)
         });
         parsed.collect()
