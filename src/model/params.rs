@@ -262,12 +262,16 @@ impl Param {
         if within(&self.min, "min", |a, b| a >= b) && within(&self.max, "max", |a, b| a <= b) {
             return Ok(());
         }
-        let what = if self.kind == ParamType::String { "has a length that is not" } else { "is not" };
-        Err(match (&self.min, &self.max) {
-            (Some(min), Some(max)) => format!("is `{text}`, which {what} {min} to {max}"),
-            (Some(min), None) => format!("is `{text}`, which {what} {min} or more"),
-            (_, max) => format!("is `{text}`, which {what} {} or less", max.as_deref().unwrap_or_default()),
-        })
+        let length = match found {
+            Measure::Whole(length) if self.kind == ParamType::String => format!(" of {length} characters"),
+            _ => String::new(),
+        };
+        let wanted = match (&self.min, &self.max) {
+            (Some(min), Some(max)) => format!("{min} to {max}"),
+            (Some(min), None) => format!("{min} or more"),
+            (_, max) => format!("{} or less", max.as_deref().unwrap_or_default()),
+        };
+        Err(format!("is `{text}`{length}, expected {wanted}"))
     }
 
     /// Reads the text by its type, into what bounds are compared with.
@@ -359,10 +363,7 @@ mod tests {
             (json!({ "type": "enum" }), "`values` belong to an enum"),
             (json!({ "type": "string", "values": ["a"] }), "`values` belong to an enum"),
             (json!({ "type": "integer", "default": "x" }), "its default is `x`, expected a whole number"),
-            (
-                json!({ "type": "integer", "default": 3, "max": 2 }),
-                "its default is `3`, which is not 2 or less",
-            ),
+            (json!({ "type": "integer", "default": 3, "max": 2 }), "its default is `3`, expected 2 or less"),
             (json!({ "type": "duration", "min": "2s", "max": "1s" }), "`min` is greater than `max`"),
             (json!({ "type": "boolean", "min": 1 }), "a boolean has no `min`"),
             (json!({ "type": "string", "required": true, "default": "" }), "what is required has no default"),
@@ -405,13 +406,13 @@ mod tests {
             problems[0].detail.clone()
         };
         assert_eq!(told("keep", "many"), "is `many`, expected a whole number");
-        assert_eq!(told("keep", "11"), "is `11`, which is not -1 to 10");
+        assert_eq!(told("keep", "11"), "is `11`, expected -1 to 10");
         assert_eq!(told("share", "NaN"), "is `NaN`, expected a number");
         assert_eq!(told("exact", "yes"), "is `yes`, expected true or false");
-        assert_eq!(told("pause", "500ms"), "is `500ms`, which is not 1s or more");
-        assert_eq!(told("room", "2MiB"), "is `2MiB`, which is not 1MiB or less");
+        assert_eq!(told("pause", "500ms"), "is `500ms`, expected 1s or more");
+        assert_eq!(told("room", "2MiB"), "is `2MiB`, expected 1MiB or less");
         assert_eq!(told("mode", "las"), "is `las`, expected first, last; did you mean `last`?");
-        assert_eq!(told("url", ""), "is ``, which has a length that is not 1 or more");
+        assert_eq!(told("url", ""), "is `` of 0 characters, expected 1 or more");
         assert_eq!(told("keeep", "1"), "the module has no such parameter; did you mean `keep`?");
         let missing = params.problems(&given(&fine[1..]));
         assert_eq!((missing[0].pointer.as_str(), missing.len()), ("/params/url", 1));

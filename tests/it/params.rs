@@ -51,11 +51,11 @@ async fn a_deployment_whose_parameters_do_not_fit_is_refused() -> Result<()> {
     for path in ["/v1/deployments/e", "/v1/deployments/e?dry_run=true"] {
         let told = problems(&server.put(path, &spec(&wrong)).await?.expect(422)?)?;
         let expected = [
-            ("/params/max-size", "is `1GiB`, which is not 8MiB or less"),
+            ("/params/max-size", "is `1GiB`, expected 8MiB or less"),
             ("/params/mising", "the module has no such parameter; did you mean `missing`?"),
             ("/params/missing", "is `drp`, expected keep, drop, reject; did you mean `drop`?"),
             ("/params/overwrite", "is `yes`, expected true or false"),
-            ("/params/time-field", "is ``, which has a length that is not 1 or more"),
+            ("/params/time-field", "is `` of 0 characters, expected 1 or more"),
         ];
         let told: Vec<_> = told.iter().map(|(pointer, detail)| (pointer.as_str(), detail.as_str())).collect();
         assert_eq!(told, expected);
