@@ -17,6 +17,7 @@ use super::body::{Media, media_of, read_whole, unsupported_media};
 use super::codes::Code;
 use super::consume::{HEADER_PREFIX, PARAM_PREFIX};
 use super::error::Problem;
+use super::json_text::{self, NO_LIST};
 use super::listener::Peer;
 use super::{query, yaml};
 use crate::model::limits::DOCUMENT_BYTES_MAX;
@@ -126,7 +127,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
             return Err(unsupported_media(&parts.headers, "application/json"));
         }
         let whole = read_whole(body, DOCUMENT_BYTES_MAX, &app.budget).await?;
-        serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e))
+        read_json(&whole.bytes).map(Self)
     }
 }
 
@@ -152,7 +153,7 @@ impl FromRequest<App> for Document {
         }
         let whole = read_whole(body, DOCUMENT_BYTES_MAX, &app.budget).await?;
         if media != Media::Yaml {
-            return serde_json::from_slice(&whole.bytes).map(Self).map_err(|e| bad_json(&e));
+            return read_json(&whole.bytes).map(Self);
         }
         match yaml::parse(&whole.bytes).map_err(|detail| Problem::new(Code::MalformedYaml, detail))? {
             Value::Object(members) => Ok(Self(members)),
@@ -164,12 +165,24 @@ impl FromRequest<App> for Document {
     }
 }
 
-/// The problem of a JSON text: not JSON at all, or not what is wanted.
-pub(super) fn bad_json(error: &serde_json::Error) -> Problem {
-    match error.classify() {
-        serde_json::error::Category::Data => Problem::new(Code::InvalidBody, error.to_string()),
-        _ => Problem::new(Code::MalformedJson, error.to_string()),
-    }
+/// Reads an object in JSON.
+///
+/// # Errors
+/// `MalformedJson`, or `InvalidBody` with the place that is wrong.
+fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    // What a struct derives would take the elements of a list for its members.
+    let (pointer, sentence) = if json_text::is_list(text) {
+        (String::new(), NO_LIST.to_owned())
+    } else {
+        match serde_json::from_slice(text) {
+            Ok(value) => return Ok(value),
+            Err(error) => json_text::wrong_place(text, &error),
+        }
+    };
+    // A parser gives up at the first value of a wrong type: the rest may be no JSON.
+    json_text::check(text).map_err(|detail| Problem::new(Code::MalformedJson, detail))?;
+    let detail = if pointer.is_empty() { sentence.clone() } else { format!("{pointer}: {sentence}") };
+    Err(Problem::new(Code::InvalidBody, detail).at(pointer, sentence))
 }
 
 /// A header as text; `None` when it is absent.
@@ -233,7 +246,38 @@ pub(super) fn conditions(headers: &HeaderMap) -> Result<Conditions, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::deployments::Rewind;
     use axum::http::HeaderValue;
+
+    #[test]
+    fn a_body_that_is_json_is_not_called_malformed_whatever_is_in_it() {
+        let refused = |text: &str| read_json::<Rewind>(text.as_bytes()).unwrap_err();
+        for (text, pointer) in [
+            (r#"{"to": -1}"#, "/to"),
+            (r#"{"to": {}}"#, "/to"),
+            (r#"{"to": {"shift_by": -1, "timestamp": 1}}"#, "/to/timestamp"),
+            (r#"{"to": {"offsets": {"tt": {"x": 0}}}}"#, "/to/offsets/tt/x"),
+            (r#"{"to": {"timestamp": 1e30}}"#, "/to/timestamp"),
+            (r#"{"state": 7, "to": "latest"}"#, "/state"),
+            (r#"{"state": [], "to": "latest"}"#, "/state"),
+            (r#"{"too": "latest"}"#, "/too"),
+            ("{}", ""),
+            (r#"["earliest"]"#, ""),
+            ("7", ""),
+        ] {
+            let problem = refused(text);
+            let rendered: Value = serde_json::from_slice(&problem.render("")).unwrap();
+            assert_eq!(problem.code(), Code::InvalidBody, "{text}: {rendered}");
+            assert_eq!(rendered["errors"][0]["pointer"], pointer, "{text}: {rendered}");
+            assert!(problem.detail().starts_with(pointer), "{text}: {rendered}");
+        }
+        assert!(refused(r#"{"to": -1}"#).detail().contains("expected earliest, latest, {\"timestamp\": "));
+        assert_eq!(refused(r#" ["earliest"]"#).detail(), NO_LIST);
+        for text in ["", "{", r#"{"to": -1"#, r#"{"to": "latest"} x"#, "[1", "[1]]", "{\"to\": \"\u{7}\"}"] {
+            assert_eq!(refused(text).code(), Code::MalformedJson, "{text}");
+        }
+        assert!(read_json::<Rewind>(br#" {"to": {"shift_by": -1}} "#).is_ok());
+    }
 
     #[test]
     fn conditions_take_a_revision_or_a_star() {

@@ -11,12 +11,12 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json_text::compact;
+use super::json_text::{Objects, compact};
 use crate::model::{Header, Offset, Partition, Record, TimestampMs};
 
 /// A record as produce takes it, with its place where the code looks at it.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self", expecting = "a record: an object")]
 pub(crate) struct Line {
     pub(crate) topic: Option<String>,
     pub(crate) partition: Option<Partition>,
@@ -35,6 +35,12 @@ pub(crate) struct Line {
 /// Headers in their order.
 #[derive(Default)]
 struct Headers(Vec<Header>);
+
+impl<'de> Deserialize<'de> for Line {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(Objects(deserializer))
+    }
+}
 
 impl Line {
     /// The record that it describes.

@@ -7,6 +7,7 @@ mod destination;
 mod grants;
 mod guest_limits;
 mod internal;
+mod rewind;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -26,6 +27,7 @@ pub use destination::{Destination, GrantedHost};
 pub use grants::{Grants, HttpGrant, SecretGrant};
 pub use guest_limits::{BatchLimits, GuestLimits, OutputLimits};
 pub use internal::{InternalTopic, owner_of};
+pub use rewind::RewindTo;
 pub use time::{LatePolicy, TimeSpec};
 
 /// Where its code runs.
@@ -380,26 +382,6 @@ pub struct StartPosition {
     pub partition: Partition,
     /// the first offset to read
     pub offset: Offset,
-}
-
-/// Where a rewind goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RewindTo {
-    /// the oldest record kept
-    Earliest,
-    /// the end of the log
-    Latest,
-    /// the first record at or after this time
-    Timestamp(TimestampMs),
-    /// topic → partition → offset of the next record to read
-    Offsets(BTreeMap<TopicName, BTreeMap<u32, Offset>>),
-    /// records back (negative) or forward
-    ShiftBy(i64),
-    /// sources only: the next poll is handed these bytes
-    Cursor(String),
-    /// the same, in base64
-    CursorBase64(String),
 }
 
 /// What becomes of the state when a deployment is rewound or deleted.

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use self::bounded::Members;
 use crate::broker::produce::{NewHeader, NewRecord};
 use crate::http::error::FieldError;
-use crate::http::json_text;
+use crate::http::json_text::{self, Objects};
 use crate::model::batch::HEADER_LEN;
 use crate::model::limits::RECORD_HEADERS_MAX;
 use crate::model::limits::TIMESTAMP_MAX;
@@ -43,7 +43,7 @@ pub(in crate::http) enum Format {
 
 /// One record as it stands in the body.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self", expecting = "a record: an object")]
 pub(super) struct Entry<'a> {
     #[serde(borrow, default)]
     key: Option<Text<'a>>,
@@ -148,6 +148,12 @@ impl<'a> Entry<'a> {
     }
 }
 
+impl<'de: 'a, 'a> Deserialize<'de> for Entry<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(Objects(deserializer))
+    }
+}
+
 /// Refuses a record that its topic would not take.
 pub(super) fn check_size(record: &NewRecord<'_>, rules: &Rules) -> Result<(), FieldError> {
     let found = record.size();
@@ -207,18 +213,17 @@ pub(super) fn diagnose(body: &[u8], batch: bool) -> Vec<FieldError> {
     if !batch {
         return diagnose_entry("", body);
     }
-    let Ok(loose) = serde_json::from_slice::<Loose<'_>>(body) else {
-        let detail = serde_json::from_slice::<Batch<'_>>(body).err().map(|e| e.to_string());
-        return vec![wrong("", detail.unwrap_or_default())];
-    };
-    let places = loose.records.iter().enumerate();
+    let loose = serde_json::from_slice::<Loose<'_>>(body);
+    let places = loose.iter().flat_map(|loose| &loose.records).enumerate();
     let mut errors: Vec<_> = places
         .flat_map(|(index, raw)| diagnose_entry(&format!("/records/{index}"), raw.get().as_bytes()))
         .take(ERRORS_MAX)
         .collect();
-    if errors.is_empty() {
-        let detail = serde_json::from_slice::<Batch<'_>>(body).err().map(|e| e.to_string());
-        errors.push(wrong("", detail.unwrap_or_default()));
+    if errors.is_empty()
+        && let Err(error) = serde_json::from_slice::<Batch<'_>>(body)
+    {
+        let (pointer, sentence) = json_text::wrong_place(body, &error);
+        errors.push(wrong(&pointer, sentence));
     }
     errors
 }

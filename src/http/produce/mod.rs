@@ -30,6 +30,7 @@ use super::codes::Code;
 use super::consume::{self, Answer};
 use super::error::{FieldError, Problem};
 use super::extract::{Path, Query, header_text};
+use super::json_text::{self, NO_LIST};
 use super::openapi::{Conflict, Missing, Precondition, Unprocessable};
 use super::topics::topic_gone;
 use crate::broker::{IdempotencyKey, ProduceReply, ProduceRequest, Records, TopicHandle};
@@ -311,13 +312,18 @@ type Parsed = (Records, Vec<(Partition, Offset)>);
 
 /// Reads a JSON body; every wrong place is named.
 fn parse(body: &[u8], rules: &Rules, mut records: Records) -> Result<Parsed, Problem> {
+    if json_text::is_list(body) {
+        json_text::check(body).map_err(|detail| Problem::new(Code::MalformedJson, detail))?;
+        let detail = format!("{NO_LIST}; a list of records belongs into {{\"records\": […]}}");
+        return Err(Problem::new(Code::InvalidRecord, detail.clone()).at("", detail));
+    }
     let batch = envelope::is_batch(body);
     let parsed = if batch {
         serde_json::from_slice::<Batch<'_>>(body).map(|b| (b.records, b.expected_offsets))
     } else {
         serde_json::from_slice::<Entry<'_>>(body).map(|entry| (vec![entry], BTreeMap::new()))
     };
-    let (entries, expected) = parsed.map_err(|e| malformed(&e, body, batch))?;
+    let (entries, expected) = parsed.map_err(|_| malformed(body, batch))?;
     if entries.len() > REQUEST_RECORDS_MAX {
         let detail =
             format!("more than {REQUEST_RECORDS_MAX} records, which is the most that a request takes");
@@ -344,14 +350,12 @@ fn parse(body: &[u8], rules: &Rules, mut records: Records) -> Result<Parsed, Pro
     if errors.is_empty() { Ok((records, expected.into_iter().collect())) } else { Err(invalid(errors)) }
 }
 
-fn malformed(error: &serde_json::Error, body: &[u8], batch: bool) -> Problem {
-    if error.classify() != serde_json::error::Category::Data {
-        return Problem::new(Code::MalformedJson, error.to_string());
-    }
-    // The first wrong type ends the parse before the rest was looked at: is it JSON at all?
-    match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
-        Err(error) => Problem::new(Code::MalformedJson, error.to_string()),
-        Ok(_) => invalid(envelope::diagnose(body, batch)),
+/// What is wrong with a body that did not parse.
+fn malformed(body: &[u8], batch: bool) -> Problem {
+    // A wrong type ends the parse before the rest was looked at: is it JSON at all?
+    match json_text::check(body) {
+        Err(detail) => Problem::new(Code::MalformedJson, detail),
+        Ok(()) => invalid(envelope::diagnose(body, batch)),
     }
 }
 
@@ -374,8 +378,8 @@ fn envelope_line(line: &[u8], rules: &Rules, records: &mut Records) -> Result<()
         Ok(text) => serde_json::from_str::<Entry<'_>>(text),
         Err(_) => serde_json::from_slice::<Entry<'_>>(line),
     };
-    let entry = entry.map_err(|error| {
-        let problem = malformed(&error, line, false);
+    let entry = entry.map_err(|_| {
+        let problem = malformed(line, false);
         BadLine { code: problem.code(), detail: problem.detail().to_owned() }
     })?;
     let record = entry.into_record(rules).map_err(|e| BadLine::new(Code::InvalidRecord, &e))?;

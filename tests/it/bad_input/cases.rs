@@ -184,6 +184,7 @@ fn topics() -> Vec<Case> {
         ),
         case("POST /v1/topics", r#"{"name":"t"}"#, 409, "topic_exists"),
         case("PUT /v1/topics/t", r#"{"partitions":3}"#, 409, "topic_exists"),
+        case("PUT /v1/topics/t", "[4]", 422, "invalid_body"),
         case("PATCH /v1/topics/none", "{}", 404, "topic_not_found"),
         case("PATCH /v1/topics/t", r#"{"partitions":1}"#, 422, "invalid_partitions"),
         case("PATCH /v1/topics/t", r#"{"config":{"nope":null}}"#, 422, "invalid_topic_config"),
@@ -218,6 +219,10 @@ fn records() -> Vec<Case> {
         case(post, b"{\"value\":\"\xff\"}", 400, "malformed_json"),
         case(post, r#"{"records":[{"value":1},{]}"#, 400, "malformed_json"),
         case(post, "[]", 422, "invalid_record"),
+        case(post, r#"["k",null,"v"]"#, 422, "invalid_record"),
+        case(post, r#"[{"value":1}"#, 400, "malformed_json"),
+        case(post, r#"{"records":[["k",null,"v"]]}"#, 422, "invalid_record"),
+        case(post, r#"{"records":[{"value":1}],"expected_offsets":{"x":0}}"#, 422, "invalid_record"),
         case(post, "{}", 422, "invalid_record"),
         case(post, r#"{"records":{}}"#, 422, "invalid_record"),
         case(post, r#"{"value":1,"vlue":2}"#, 422, "invalid_record"),
@@ -317,6 +322,7 @@ fn deployments() -> Vec<Case> {
         }
         spec.to_string()
     };
+    let too_many = spec(json!({ "output": { "default": "new", "create_topics": { "partitions": 99999 } } }));
     vec![
         case(put, "{", 400, "malformed_json"),
         case(put, "[]", 422, "invalid_body"),
@@ -336,6 +342,18 @@ fn deployments() -> Vec<Case> {
         case(put, spec(json!({ "module": "none" })), 422, "invalid_deployment"),
         case(put, spec(json!({ "limits": { "memory": "1KiB" } })), 422, "invalid_deployment"),
         case(put, spec(json!({ "output": { "default": "t" } })), 422, "invalid_deployment"),
+        case(put, too_many.as_str(), 422, "invalid_partitions"),
+        case("PUT /v1/deployments/d?dry_run=true", too_many.as_str(), 422, "invalid_partitions"),
+        case(
+            "POST /v1/deployments/wc/run",
+            r#"{"records":[{"value":"a","partition":4}]}"#,
+            422,
+            "invalid_body",
+        ),
+        case("POST /v1/deployments/wc/run", r#"{"records":[["t",0,0]]}"#, 422, "invalid_body"),
+        case("POST /v1/deployments/wc/rewind", r#"{"to":-1}"#, 422, "invalid_body"),
+        case("POST /v1/deployments/wc/rewind?dry_run=true", r#"["earliest"]"#, 422, "invalid_body"),
+        case("POST /v1/deployments/wc/upgrade", r#"["word-count"]"#, 422, "invalid_body"),
         case(put, spec(json!({ "kind": "inline" })), 422, "module_kind_mismatch"),
         case(put, spec(json!({ "input": { "topics": ["none"] } })), 404, "topic_not_found"),
         case("PUT /v1/deployments/a%20b", SPEC, 400, "invalid_path"),
