@@ -1,5 +1,7 @@
 //! Reading a deployment's spec with every wrong place named, and its schema for the OpenAPI document.
 
+mod strict;
+
 use std::collections::BTreeMap;
 
 use serde_json::map::Entry;
@@ -37,7 +39,7 @@ pub(super) fn read(
         return Err(Problem::new(Code::InvalidSpec, "/input is missing").errors(errors));
     }
     complete(&mut body, json!({ "limits": ceiling.defaults(), "state": ceiling.state_defaults() }));
-    serde_json::from_value(Value::Object(body)).map_err(|error| {
+    strict::from_value(Value::Object(body)).map_err(|error| {
         let mut errors = diagnose(members);
         if errors.is_empty() {
             errors.push(FieldError { pointer: String::new(), detail: error.to_string() });
@@ -81,7 +83,7 @@ fn diagnose(members: Map<String, Value>) -> Vec<FieldError> {
     for (name, value) in members {
         let mut alone = fine.clone();
         alone[&name] = value;
-        if let Err(error) = serde_json::from_value::<DeploymentSpec>(alone) {
+        if let Err(error) = strict::from_value::<DeploymentSpec>(alone) {
             let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
             errors.push(FieldError { pointer, detail: error.to_string() });
         }
@@ -355,6 +357,15 @@ mod tests {
         assert_eq!(refusal(json!({ "kind": "inline", "module": "m" })), ["/input"]);
         assert_eq!(refusal(json!({ "kind": "source", "source": { "every": "1s" } })), ["/module", "/source"]);
         assert_eq!(refusal(json!({ "name": "other" })), ["/name"]);
+    }
+
+    #[test]
+    fn no_list_is_taken_for_an_object() {
+        let body = json!({
+            "kind": "processor", "module": "m", "input": [["t"]], "limits": { "output": [9] },
+            "output": { "create_topics": [1] }, "state": { "stores": [["s"]] }
+        });
+        assert_eq!(refusal(body), ["/input", "/limits", "/output", "/state"]);
     }
 
     #[test]
