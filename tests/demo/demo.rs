@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "it is a program that talks to the person who started it")]
 
 mod data;
+mod folder;
 mod server;
 
 use std::io::Write as _;

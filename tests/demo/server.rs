@@ -11,6 +11,10 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::folder;
+
+/// The server's data, in the demo's folder.
+const STORE: &str = "store";
 /// How long a start may take.
 const START_TRIES: u32 = 300;
 const START_PAUSE: Duration = Duration::from_millis(100);
@@ -31,10 +35,7 @@ impl Server {
         let binary = target.join("millstream");
         ensure!(binary.exists(), "{} is not built; `make demo` builds it", binary.display());
         let data_dir = target.join("demo-data");
-        if data_dir.exists() {
-            std::fs::remove_dir_all(&data_dir)?;
-        }
-        std::fs::create_dir_all(&data_dir)?;
+        folder::fresh(&data_dir, STORE)?;
 
         let addr = free_address()?;
         println!("starting {} on http://{addr}, data in {}\n", binary.display(), data_dir.display());
@@ -50,7 +51,7 @@ impl Server {
                 "off",
                 "--data-dir",
             ])
-            .arg(data_dir.join("store"))
+            .arg(data_dir.join(STORE))
             .stdin(Stdio::null())
             // Ctrl-C goes to the demo, which then stops the server; two signals would cut its drain short.
             .process_group(0)

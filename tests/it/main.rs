@@ -1,6 +1,7 @@
 //! The integration tests, in one binary: each more would cost a link of its own.
 
 mod bad_input;
+mod demo;
 mod deployments;
 mod disk;
 mod guests;
