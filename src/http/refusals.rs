@@ -13,7 +13,7 @@ use crate::groups::GroupError;
 use crate::model::producer::SequenceError;
 use crate::registry::{DeleteError, LoadError, ResolveError, UploadError};
 use crate::storage::{self, CommitError};
-use crate::wasm::Fault;
+use crate::wasm::{self, Fault};
 
 impl From<TopicError> for Problem {
     fn from(error: TopicError) -> Self {
@@ -309,11 +309,14 @@ impl From<&UploadError> for Problem {
             UploadError::TooLarge { .. } => Code::BodyTooLarge,
             UploadError::VersionExists { .. } => Code::ModuleExists,
             UploadError::TooMany { .. } => Code::ModuleLimit,
-            UploadError::CompileTimeout { .. } | UploadError::CompileFailed { .. } | UploadError::Load(_) => {
-                Code::CompileFailed
-            }
+            UploadError::CompileTimeout { .. }
+            | UploadError::CompileFailed { .. }
+            | UploadError::Load(wasm::LoadError::Link(_)) => Code::CompileFailed,
             UploadError::Busy => Code::CompilerBusy,
-            UploadError::Cache(_) => Code::Internal,
+            // What was compiled a moment ago is the server's own.
+            UploadError::Load(wasm::LoadError::Artifact(_))
+            | UploadError::Compiler { .. }
+            | UploadError::Cache(_) => Code::Internal,
             UploadError::Storage(source) => commit_code(source),
         };
         match error {
@@ -379,5 +382,27 @@ fn state_code(error: &crate::state::Error) -> Code {
         crate::state::Error::StoreName(_) => Code::StoreNotFound,
         crate::state::Error::Read(source) => read_code(source),
         _ => Code::StorageFailed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::artifact::ArtifactError;
+
+    #[test]
+    fn what_the_compiler_says_of_a_module_is_told_from_what_the_server_cannot_do() {
+        let not_found = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let gone = ArtifactError::Io { path: "compiled".into(), cause: not_found() };
+        let detail = || "why".to_owned();
+        for (error, code) in [
+            (UploadError::CompileFailed { detail: detail() }, Code::CompileFailed),
+            (UploadError::Load(wasm::LoadError::Link(detail())), Code::CompileFailed),
+            (UploadError::Compiler { detail: detail() }, Code::Internal),
+            (UploadError::Cache(not_found()), Code::Internal),
+            (UploadError::Load(wasm::LoadError::Artifact(gone)), Code::Internal),
+        ] {
+            assert_eq!(Problem::from(&error).code(), code, "{error}");
+        }
     }
 }

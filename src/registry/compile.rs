@@ -20,6 +20,9 @@ use crate::runtime::slices;
 
 /// The hidden subcommand: `compile-module --component PATH --out PATH --cpu SECONDS`.
 pub const SUBCOMMAND: &str = "compile-module";
+/// The child's exit code when the component is not to blame: a file of the server's that cannot be read or written, a bound
+/// that the system does not take. EX_IOERR of sysexits.h.
+pub const SERVERS_FAULT: u8 = 74;
 /// Compilations that run or wait. Each holds its module's bytes, 64 MiB at most.
 const QUEUE_MAX: usize = 8;
 /// What is read of the child's complaints.
@@ -75,7 +78,7 @@ impl Compiler {
 
         let source = TemporaryFile(out.with_extension("component.partial"));
         tokio::fs::write(&source.0, component).await.map_err(UploadError::Cache)?;
-        let mut child = self.start(&source.0, out).map_err(|e| UploadError::CompileFailed {
+        let mut child = self.start(&source.0, out).map_err(|e| UploadError::Compiler {
             detail: format!("{} cannot be started: {e}", self.exe.display()),
         })?;
 
@@ -84,9 +87,12 @@ impl Compiler {
             let _ = child.kill().await;
             return Err(UploadError::CompileTimeout { seconds: self.time_max.as_secs() });
         };
-        let (status, complaint) = ended.map_err(|e| UploadError::CompileFailed { detail: e.to_string() })?;
+        let (status, complaint) = ended.map_err(|e| UploadError::Compiler { detail: e.to_string() })?;
         if status.success() {
             return Ok(());
+        }
+        if status.code() == Some(i32::from(SERVERS_FAULT)) {
+            return Err(UploadError::Compiler { detail: complaint });
         }
         Err(UploadError::CompileFailed { detail: why(status, &complaint, self.cpu_max) })
     }

@@ -66,7 +66,13 @@ pub enum UploadError {
         /// the compiler's words
         detail: String,
     },
-    /// compiled, but not to be linked
+    /// the compiler cannot work: not the module's fault
+    #[error("the server cannot compile: {detail}")]
+    Compiler {
+        /// what went wrong
+        detail: String,
+    },
+    /// compiled, but not to be linked; or what was compiled cannot be read
     #[error(transparent)]
     Load(#[from] wasm::LoadError),
     /// too many compilations wait already; retry

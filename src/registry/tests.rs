@@ -215,6 +215,18 @@ async fn what_is_refused_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn what_the_server_cannot_do_is_not_the_modules_fault() {
+    let fixture = Fixture::new();
+    let fails = async |exe| fixture.open(exe).upload(&name("m"), None, module()).await.unwrap_err();
+    let full = format!("echo 'out: No space left on device' >&2; exit {}", compile::SERVERS_FAULT);
+    let failed = fails(fixture.script(&full)).await;
+    assert!(matches!(failed, UploadError::Compiler { .. }), "{failed}");
+    assert_eq!(failed.to_string(), "the server cannot compile: out: No space left on device");
+    let failed = fails(fixture.dir.path().join("no-compiler")).await;
+    assert!(matches!(failed, UploadError::Compiler { .. }), "{failed}");
+}
+
+#[tokio::test]
 async fn an_invalid_function_body_is_found_by_the_compiler() {
     let fixture = Fixture::new();
     let registry = fixture.open(fixture.compiler());
