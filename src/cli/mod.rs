@@ -12,6 +12,8 @@ mod deployment;
 mod dev;
 mod events;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod golden;
 mod group;
 mod hints;

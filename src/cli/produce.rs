@@ -149,6 +149,10 @@ pub(super) async fn run(session: &Session, args: Produce) -> Result<(), Failure>
         .map_err(Failure::Local)?;
 
     progress.finish_and_clear();
+    if totals.requests == 0 {
+        // Whoever sends nothing still learns that it would have gone nowhere.
+        session.client.bytes(Call::get(&["v1", "topics", &args.topic])).await?;
+    }
     report(session, &args.topic, &totals, started.elapsed())
 }
 

@@ -1,6 +1,8 @@
 //! Lines to envelopes, and the sum of summaries.
 
 use super::*;
+use crate::cli::args::Command;
+use crate::cli::fake;
 
 fn args() -> Produce {
     Produce {
@@ -90,4 +92,20 @@ fn answers_to_lines_have_the_numbers_of_the_input_and_are_counted() {
     let ended = br#"{"error":{"code":"disk_full","status":503,"detail":"no room"}}"#;
     let failure = totals.add_lines(1, 105, ended, &mut out).unwrap_err();
     assert!(failure.report(false).unwrap().contains("no room"));
+}
+
+async fn produced(session: Session, command: Command) -> Result<(), u8> {
+    let Command::Produce(args) = command else { unreachable!() };
+    run(&session, args).await.map_err(|failure| failure.code())
+}
+
+#[tokio::test]
+async fn without_a_record_a_missing_topic_and_a_missing_server_are_found_out() {
+    let nothing = ["produce", "t", "--file", "/dev/null"];
+    for (status, code) in [("404 Not Found", Err(3)), ("200 OK", Ok(()))] {
+        let (asked, done) = fake::answered(status, &nothing, produced).await;
+        assert_eq!((asked.as_str(), done), ("GET /v1/topics/t HTTP/1.1", code), "{status}");
+    }
+    let (session, command) = fake::typed(&nothing);
+    assert_eq!(produced(session, command).await, Err(6), "nobody listens");
 }
