@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Args;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::outside::{Run, Stage};
 use super::deploy;
@@ -23,7 +23,7 @@ use super::run::{self, Place};
 use super::session::Session;
 use super::toolchain;
 use crate::model::TopicName;
-use crate::model::deployment::DeploymentSpec;
+use crate::model::deployment::{DeploymentSpec, SpecProblem};
 use crate::model::module::{Digest, ModuleKind};
 use crate::model::params::Params;
 use crate::pipelines::dry_run::{AtFault, DryRun, Failed, Sample};
@@ -103,7 +103,7 @@ pub(super) async fn run(session: &Session, args: Test) -> Result<(), Failure> {
     };
     let (component, params) = component(session, &file).await?;
     let mut spec = spec(&project, component.kind())?;
-    check_params(params.as_ref(), &spec)?;
+    refuse(&params.map(|params| params.problems(&spec.params)).unwrap_or_default())?;
 
     if let Some(place) = &args.record {
         if component.kind() == ModuleKind::Source {
@@ -303,26 +303,28 @@ fn show(
 fn spec(project: &Project, kind: ModuleKind) -> Result<DeploymentSpec, Failure> {
     let path = project.path("deploy.yaml");
     let wrong = |why: String| Failure::Refused(format!("{}: {why}", path.display()));
-    let value: Value = if path.is_file() {
+    if path.is_file() {
         let text = std::fs::read_to_string(&path).map_err(|e| wrong(e.to_string()))?;
         let specs = deploy::parse(&text).map_err(wrong)?;
         let own = specs.iter().find(|spec| spec["module"] == project.name.as_str());
-        own.or(specs.first()).cloned().unwrap_or_default()
-    } else {
-        let kind = match kind {
-            ModuleKind::Sink => "sink",
-            ModuleKind::Source => "source",
-            kind if kind.is_transform() => "inline",
-            _ => "processor",
-        };
-        json!({ "name": project.name, "kind": kind, "module": project.name, "input": { "topics": ["in"] } })
+        let value = own.or(specs.first()).cloned().unwrap_or_default();
+        let spec: DeploymentSpec = serde_json::from_value(value).map_err(|e| wrong(e.to_string()))?;
+        refuse(&spec.problems())?;
+        return Ok(spec);
+    }
+    let kind = match kind {
+        ModuleKind::Sink => "sink",
+        ModuleKind::Source => "source",
+        kind if kind.is_transform() => "inline",
+        _ => "processor",
     };
+    let value =
+        json!({ "name": project.name, "kind": kind, "module": project.name, "input": { "topics": ["in"] } });
     serde_json::from_value(value).map_err(|e| wrong(e.to_string()))
 }
 
-/// What the server says of the parameters when it is deployed.
-fn check_params(params: Option<&Params>, spec: &DeploymentSpec) -> Result<(), Failure> {
-    let problems = params.map(|params| params.problems(&spec.params)).unwrap_or_default();
+/// Refuses what the server would refuse of the spec when it is deployed.
+fn refuse(problems: &[SpecProblem]) -> Result<(), Failure> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -375,5 +377,27 @@ fn sweep(folder: &Path) {
     files.sort();
     for (_, path) in files.iter().rev().skip(COMPILED_MAX) {
         let _ = std::fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spec_that_the_server_would_refuse_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("millstream.toml"), "name = \"c\"\nworld = \"packed\"\n").unwrap();
+        let project = Project::open(folder.path()).unwrap();
+        let read = || spec(&project, ModuleKind::Processor).map_err(|failure| failure.report(false).unwrap());
+        read().expect("without a file there is one that fits");
+
+        let text = "name: c\nkind: processor\nmodule: c\ninput: { topics: [in] }\n";
+        let file = folder.path().join("deploy.yaml");
+        std::fs::write(&file, text).unwrap();
+        assert_eq!(read().unwrap().input_names(), ["in"]);
+        std::fs::write(&file, format!("{text}grants: {{ http: [\"http://x\"] }}\n")).unwrap();
+        let why = "error: deploy.yaml: /grants a deployment of kind processor does not go out\n";
+        assert_eq!(read().unwrap_err(), why);
     }
 }

@@ -19,6 +19,7 @@ use crate::cli::golden;
 use crate::http::json_text::compact;
 use crate::http::samples::{string, text_member, value_member};
 use crate::model::deployment::DeploymentSpec;
+use crate::model::limits::CURSOR_BYTES_MAX;
 use crate::pipelines::cut;
 use crate::pipelines::dry_run::{Failed, Sample, stored};
 use crate::wasm::{
@@ -148,6 +149,9 @@ fn answered(line: AnswerLine) -> Result<Answered, String> {
         headers.append(name, HeaderValue::from_str(value).map_err(|e| format!("`{value}`: {e}"))?);
     }
     let status = StatusCode::from_u16(line.status).map_err(|e| format!("`status`: {e}"))?;
+    if status.is_informational() {
+        return Err(format!("`status`: {} announces an answer and is none", line.status));
+    }
     Ok(Answered { status, headers, body })
 }
 
@@ -165,10 +169,16 @@ pub(super) fn polls(text: &str) -> Result<Vec<(usize, Poll)>, String> {
 }
 
 fn polled(line: PollLine) -> Result<Option<Bytes>, String> {
-    match (line.cursor, line.cursor_base64) {
-        (text, None) => Ok(text.map(Bytes::from)),
-        (None, Some(encoded)) => decoded(&encoded).map(Some),
-        (Some(_), Some(_)) => Err("give one of `cursor` and `cursor_base64`".to_owned()),
+    let cursor = match (line.cursor, line.cursor_base64) {
+        (text, None) => text.map(Bytes::from),
+        (None, Some(encoded)) => Some(decoded(&encoded)?),
+        (Some(_), Some(_)) => return Err("give one of `cursor` and `cursor_base64`".to_owned()),
+    };
+    match cursor.as_ref().map_or(0, Bytes::len) {
+        found if found > CURSOR_BYTES_MAX => {
+            Err(format!("a cursor of {found} bytes, at most {CURSOR_BYTES_MAX} are allowed"))
+        }
+        _ => Ok(cursor),
     }
 }
 
@@ -363,14 +373,19 @@ mod tests {
 
     #[test]
     fn a_line_that_does_not_read_is_named() {
-        for bad in
-            ["{\"stat\":1}", "{\"status\":1}", "{\"body\":1,\"body_text\":\"a\"}", "{\"body_base64\":\"?\"}"]
-        {
+        for bad in [
+            "{\"stat\":1}",
+            "{\"status\":1}",
+            "{\"status\":100}",
+            "{\"body\":1,\"body_text\":\"a\"}",
+            "{\"body_base64\":\"?\"}",
+        ] {
             let why = Stage::new(&format!("{{}}\n{bad}\n")).err().unwrap();
             assert!(why.starts_with("line 2: "), "{why}");
         }
-        for bad in ["{\"n\":1}", "{\"cursor_base64\":\"?\"}", "{\"cursor\":\"a\",\"cursor_base64\":\"YQ==\"}"]
-        {
+        let long = format!("{{\"cursor\":\"{}\"}}", "x".repeat(CURSOR_BYTES_MAX + 1));
+        let both = "{\"cursor\":\"a\",\"cursor_base64\":\"YQ==\"}";
+        for bad in ["{\"n\":1}", "{\"cursor_base64\":\"?\"}", both, &long] {
             let why = polls(&format!("{{}}\n{{\"cursor\":\"7\"}}\n{bad}\n")).err().unwrap();
             assert!(why.starts_with("line 3: "), "{why}");
         }
