@@ -30,6 +30,10 @@ const READ_BUFFER_MAX: usize = 4 * REQUEST_HEADER_BYTES_MAX;
 const STREAMS_MAX: u32 = 128;
 /// HTTP/2 pings find dead clients; HTTP/1.1 has the time-outs of heads, bodies and writes.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// When the server stops, the head of a connection's first request that is on its way may still come (a guess: longer than
+/// what is sent already can take). A client that goes on saying nothing has no request to lose.
+const HEAD_GRACE: Duration = Duration::from_millis(200);
+
 /// Serves until the shutdown, then lets running requests end for at most `drain`.
 pub(super) async fn run(
     listener: Listener,
@@ -47,7 +51,7 @@ pub(super) async fn run(
             accepted = listener.accept(&room) => accepted,
         };
         let Some(Accepted { stream, place, .. }) = accepted else { continue };
-        let connection = connection(stream, gate.clone(), graceful.watcher());
+        let connection = connection(stream, gate.clone(), graceful.watcher(), shutdown.clone());
         tasks::spawn("http connection", async move {
             connection.await;
             drop(place);
@@ -72,7 +76,7 @@ impl Peer {
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: TcpStream, gate: Arc<Gate>, watcher: Watcher) {
+async fn connection(stream: TcpStream, gate: Arc<Gate>, watcher: Watcher, mut shutdown: Shutdown) {
     // Answers are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let opened = Arc::new(AtomicBool::new(false));
@@ -90,11 +94,18 @@ async fn connection(stream: TcpStream, gate: Arc<Gate>, watcher: Watcher) {
     let serving =
         watcher.watch(builder.serve_connection(TokioIo::new(Socket::new(stream)), service).into_owned());
 
-    // hyper times the heads of requests, but not the first bytes, by which HTTP/1.1 and HTTP/2 are told apart.
+    // hyper times the heads of requests, but not the first bytes, by which HTTP/1.1 and HTTP/2 are told apart. And it drains
+    // a connection whose first head is not whole until that has come.
+    let head_may_come = async {
+        tokio::select! {
+            () = tokio::time::sleep(REQUEST_HEADER_TIMEOUT) => {}
+            () = shutdown.requested() => tokio::time::sleep(HEAD_GRACE).await,
+        }
+    };
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         ended = &mut serving => return log(ended),
-        () = tokio::time::sleep(REQUEST_HEADER_TIMEOUT) => {}
+        () = head_may_come => {}
     }
     if opened.load(Ordering::Relaxed) {
         log(serving.await);
@@ -132,5 +143,53 @@ struct Tasks;
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
     fn execute(&self, future: F) {
         tasks::spawn("http stream", future);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::runtime::shutdown;
+
+    /// What is left of a connection until its end.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[tokio::test]
+    async fn half_a_head_holds_no_stop_and_a_request_under_way_is_answered() {
+        let (begun, may_end) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (begins, ends) = (begun.clone(), may_end.clone());
+        let slow = move || async move {
+            begins.add_permits(1);
+            ends.acquire().await.map(|_| "whole").unwrap_or_default()
+        };
+        let gate = Arc::new(Gate::new(Router::new().route("/", get(slow)), Vec::new()));
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let addr = listener.local_addr();
+        let (stop, stopping) = shutdown::channel();
+
+        let server = run(listener, gate, 10, Duration::from_secs(3600), stopping);
+        let clients = async {
+            let mut half = TcpStream::connect(addr).await.unwrap();
+            half.write_all(b"GET / HT").await.unwrap();
+            let mut whole = TcpStream::connect(addr).await.unwrap();
+            whole.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+            // The half came before it and has been read as well, or nearly so.
+            let _begun = begun.acquire().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stop.fire();
+            assert_eq!(rest(half).await, "");
+            may_end.add_permits(1);
+            assert!(rest(whole).await.ends_with("whole"));
+        };
+        let both = async { tokio::join!(server, clients) };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("the stop waits for nobody");
     }
 }
