@@ -39,6 +39,9 @@ enum Command {
         /// Since a time such as -15m or 2026-11-22T12:40:00Z
         #[arg(long, allow_hyphen_values = true)]
         since: Option<String>,
+        /// Before a time, written likewise
+        #[arg(long, allow_hyphen_values = true)]
+        until: Option<String>,
         /// Only this level and above
         #[arg(long, value_parser = ["trace", "debug", "info", "warn", "error"])]
         level: Option<String>,
@@ -197,9 +200,10 @@ pub(super) async fn run(session: &Session, args: Deployment) -> Result<(), Failu
             let view = session.client.json(Call::get(&["v1", "deployments", &name])).await?;
             session.out.one(&view, describe)
         }
-        Command::Logs { name, follow, since, level, contains, limit } => {
+        Command::Logs { name, follow, since, until, level, contains, limit } => {
             let call = Call::get(&["v1", "deployments", &name, "logs"])
                 .query_some("since", since)
+                .query_some("until", until)
                 .query_some("level", level)
                 .query_some("contains", contains)
                 .query_some("limit", limit)
@@ -395,6 +399,19 @@ fn describe(view: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{args, fake};
+
+    #[tokio::test]
+    async fn logs_of_a_span_are_asked_for_by_both_of_its_ends() {
+        let words = ["deployment", "logs", "d", "--since", "-2h", "--until", "-1h"];
+        let (asked, done) = fake::answered("200 OK", &words, async |session, command| {
+            let args::Command::Deployment(args) = command else { unreachable!() };
+            run(&session, args).await.map_err(|failure| failure.code())
+        })
+        .await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(asked, "GET /v1/deployments/d/logs?since=-2h&until=-1h HTTP/1.1");
+    }
 
     #[test]
     fn a_rewind_goes_to_ends_times_and_records_back_or_forward() {
