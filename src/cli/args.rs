@@ -45,7 +45,7 @@ pub(super) struct Global {
     /// Do not ask before deleting
     #[arg(short, long, global = true)]
     pub(super) yes: bool,
-    /// How long to wait for an answer of the server
+    /// How long to wait for an answer of the server, such as 500ms or 2m; a bare number counts milliseconds
     #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub(super) timeout: Duration,
     /// Colours

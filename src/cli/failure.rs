@@ -110,7 +110,9 @@ impl Failure {
                 "error: the connection to {url} broke: {cause}\n\
                  hint: the server's log says more; whether the request was carried out is not known\n"
             ),
-            Self::TimedOut(what) => format!("error: {what}\nhint: --timeout waits longer\n"),
+            Self::TimedOut(what) => {
+                format!("error: {what}\nhint: --timeout 2m waits longer; a bare number counts milliseconds\n")
+            }
             Self::Local(what) | Self::Refused(what) => format!("error: {what}\n"),
             Self::Declined => "nothing was changed\n".to_owned(),
         };
@@ -215,6 +217,13 @@ mod tests {
         assert_eq!(Failure::Usage(String::new()).code(), 2);
         assert_eq!(Failure::TimedOut(String::new()).code(), 6);
         assert_eq!(Failure::Declined.code(), 1);
+    }
+
+    #[test]
+    fn who_waited_a_millisecond_learns_what_a_bare_number_counts() {
+        let text = Failure::TimedOut("no answer".into()).report(false).unwrap();
+        let hint = "hint: --timeout 2m waits longer; a bare number counts milliseconds";
+        assert_eq!(text, format!("error: no answer\n{hint}\n"));
     }
 
     #[test]

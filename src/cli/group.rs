@@ -128,6 +128,9 @@ pub(super) async fn run(session: &Session, args: Group) -> Result<(), Failure> {
                 .query_if("dry_run", dry_run)
                 .query_if("force", force);
             let answer = session.client.json(call.json(&Value::Object(body))).await?;
+            if let Some(why) = nothing_reset(&answer, &group) {
+                session.out.hint(why);
+            }
             session.out.one(&answer, |answer| render_table(&list(answer, "partitions"), &RESET_COLUMNS))
         }
         Command::RemoveMember { group, member } => {
@@ -148,6 +151,13 @@ pub(super) async fn run(session: &Session, args: Group) -> Result<(), Failure> {
 
 fn list(value: &Value, name: &str) -> Vec<Value> {
     value.get(name).and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+/// What to say of a reset that moved nothing.
+fn nothing_reset(answer: &Value, group: &str) -> Option<String> {
+    list(answer, "partitions").is_empty().then(|| {
+        format!("nothing was reset: group `{group}` has committed no offsets; --topic NAME names a topic to begin with")
+    })
 }
 
 /// The `to` of a reset. Times are left to the server.
@@ -197,6 +207,12 @@ mod tests {
         assert_eq!(target("+3"), Ok(json!({ "shift_by": 3 })));
         assert_eq!(target("-7d"), Ok(json!({ "timestamp": "-7d" })));
         assert!(target("whenever").is_err());
+    }
+
+    #[test]
+    fn a_reset_of_a_group_without_offsets_says_so() {
+        assert!(nothing_reset(&json!({ "partitions": [] }), "g").unwrap().contains("group `g`"));
+        assert_eq!(nothing_reset(&json!({ "partitions": [{ "topic": "a" }] }), "g"), None);
     }
 
     #[test]

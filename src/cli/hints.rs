@@ -55,7 +55,9 @@ pub(super) fn of(code: &str) -> Option<&'static str> {
             "`millstream topic describe NAME` shows where partitions begin and end; latest is the end"
         }
         "precondition_failed" => "somebody else changed it meanwhile; look at it and try again",
-        "body_too_large" => "send less at once: --batch takes the records of one request",
+        "body_too_large" => {
+            "send less at once: of records --batch says how many, anything else has to be smaller"
+        }
         "record_too_large" => {
             "`millstream topic alter NAME --config max.message.bytes=…` allows larger records, or make the record smaller"
         }

@@ -35,16 +35,8 @@ pub(super) enum Kind {
 /// Writes the folder `name`; an existing one is left alone.
 pub(super) fn create(session: &Session, name: &str, language: Language, kind: Kind) -> Result<(), Failure> {
     check_name(name).map_err(Failure::Usage)?;
-    let template = TEMPLATES.iter().find(|t| t.language == language && t.kind == kind).ok_or_else(|| {
-        let there =
-            TEMPLATES.iter().map(|t| format!("--lang {} --kind {}", word(&t.language), word(&t.kind)));
-        Failure::Usage(format!(
-            "there is no template for a {} in {}; there is {}",
-            word(&kind),
-            word(&language),
-            there.collect::<Vec<_>>().join(", ")
-        ))
-    })?;
+    let template = TEMPLATES.iter().find(|t| t.language == language && t.kind == kind);
+    let template = template.ok_or_else(|| Failure::Usage(no_template(language, kind)))?;
     write_all(template, Path::new(name), name)?;
     let (kind, code) = (word(&kind), template.code);
     session.out.hint(format!(
@@ -54,6 +46,19 @@ pub(super) fn create(session: &Session, name: &str, language: Language, kind: Ki
          which starts a server, deploys the {kind} and swaps it whenever a file is saved. `millstream module test` runs tests/."
     ));
     Ok(())
+}
+
+/// Where there is none: what the language has, and who has the kind.
+fn no_template(language: Language, kind: Kind) -> String {
+    let kinds = TEMPLATES.iter().filter(|t| t.language == language).map(|t| word(&t.kind));
+    let languages = TEMPLATES.iter().filter(|t| t.kind == kind).map(|t| word(&t.language));
+    format!(
+        "there is no template for --lang {language} --kind {kind}: {language} has {}; {kind} is there in {}",
+        kinds.collect::<Vec<_>>().join(", "),
+        languages.collect::<Vec<_>>().join(", "),
+        language = word(&language),
+        kind = word(&kind),
+    )
 }
 
 /// As it is written on the command line.
@@ -166,6 +171,14 @@ mod tests {
             assert!(text("deploy.yaml").contains("module: my-filter"));
             assert!(write_all(template, &folder, "my-filter").is_err(), "an existing folder is left alone");
         }
+    }
+
+    #[test]
+    fn a_template_that_is_not_there_is_answered_with_those_that_are_near() {
+        let text = no_template(Language::C, Kind::Sink);
+        let begin = "there is no template for --lang c --kind sink: c has transform, ";
+        assert!(text.starts_with(begin) && text.contains("; sink is there in rust, "), "{text}");
+        assert!(!text.contains("source"), "{text}");
     }
 
     #[test]

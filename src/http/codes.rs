@@ -192,7 +192,7 @@ codes! {
     ExpectedOffset "expected_offset_mismatch" PRECONDITION_FAILED final None, "The partition does not continue at the expected offset",
         "somebody else appended; read from your offset on and decide again";
     BodyTooLarge "body_too_large" PAYLOAD_TOO_LARGE final None, "The body is larger than allowed",
-        "split it, or stream it as application/x-ndjson";
+        "send less at once: records can be split, or streamed as application/x-ndjson; anything else has to be smaller";
     RecordTooLarge "record_too_large" PAYLOAD_TOO_LARGE final Some(("MESSAGE_TOO_LARGE", 10)), "A record is larger than its topic allows",
         "raise max.message.bytes of the topic, or make the record smaller";
     UriTooLong "uri_too_long" URI_TOO_LONG final None, "The path and query are too long",
