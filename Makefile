@@ -1,5 +1,6 @@
-# Every target prepares what it needs. Cargo is always called with the same profile and targets, so that RocksDB and the
-# Wasm engine are compiled once for all of them (about 15 minutes on two cores, the first time).
+# Every target prepares what it needs. Cargo is always called with the same profile, and with targets that need the
+# dev-dependencies (an example is one), so that RocksDB and the Wasm engine are compiled once for all of them (about 15
+# minutes on two cores, the first time).
 
 SHELL := /bin/bash
 # For programs that read files of the repository and are not run by cargo: a target directory may be shared by clones.
@@ -23,7 +24,7 @@ build: ## the binary, tests, benches and the demo
 
 demo: ## recommendations on MovieLens-100K, live; the server stays up until Ctrl-C (DEMO_EXIT=1 ends at once)
 	@$(DEMO_SETUP); echo "building (about 15 minutes the first time on two cores, seconds later)"; \
-	cargo build --all-targets; exec $(TARGET_DIR)/debug/examples/demo
+	cargo build --bin millstream --example demo; exec $(TARGET_DIR)/debug/examples/demo
 
 test: ## all tests
 	@$(SETUP); cargo build --all-targets; cargo test --lib --bins --tests
