@@ -36,7 +36,7 @@ pub(super) async fn answered<T>(
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         stream.write_all(answer.as_bytes()).await.unwrap();
         // The command decides when it is over.
-        std::future::pending::<()>().await
+        std::future::pending::<()>().await;
     };
     let done = tokio::select! {
         done = run(session, command) => done,
