@@ -1,6 +1,8 @@
 //! Every guest example at work, the misbehaving ones by their exact error: one poisoned record among good ones is
 //! isolated, kept as a dead letter with its position and reason, and every other record goes through.
 
+use std::sync::LazyLock;
+
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
@@ -154,24 +156,32 @@ async fn code_that_does_not_get_through_open_is_not_deployed() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_flood_of_lines_is_counted_and_the_record_goes_through() -> Result<()> {
+/// What makes `log-flood` write its lines.
+static FLOOD: LazyLock<Value> = LazyLock::new(|| json!({ "records": [{ "value": "misbehave" }] }));
+
+/// A server with the deployment `flood` on the topic `in`, which may log so many lines in one second.
+async fn flooding(log_lines: u32) -> Result<Server> {
     let server = Server::start().await?;
     server.topic("in", 1).await?;
     server.upload("unruly").await?.expect(201)?;
     let spec = json!({
         "kind": "processor", "module": "unruly", "input": { "topics": ["in"] }, "params": { "how": "log-flood" },
         "output": { "default": "out", "create_topics": { "partitions": 1 } },
-        "limits": { "log_lines": 10, "cpu": "5s" }
+        "limits": { "log_lines": log_lines, "cpu": "5s" }
     });
-    server.put("/v1/deployments/bad", &spec).await?.expect(201)?;
-    let record = json!({ "records": [{ "value": "misbehave" }] });
+    server.put("/v1/deployments/flood", &spec).await?.expect(201)?;
+    Ok(server)
+}
+
+#[tokio::test]
+async fn a_flood_of_lines_is_counted_and_the_record_goes_through() -> Result<()> {
+    let server = flooding(10).await?;
     let mut said = String::new();
     // What was left out is said with the first line of a later second.
     for n in 1..20 {
-        server.post("/v1/topics/in/records", &record).await?.expect(200)?;
-        server.until("/v1/deployments/bad", |d| d["totals"]["records_in"] == n).await?;
-        said = server.get("/v1/deployments/bad/logs?limit=1000").await?.expect(200)?.text();
+        server.post("/v1/topics/in/records", &FLOOD).await?.expect(200)?;
+        server.until("/v1/deployments/flood", |d| d["totals"]["records_in"] == n).await?;
+        said = server.get("/v1/deployments/flood/logs?limit=1000").await?.expect(200)?.text();
         if said.contains("more than 10 in one second (`limits.log_lines`)") {
             return Ok(());
         }
@@ -183,20 +193,11 @@ async fn a_flood_of_lines_is_counted_and_the_record_goes_through() -> Result<()>
 /// The log is looked through from its end, some lines at a time.
 #[tokio::test]
 async fn the_newest_lines_of_a_long_log_come_in_the_order_they_were_written_in() -> Result<()> {
-    let server = Server::start().await?;
-    server.topic("in", 1).await?;
-    server.upload("unruly").await?.expect(201)?;
-    let spec = json!({
-        "kind": "processor", "module": "unruly", "input": { "topics": ["in"] }, "params": { "how": "log-flood" },
-        "output": { "default": "out", "create_topics": { "partitions": 1 } },
-        "limits": { "log_lines": 3500, "cpu": "5s" }
-    });
-    server.put("/v1/deployments/long", &spec).await?.expect(201)?;
-    let record = json!({ "records": [{ "value": "misbehave" }] });
-    server.post("/v1/topics/in/records", &record).await?.expect(200)?;
-    server.until("/v1/deployments/long", |d| d["totals"]["records_in"] == 1).await?;
+    let server = flooding(3500).await?;
+    server.post("/v1/topics/in/records", &FLOOD).await?.expect(200)?;
+    server.until("/v1/deployments/flood", |d| d["totals"]["records_in"] == 1).await?;
     let logs = async |asked: &str| -> Result<Vec<String>> {
-        let page = server.get(&format!("/v1/deployments/long/logs?{asked}")).await?.expect(200)?.json()?;
+        let page = server.get(&format!("/v1/deployments/flood/logs?{asked}")).await?.expect(200)?.json()?;
         let items = page["items"].as_array().context("items")?;
         Ok(items.iter().map(|line| line["text"].as_str().unwrap_or_default().to_owned()).collect())
     };
